@@ -1,0 +1,138 @@
+"""From typed settings to the things a run is made of: dataset, samplers, model, learner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metalstm.config import TrainSettings
+from metalstm.datasets.base import Dataset
+from metalstm.datasets.glyphs import load_glyphs
+from metalstm.datasets.omniglot import load_omniglot
+from metalstm.datasets.sinusoid import load_sinusoid
+from metalstm.errors import ConfigError, Problem
+from metalstm.learners.base import Learner
+from metalstm.learners.maml import MAML
+from metalstm.nn.model import Directions, LSTMModel, ModelShape
+from metalstm.run.meta_test import Protocol
+from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.sampler import TaskSampler, TaskShape, seeded_generator
+
+
+def make_dataset(settings: Any) -> Dataset:
+    """The dataset that `dataset.name` says.
+
+    Raises:
+        DataError: it is missing, incomplete or broken.
+    """
+    if settings.name == "omniglot":
+        root = None if settings.root is None else Path(settings.root)
+        return load_omniglot(root, settings.download, settings.split, settings.split_seed, settings.rotations)
+    if settings.name == "sinusoid":
+        return load_sinusoid(settings.form, settings.window)
+    return load_glyphs(settings.classes, settings.examples, settings.seed)
+
+
+def check_tasks_fit(settings: TrainSettings, dataset: Dataset) -> None:
+    """Whether every split can give the tasks asked for.
+
+    Raises:
+        ConfigError: with a problem for each split that cannot.
+    """
+    problems = []
+    for split, source in dataset.splits.items():
+        if not isinstance(source, ClassPool):
+            continue
+        if settings.ways > source.classes:
+            problems.append(
+                Problem(
+                    f"ways={settings.ways}, but split '{split}' of dataset '{dataset.name}' has "
+                    f"{source.classes} classes",
+                    f"use ways<={source.classes}, or another split",
+                )
+            )
+        name = "train_queries" if split == "meta_train" else "queries"
+        queries = task_shape(settings, split).queries
+        if settings.shots + queries > source.examples_per_class:
+            problems.append(
+                Problem(
+                    f"shots={settings.shots} and {name}={queries} take {settings.shots + queries} examples of a "
+                    f"class, but class '{source.names[0]}' of split '{split}' holds {source.examples_per_class}",
+                    f"use shots+{name}<={source.examples_per_class}",
+                )
+            )
+    if settings.model.directions == 4 and not dataset.images:
+        problems.append(
+            Problem(f"model.directions=4 reads columns, but dataset '{dataset.name}' has no images", "use 1 or 2")
+        )
+    if problems:
+        raise ConfigError(*problems)
+
+
+def task_shape(settings: TrainSettings, split: str) -> TaskShape:
+    queries = settings.train_queries if split == "meta_train" else settings.queries
+    return TaskShape(settings.ways, settings.shots, queries)
+
+
+def make_sampler(settings: TrainSettings, dataset: Dataset, split: str) -> TaskSampler:
+    """Meta-batches for training; single tasks by number for meta-validation and meta-test."""
+    tasks = settings.meta_batch_size if split == "meta_train" else 1
+    return TaskSampler(dataset.splits[split], task_shape(settings, split), tasks, settings.seed, split)
+
+
+def model_shape(settings: TrainSettings, dataset: Dataset) -> ModelShape:
+    model = settings.model
+    directions: Directions = model.directions or (4 if dataset.images else 1)
+    outputs = settings.ways if dataset.outputs is None else dataset.outputs
+    return ModelShape(
+        dataset.features,
+        outputs,
+        model.hidden_size,
+        model.layers,
+        directions,
+        model.pooling,
+        model.layer_norm,
+        model.dropout,
+    )
+
+
+def make_learner(settings: TrainSettings, dataset: Dataset) -> Learner:
+    model = LSTMModel(model_shape(settings, dataset), seeded_generator(settings.seed, "start"))
+    learner = settings.learner
+    return MAML(
+        model,
+        dataset.kind,
+        learner.inner_steps,
+        learner.inner_lr,
+        learner.learned_rates,
+        learner.order,
+        learner.engine,
+    ).to(torch.device(settings.device))
+
+
+def test_protocol(settings: TrainSettings) -> Protocol:
+    return Protocol(
+        settings.test_tasks,
+        settings.steps_tested,
+        settings.steps_shown,
+        settings.scratch_tasks,
+        settings.scratch_steps,
+    )
+
+
+def use_machine(device: str, threads: int | None) -> None:
+    """Sets the number of threads, and makes sure of the device.
+
+    Raises:
+        ConfigError: no such device here; there is no silent fall-back.
+    """
+    try:
+        torch.empty(1, device=torch.device(device))
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError.of(
+            f"device={device} cannot be used here: {str(error).splitlines()[0]}", "use device=cpu"
+        ) from error
+    if threads is not None:
+        torch.set_num_threads(threads)

@@ -1,0 +1,98 @@
+"""What all commands share: Hydra reads the command line, and whatever goes wrong is said in one block.
+
+Exit codes: 2 config, 3 data, 4 checkpoint, 5 diverged, 130 and 143 interrupted; `METALSTM_DEBUG=1` shows tracebacks.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+
+from metalstm.config import did_you_mean, flat
+from metalstm.errors import ConfigError, Interrupted, MetalstmError, Problem
+
+COMMENT = "set METALSTM_DEBUG=1 for the traceback"
+
+
+def run_command(config_name: str, job: Callable[..., None]) -> None:
+    """Composes the config and runs `job(config)`; in a sweep, once for each combination, however others end.
+
+    Exits with the first failed job's code.
+    """
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+    from omegaconf import DictConfig
+    from omegaconf.errors import OmegaConfBaseException
+
+    # Hydra would print its own errors, a traceback's end included; with this it raises them.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    failures: list[MetalstmError] = []
+
+    def guarded(config: DictConfig) -> None:
+        hydra_config = HydraConfig.get()
+        try:
+            job(config)
+        except MetalstmError as error:
+            failures.append(error)
+            if hydra_config.mode == RunMode.MULTIRUN:
+                complain(error, f"job {hydra_config.job.num} ({' '.join(hydra_config.overrides.task)}) failed\n")
+                # A person or a scheduler who stops one job means the sweep.
+                if isinstance(error, Interrupted):
+                    sys.exit(error.exit_code)
+            else:
+                complain(error)
+
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://metalstm.configs", config_name=config_name)(guarded)()
+    except (HydraException, OmegaConfBaseException) as error:
+        failures.append(ConfigError(config_problem(error, config_name)))
+        complain(failures[0])
+    except KeyboardInterrupt:
+        sys.exit(130)
+    if failures:
+        sys.exit(failures[0].exit_code)
+
+
+def complain(error: MetalstmError, heading: str = "") -> None:
+    """One block on standard error; with METALSTM_DEBUG=1 the error itself, traceback and all."""
+    if os.environ.get("METALSTM_DEBUG") == "1":
+        raise error
+    sys.stderr.write(f"{heading}{error}\n")
+
+
+def config_problem(error: Exception, config_name: str) -> Problem:
+    """What Hydra found wrong with the command line, in our words where we know better ones."""
+    text = str(error)
+    unknown = re.search(r"Could not override '([^']+)'", text)
+    if unknown:
+        name = unknown.group(1)
+        return Problem(f"{name} is no setting", did_you_mean(name, setting_names(config_name)))
+    missing = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
+    if missing:
+        group, choice = missing.groups()
+        available = re.search(r"Available options in '[^']+':\n((?:\t.*\n?)+)", text)
+        listed = ", ".join(available.group(1).split()) if available else "none"
+        return Problem(f"{group}={choice} is unknown", f"use {group}=<one of {listed}>")
+    ambiguous = re.search(r"Ambiguous value for argument '([^']+)'", text)
+    if ambiguous:
+        return Problem(f"{ambiguous.group(1)} gives several values", "add -m to run them all, or give one value")
+    first, *rest = [line.strip() for line in text.splitlines() if line.strip()]
+    return Problem(first, " ".join(rest) or "see --help; name=value sets a value, group=choice picks a group")
+
+
+def setting_names(config_name: str) -> list[str]:
+    """All settings and groups of a command, as the command line names them."""
+    from hydra import compose, initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf
+
+    GlobalHydra.instance().clear()
+    with initialize_config_module("metalstm.configs", version_base="1.3"):
+        values = OmegaConf.to_container(compose(config_name))
+    assert isinstance(values, dict)
+    names = [str(name) for name in flat({str(key): value for key, value in values.items()})]
+    return names + sorted({name.split(".")[0] for name in names if "." in name}) + ["experiment"]

@@ -1,0 +1,317 @@
+"""The typed settings of a run: their names, types and bounds, each in one place.
+
+The values are in `configs/`; this says what they may be. A setting's bounds stand in its field's metadata. Settings
+of a group (`dataset`, `model`, `learner`) are typed by its `name`, which must be in the registry here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from metalstm.errors import ConfigError, Problem
+
+
+def bounded(minimum: float | None = None, above: float | None = None, below: float | None = None) -> Any:
+    """A number: not smaller than `minimum`, larger than `above`, smaller than `below`."""
+    return field(metadata={"minimum": minimum, "above": above, "below": below})
+
+
+def one_of(*choices: Any) -> Any:
+    return field(metadata={"choices": choices})
+
+
+@dataclass(kw_only=True)
+class GlyphsSettings:
+    name: str
+    classes: int = bounded(minimum=12)
+    examples: int = bounded(minimum=2)
+    seed: int = bounded(minimum=0, below=2**32)
+
+
+@dataclass(kw_only=True)
+class OmniglotSettings:
+    name: str
+    root: str | None
+    download: bool
+    split: str = one_of("random", "lake")
+    split_seed: int = bounded(minimum=0, below=2**32)
+    rotations: str = one_of("meta_train", "all", "none")
+
+
+@dataclass(kw_only=True)
+class SinusoidSettings:
+    name: str
+    form: str = one_of("points", "curve")
+    window: int = bounded(minimum=2, below=22)
+
+
+@dataclass(kw_only=True)
+class LSTMSettings:
+    name: str
+    hidden_size: int = bounded(minimum=1)
+    layers: int = bounded(minimum=1)
+    directions: int | None = one_of(1, 2, 4, None)
+    pooling: str = one_of("last", "mean")
+    layer_norm: bool
+    dropout: float = bounded(minimum=0, below=1)
+
+
+@dataclass(kw_only=True)
+class MAMLSettings:
+    name: str
+    inner_steps: int = bounded(minimum=1)
+    inner_lr: float = bounded(above=0)
+    learned_rates: bool
+    order: str = one_of("first", "second")
+    engine: str = one_of("batched", "higher")
+
+
+GROUPS: dict[str, dict[str, type]] = {
+    "dataset": {"glyphs": GlyphsSettings, "omniglot": OmniglotSettings, "sinusoid": SinusoidSettings},
+    "model": {"lstm": LSTMSettings},
+    "learner": {"maml": MAMLSettings},
+}
+
+
+@dataclass(kw_only=True)
+class TrainSettings:
+    """All settings of `metalstm-train`; `configs/train.yaml` says what each is for."""
+
+    dataset: Any
+    model: Any
+    learner: Any
+    ways: int = bounded(minimum=1)
+    shots: int = bounded(minimum=1)
+    queries: int = bounded(minimum=1)
+    train_queries: int = bounded(minimum=1)
+    steps: int = bounded(minimum=1)
+    meta_batch_size: int = bounded(minimum=1)
+    outer_lr: float = bounded(above=0)
+    outer_schedule: str = one_of("constant", "cosine")
+    clip_norm: float | None = bounded(above=0)
+    seed: int = bounded(minimum=0, below=2**32)
+    log_every: int = bounded(minimum=1)
+    validate_every: int = bounded(minimum=1)
+    validation_tasks: int = bounded(minimum=2)
+    checkpoint_every: int = bounded(minimum=1)
+    keep_checkpoints: int = bounded(minimum=1)
+    test_tasks: int = bounded(minimum=2)
+    test_steps: int | None = bounded(minimum=0)
+    curve_steps: int | None = bounded(minimum=0)
+    scratch_tasks: int = bounded(minimum=0)
+    scratch_steps: int = bounded(minimum=1)
+    device: str
+    threads: int | None = bounded(minimum=1)
+    output_dir: str
+    resume: str | None
+
+    @property
+    def steps_tested(self) -> int:
+        """Inner steps that the result is read after."""
+        steps: int = self.learner.inner_steps if self.test_steps is None else self.test_steps
+        return steps
+
+    @property
+    def steps_shown(self) -> int:
+        """Inner steps that the adaptation curve shows, never fewer than the result is read after."""
+        steps = 2 * self.steps_tested if self.curve_steps is None else self.curve_steps
+        return max(steps, self.steps_tested)
+
+
+@dataclass(kw_only=True)
+class MetaTestSettings:
+    """All settings of `metalstm-test`; `configs/test.yaml` says what each is for."""
+
+    run: str
+    tasks: int = bounded(minimum=2)
+    steps: int | None = bounded(minimum=0)
+    curve_steps: int | None = bounded(minimum=0)
+    dataset_root: str | None
+    device: str
+    threads: int | None = bounded(minimum=1)
+
+
+# What a resumed run may change: how long, how often, where and on what, but not what is learned.
+BUDGETS = frozenset(
+    {
+        *("steps", "log_every", "validate_every", "validation_tasks", "checkpoint_every", "keep_checkpoints"),
+        *("test_tasks", "test_steps", "curve_steps", "scratch_tasks", "scratch_steps"),
+        *("device", "threads", "output_dir", "resume", "dataset.root", "dataset.download"),
+    }
+)
+
+
+def train_settings(config: DictConfig) -> TrainSettings:
+    """The settings in a composed config.
+
+    Raises:
+        ConfigError: with every problem found: unknown and missing names, types, bounds, and settings at odds.
+    """
+    plain = as_mapping(config)
+    problems: list[Problem] = []
+    groups = {}
+    for group, registry in GROUPS.items():
+        values = plain.pop(group, None)
+        name = values.get("name") if isinstance(values, Mapping) else None
+        if not isinstance(values, Mapping) or name not in registry:
+            known = ", ".join(registry)
+            problems.append(Problem(f"{group}.name={name} is unknown", f"choose {group}=one of {known}"))
+            continue
+        groups[group] = typed(registry[name], values, f"{group}.", problems)
+    settings: TrainSettings = typed(TrainSettings, plain, "", problems, groups)
+    if not problems:
+        problems += at_odds(settings)
+    if problems:
+        raise ConfigError(*problems)
+    return settings
+
+
+def meta_test_settings(config: DictConfig) -> MetaTestSettings:
+    """As `train_settings`, for `metalstm-test`."""
+    problems: list[Problem] = []
+    settings: MetaTestSettings = typed(MetaTestSettings, as_mapping(config), "", problems)
+    if problems:
+        raise ConfigError(*problems)
+    return settings
+
+
+def as_mapping(config: DictConfig) -> dict[str, Any]:
+    """The config's values with interpolations resolved; `???` stays where a value is missing."""
+    values = OmegaConf.to_container(config, resolve=True)
+    if not isinstance(values, dict):
+        raise ConfigError.of("the config is not a mapping", "start from the YAML files of metalstm.configs")
+    return {str(name): value for name, value in values.items()}
+
+
+def typed(schema: type, values: Mapping[str, Any], prefix: str, problems: list[Problem], ready: Any = None) -> Any:
+    """`values` as an instance of the dataclass `schema`; what is wrong with them is added to `problems`.
+
+    Args:
+        schema: a dataclass of settings.
+        values: by name.
+        prefix: what stands before a name on the command line, e.g. `model.`.
+        problems: receives what is found; where it is not empty, the instance must not be used.
+        ready: fields that have been checked already, by name.
+    """
+    ready = ready or {}
+    fields = {item.name: item for item in dataclasses.fields(schema)}
+    for name in values:
+        if name not in fields:
+            problems.append(Problem(f"{prefix}{name} is no setting", did_you_mean(name, list(fields), prefix)))
+    checked = dict(ready)
+    for name, item in fields.items():
+        if name in GROUPS:
+            checked.setdefault(name, None)
+            continue
+        if name not in values or values[name] == "???":
+            problems.append(Problem(f"{prefix}{name} has no value", f"give {prefix}{name}=..."))
+            continue
+        checked[name], found = checked_value(item, values[name], prefix + name)
+        problems += found
+    return schema(**{name: checked.get(name) for name in fields})
+
+
+def checked_value(item: dataclasses.Field[Any], value: Any, name: str) -> tuple[Any, list[Problem]]:
+    """The value in its field's type, and what is wrong with it."""
+    kind = str(item.type)
+    if kind.endswith(" | None"):
+        if value is None:
+            return None, []
+        kind = kind.removesuffix(" | None")
+    words, accepted, convert = KINDS[kind]
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind != "bool"):
+        return None, [Problem(f"{name}={shown(value)} is not {words}", f"give {words}, e.g. as in configs/")]
+    value = convert(value)
+    return value, [
+        Problem(f"{name}={shown(value)}, but {bound}", fix) for bound, fix in broken_bounds(item, value, name)
+    ]
+
+
+# For each type: what to call it, what YAML may give for it, and how that becomes it.
+KINDS: dict[str, tuple[str, tuple[type, ...], Callable[[Any], Any]]] = {
+    "int": ("a whole number", (int,), int),
+    "float": ("a number", (int, float), float),
+    "str": ("a text", (str, int, float), str),
+    "bool": ("true or false", (bool,), bool),
+}
+
+
+def broken_bounds(item: dataclasses.Field[Any], value: Any, name: str) -> Iterator[tuple[str, str]]:
+    """Each bound that the value breaks, and the remedy."""
+    limits = item.metadata
+    choices = limits.get("choices")
+    if choices is not None and value not in choices:
+        listed = ", ".join(shown(choice) for choice in choices)
+        yield f"it must be one of {listed}", f"use {name}=<one of {listed}>"
+    if isinstance(value, float) and not math.isfinite(value):
+        yield "it must be finite", f"give a finite {name}"
+        return
+    minimum, above, below = limits.get("minimum"), limits.get("above"), limits.get("below")
+    if minimum is not None and value < minimum:
+        yield f"it must be at least {minimum}", f"use {name}>={minimum}"
+    if above is not None and value <= above:
+        yield f"it must be larger than {above}", f"use {name}>{above}"
+    if below is not None and value >= below:
+        yield f"it must be smaller than {below}", f"use {name}<{below}"
+
+
+def at_odds(settings: TrainSettings) -> Iterator[Problem]:
+    """Settings that are in bounds, each by itself, but do not go together."""
+    regression = settings.dataset.name == "sinusoid"
+    if regression and settings.ways != 1:
+        yield Problem(
+            f"ways={settings.ways}, but a task of dataset 'sinusoid' is one function",
+            "use ways=1; shots is the k of k-shot regression",
+        )
+    if not regression and settings.ways < 2:
+        yield Problem(f"ways={settings.ways}, but telling classes apart takes 2", "use ways>=2")
+    if regression and settings.model.directions not in (None, 1, 2):
+        yield Problem(
+            f"model.directions={settings.model.directions} reads columns, but dataset 'sinusoid' has no images",
+            "use model.directions=1 or 2",
+        )
+    if settings.learner.engine == "higher" and settings.model.dropout > 0:
+        yield Problem(
+            f"model.dropout={settings.model.dropout}, but learner.engine=higher has no dropout",
+            "use learner.engine=batched, or model.dropout=0",
+        )
+    if settings.scratch_tasks == 1:
+        yield Problem("scratch_tasks=1, but an interval takes 2 tasks", "use scratch_tasks>=2, or 0 for no baseline")
+    if settings.scratch_tasks > settings.test_tasks:
+        yield Problem(
+            f"scratch_tasks={settings.scratch_tasks}, but there are test_tasks={settings.test_tasks}",
+            f"use scratch_tasks<={settings.test_tasks}",
+        )
+
+
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """The remedy for an unknown name."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {prefix}{near[0]}?" if near else "leave it out; --help lists the settings"
+
+
+def shown(value: Any) -> str:
+    """A value as the command line writes it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names."""
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        result |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return result
+
+
+def plain(settings: Any) -> dict[str, Any]:
+    """Settings as nested mappings."""
+    return dataclasses.asdict(settings)

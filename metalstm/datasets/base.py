@@ -1,0 +1,36 @@
+"""What every dataset gives: its splits, and what a model must know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from metalstm.tasks.sampler import TaskSource
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset, ready to sample from.
+
+    Args:
+        name: as in `dataset=<name>`.
+        kind: `classification` (targets are labels) or `regression` (targets are real numbers).
+        splits: meta_train, meta_validation and meta_test.
+        steps: S, time steps of an input sequence; None where the shots decide it.
+        features: F, features of a time step.
+        outputs: numbers to predict per example in regression; None in classification (then it is `ways`).
+        images: whether an input is an image, so that it can be read along its columns as well.
+        fingerprint: SHA-256 over what the data is made of; a resumed run must find the same.
+        description: one line for the log, e.g. the number of classes in each split.
+    """
+
+    name: str
+    kind: Literal["classification", "regression"]
+    splits: Mapping[str, TaskSource]
+    steps: int | None
+    features: int
+    outputs: int | None
+    images: bool
+    fingerprint: str
+    description: str

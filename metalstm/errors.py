@@ -1,0 +1,71 @@
+"""The errors that a person sees: one block on standard error, each problem with its bound and its remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """What is wrong, naming the value and the bound, and what to do about it."""
+
+    what: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"error: {self.what}\n  fix: {self.fix}"
+
+
+class MetalstmError(Exception):
+    """Something that the person at the command line can mend; `exit_code` says what kind.
+
+    Args:
+        problems: every problem found, not only the first.
+    """
+
+    exit_code = 1
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems: Sequence[Problem] = problems
+
+    @classmethod
+    def of(cls, what: str, fix: str) -> MetalstmError:
+        """An error with a single problem."""
+        return cls(Problem(what, fix))
+
+
+class ConfigError(MetalstmError):
+    """A setting is out of bounds, unknown, or at odds with another one."""
+
+    exit_code = 2
+
+
+class DataError(MetalstmError):
+    """A dataset is missing, incomplete or broken."""
+
+    exit_code = 3
+
+
+class CheckpointError(MetalstmError):
+    """No readable checkpoint, or one that does not belong to this run."""
+
+    exit_code = 4
+
+
+class DivergedError(MetalstmError):
+    """The meta-loss or the meta-gradient is no longer finite."""
+
+    exit_code = 5
+
+
+class Interrupted(MetalstmError):
+    """The run was asked to stop and did so at a step boundary.
+
+    Args:
+        signal_number: the signal that asked; the exit code is 128 + that number (SIGINT 130, SIGTERM 143).
+    """
+
+    def __init__(self, signal_number: int, *problems: Problem) -> None:
+        super().__init__(*problems)
+        self.exit_code = 128 + signal_number

@@ -1,0 +1,1 @@
+"""One file a learner family, one shared interface (`metalstm.learners.base`)."""

@@ -1,0 +1,42 @@
+"""The one interface by which the loop, the meta-test and the report know a learner.
+
+Legend: T tasks, Q query examples, O outputs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from metalstm.tasks.examples import TaskBatch
+
+
+class Outcome(NamedTuple):
+    """What a learner makes of a meta-batch."""
+
+    loss: Tensor  # scalar: what the outer optimizer minimises
+    metrics: dict[str, Tensor]  # per task, [T] each
+
+
+class Learner(ABC, nn.Module):
+    """Learns to learn. Its parameters are the meta-parameters: what the outer loop trains."""
+
+    @abstractmethod
+    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None) -> Outcome:
+        """The loss over a meta-batch, differentiable with respect to the meta-parameters.
+
+        Args:
+            tasks: the meta-batch.
+            generator: for what the learner draws at random in training (dropout); None: nothing is drawn.
+        """
+
+    @abstractmethod
+    def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
+        """Query predictions after each number of steps in `at` (ascending; 0: before adapting): [len(at), T, Q, O].
+
+        Nothing is recorded for a gradient, and memory does not grow with the steps.
+        """

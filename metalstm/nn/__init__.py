@@ -1,0 +1,1 @@
+"""Task-batched layers, the LSTM and its twice-differentiable kernel, the models."""

@@ -1,0 +1,153 @@
+"""The LSTM that is meta-trained: task-batched layers that read a sequence and answer with a vector.
+
+Legend: T tasks, B examples, S time steps, F features, H hidden, D directions, O outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from metalstm.nn.kernel import lstm_layer
+
+Weights = Mapping[str, Tensor]  # by name, each [T, ...]: every task its own
+Directions = Literal[1, 2, 4]
+
+
+class ModelShape(NamedTuple):
+    """What decides a model's weights."""
+
+    features: int  # F
+    outputs: int  # O: ways, or the numbers to predict
+    hidden_size: int = 64  # H
+    layers: int = 1
+    directions: Directions = 1  # rows down; both ways; rows and columns, both ways
+    pooling: Literal["last", "mean"] = "last"
+    layer_norm: bool = False
+    dropout: float = 0.0
+
+    @property
+    def both_ways(self) -> bool:
+        return self.directions > 1
+
+    @property
+    def joined_features(self) -> int:
+        """What the head reads: the D directions' hidden states side by side."""
+        return self.directions * self.hidden_size
+
+
+class LSTMModel(nn.Module):
+    """A stack of LSTM layers, the states of its last layer pooled over time and joined, and a linear head.
+
+    A sequence is read in `directions` ways, each by an LSTM of its own; the forward and the backward reading of an axis
+    are joined between layers, as in a bidirectional `torch.nn.LSTM`. Dropout stands where `torch.nn.LSTM` has it,
+    between layers, and before the head; layer norm, if any, normalises what the head reads.
+
+    Weights of layer l (gates in the order i, f, g, o): `weight_ih_l<l>` [D, 4H, F or joined], `weight_hh_l<l>`
+    [D, 4H, H], `bias_ih_l<l>` and `bias_hh_l<l>` [D, 4H]. Two biases, so that weights and meta-gradients are those of
+    `torch.nn.LSTM`; their sum is the b of the equations.
+
+    Args:
+        shape: the sizes.
+        generator: draws the start: orthogonal recurrent weights, forget bias 1 (Jozefowicz et al. 2015).
+    """
+
+    def __init__(self, shape: ModelShape, generator: torch.Generator) -> None:
+        super().__init__()
+        self.shape = shape
+        hidden, directions = shape.hidden_size, shape.directions
+        for layer in range(shape.layers):
+            width = shape.features if layer == 0 else hidden * (2 if shape.both_ways else 1)
+            weight_ih = torch.empty(directions, 4 * hidden, width)
+            weight_hh = torch.empty(directions, 4 * hidden, hidden)
+            for direction in range(directions):
+                for gate in range(4):
+                    block = slice(gate * hidden, (gate + 1) * hidden)
+                    nn.init.xavier_uniform_(weight_ih[direction, block], generator=generator)
+                    nn.init.orthogonal_(weight_hh[direction, block], generator=generator)
+            bias_ih = torch.zeros(directions, 4 * hidden)
+            bias_ih[:, hidden : 2 * hidden] = 1
+            self.register_parameter(f"weight_ih_l{layer}", nn.Parameter(weight_ih))
+            self.register_parameter(f"weight_hh_l{layer}", nn.Parameter(weight_hh))
+            self.register_parameter(f"bias_ih_l{layer}", nn.Parameter(bias_ih))
+            self.register_parameter(f"bias_hh_l{layer}", nn.Parameter(torch.zeros(directions, 4 * hidden)))
+        if shape.layer_norm:
+            self.norm_weight = nn.Parameter(torch.ones(shape.joined_features))
+            self.norm_bias = nn.Parameter(torch.zeros(shape.joined_features))
+        head = torch.empty(shape.outputs, shape.joined_features)
+        nn.init.kaiming_uniform_(head, a=5**0.5, generator=generator)
+        self.head_weight = nn.Parameter(head)
+        self.head_bias = nn.Parameter(torch.zeros(shape.outputs))
+
+    def start(self, tasks: int) -> dict[str, Tensor]:
+        """The model's own weights, as every task's before it has adapted: [T, ...] each, not copied."""
+        return {name: weight.expand(tasks, *weight.shape) for name, weight in self.named_parameters()}
+
+    def prepare(self, inputs: Tensor) -> Tensor:
+        """Lays inputs out for reading, once for however many passes: [T, B, S, F] to [T * D, S, B, F]."""
+        along_rows = inputs.transpose(1, 2)  # [T, S, B, F]
+        readings = [along_rows]
+        if self.shape.directions == 4:
+            readings.append(inputs.permute(0, 3, 1, 2))  # [T, F, B, S]: a step is a column
+        if self.shape.both_ways:
+            readings = [reading for forwards in readings for reading in (forwards, forwards.flip(1))]
+        return torch.stack(readings, dim=1).flatten(0, 1)
+
+    def read(self, prepared: Tensor, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
+        """The features of prepared inputs, [T, B, D * H]: everything but the head.
+
+        Args:
+            prepared: [T * D, S, B, F], from `prepare`.
+            weights: every task's fast weights.
+            generator: draws the dropout masks; None switches dropout off.
+        """
+        states = prepared
+        for layer in range(self.shape.layers):
+            if layer > 0:
+                states = self.drop(self.join_both_ways(states), generator)
+            bias = weights[f"bias_ih_l{layer}"] + weights[f"bias_hh_l{layer}"]
+            states = lstm_layer(
+                states,
+                weights[f"weight_ih_l{layer}"].flatten(0, 1),
+                weights[f"weight_hh_l{layer}"].flatten(0, 1),
+                bias.flatten(0, 1),
+            )
+        pooled = states[:, -1] if self.shape.pooling == "last" else states.mean(dim=1)  # [T * D, B, H]
+        features = pooled.unflatten(0, (-1, self.shape.directions)).transpose(1, 2).flatten(2)
+        if self.shape.layer_norm:
+            normal = nn.functional.layer_norm(features, features.shape[-1:])
+            features = normal * weights["norm_weight"].unsqueeze(1) + weights["norm_bias"].unsqueeze(1)
+        return self.drop(features, generator)
+
+    def answer(self, prepared: Tensor, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
+        """The outputs for prepared inputs, [T, B, O]."""
+        features = self.read(prepared, weights, generator)
+        return torch.baddbmm(weights["head_bias"].unsqueeze(1), features, weights["head_weight"].transpose(1, 2))
+
+    def forward(
+        self, inputs: Tensor, weights: Weights | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """[T, B, S, F] to [T, B, O], with the model's own weights where none are given."""
+        return self.answer(self.prepare(inputs), self.start(len(inputs)) if weights is None else weights, generator)
+
+    def join_both_ways(self, states: Tensor) -> Tensor:
+        """The next layer's inputs: at each step, what the forward and the backward reading of an axis know of it.
+
+        [T * D, S, B, H] to [T * D, S, B, 2H], each direction in its own reading order; unchanged for one direction.
+        """
+        if not self.shape.both_ways:
+            return states
+        forwards, backwards = states.unflatten(0, (-1, 2)).unbind(1)
+        in_order = torch.cat((forwards, backwards.flip(1)), dim=-1)
+        return torch.stack((in_order, in_order.flip(1)), dim=1).flatten(0, 1)
+
+    def drop(self, values: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Inverted dropout; the identity without a generator."""
+        if generator is None or self.shape.dropout == 0:
+            return values
+        keep = 1 - self.shape.dropout
+        mask = torch.rand(values.shape, generator=generator).to(values.device) < keep
+        return values * mask / keep

@@ -1,0 +1,88 @@
+"""The same model made of `torch.nn.LSTM` and `torch.nn.Linear`, one task at a time: import, export, and the reference.
+
+Legend: B examples, S time steps, F features, H hidden, D directions, O outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from metalstm.nn.model import LSTMModel, ModelShape
+
+LSTM_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+class PlainModel(nn.Module):
+    """`LSTMModel` for a single task: an `nn.LSTM` for each axis that is read (`lstms`), and an `nn.Linear` (`head`).
+
+    With 4 directions the first reads the rows and the second the columns, each both ways.
+    """
+
+    def __init__(self, shape: ModelShape) -> None:
+        super().__init__()
+        self.shape = shape
+        axes = 2 if shape.directions == 4 else 1
+        self.lstms = nn.ModuleList(
+            nn.LSTM(shape.features, shape.hidden_size, shape.layers, batch_first=True, bidirectional=shape.both_ways)
+            for _ in range(axes)
+        )
+        self.norm = nn.LayerNorm(shape.joined_features) if shape.layer_norm else None
+        self.head = nn.Linear(shape.joined_features, shape.outputs)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """[B, S, F] to [B, O]."""
+        features = []
+        for lstm, sequences in zip(self.lstms, (inputs, inputs.transpose(1, 2)), strict=False):
+            states, (last, _) = lstm(sequences)
+            ways = 2 if self.shape.both_ways else 1
+            last_layer = last[-ways:]  # [ways, B, H]
+            pooled = last_layer.transpose(0, 1).flatten(1) if self.shape.pooling == "last" else states.mean(dim=1)
+            features.append(pooled)
+        joined = torch.cat(features, dim=-1)
+        outputs: Tensor = self.head(joined if self.norm is None else self.norm(joined))
+        return outputs
+
+
+def to_plain(shape: ModelShape, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """One task's weights of an `LSTMModel`, under the names and in the shapes of a `PlainModel`; differentiable views.
+
+    The entries that begin with `lstms.0.` are a state dict of `torch.nn.LSTM`, those with `head.` one of `nn.Linear`.
+    """
+    plain = {}
+    for direction in range(shape.directions):
+        axis, suffix = direction // 2, "_reverse" if direction % 2 else ""
+        for layer in range(shape.layers):
+            for kind in LSTM_WEIGHTS:
+                plain[f"lstms.{axis}.{kind}_l{layer}{suffix}"] = weights[f"{kind}_l{layer}"][direction]
+    if shape.layer_norm:
+        plain |= {"norm.weight": weights["norm_weight"], "norm.bias": weights["norm_bias"]}
+    return plain | {"head.weight": weights["head_weight"], "head.bias": weights["head_bias"]}
+
+
+def export_weights(model: LSTMModel) -> PlainModel:
+    """A plain torch module with a copy of the model's weights."""
+    plain = PlainModel(model.shape)
+    plain.load_state_dict(to_plain(model.shape, dict(model.named_parameters())))
+    return plain
+
+
+@torch.no_grad()
+def import_weights(model: LSTMModel, state: Mapping[str, Tensor]) -> None:
+    """Overwrites the model's weights with those of a `PlainModel` state dict.
+
+    Raises:
+        KeyError: a weight is missing.
+        ValueError: an unknown weight.
+        RuntimeError: a weight of another shape.
+    """
+    targets = to_plain(model.shape, dict(model.named_parameters()))
+    unknown = sorted(set(state) - set(targets))
+    if unknown:
+        raise ValueError(f"weights that this model does not have: {', '.join(unknown)}")
+    for name, target in targets.items():
+        if target.shape != state[name].shape:
+            raise RuntimeError(f"{name} has shape {tuple(state[name].shape)}, not {tuple(target.shape)}")
+        target.copy_(state[name])

@@ -1,0 +1,31 @@
+"""The lines that a run ends with, from its `result.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def summary(result: Mapping[str, Any]) -> str:
+    """The result as a person reads it."""
+    scale, unit = (100, "%") if result["metric"] == "accuracy" else (1, "")
+    digits = 2 if scale == 100 else 4
+
+    def number(entry: Mapping[str, Any]) -> str:
+        return f"{scale * entry['value']:.{digits}f} ± {scale * entry['ci95']:.{digits}f}{unit}"
+
+    task = (
+        f"{result['ways']}-way {result['shots']}-shot" if result["metric"] == "accuracy" else f"{result['shots']}-shot"
+    )
+    lines = [
+        f"{result['metric']} on {result['tasks']} meta-test tasks of {result['dataset']}, {task}, 95% CI over tasks:"
+    ]
+    rows = [(f"{result['learner']}, {result['steps']} steps", number(result))]
+    for name, entry in result["baselines"].items():
+        what = "from scratch" if name == "scratch" else "from scratch, tuned Adam"
+        rows.append((f"{what}, {entry['steps']} steps", f"{number(entry)}  ({entry['tasks']} tasks)"))
+    width = max(len(name) for name, _ in rows)
+    lines += [f"  {name:<{width}}  {value}" for name, value in rows]
+    before = result["curve"][0]
+    lines.append(f"  {'before adapting':<{width}}  {number(before)}")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""The loop, run directory, checkpoints, logging and interruption."""

@@ -1,0 +1,153 @@
+"""Checkpoints: folders that are whole or not there, checked by checksum before they are trusted.
+
+A checkpoint is written under a temporary name, synced, and renamed: a process killed at any moment leaves the old one
+or the new one. It holds tensors and plain data only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from metalstm.errors import CheckpointError, Problem
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+STATE = "state.pt"
+MANIFEST = "manifest.json"
+LATEST, BEST = "step", "best"  # kinds
+
+
+class Checkpoint(NamedTuple):
+    step: int
+    state: dict[str, Any]
+    path: Path
+
+
+class Checkpoints:
+    """The checkpoints of a run: `step_<number>` for going on, `best_<number>` for meta-testing.
+
+    Args:
+        folder: where they are; made when the first is saved.
+        keep: how many of each kind are kept.
+    """
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self.folder = folder
+        self.keep = {LATEST: keep, BEST: 1}
+
+    def save(self, kind: str, step: int, state: dict[str, Any]) -> Path:
+        """Writes one, then removes the oldest ones of its kind.
+
+        Raises:
+            CheckpointError: it could not be written; the older ones are as they were.
+        """
+        final = self.folder / f"{kind}_{step:08d}"
+        partial = self.folder / f".{final.name}.{os.getpid()}"
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        data = buffer.getvalue()
+        manifest = {
+            "format": FORMAT,
+            "step": step,
+            "files": {STATE: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}},
+        }
+        try:
+            partial.mkdir(parents=True)
+            write_synced(partial / STATE, data)
+            write_synced(partial / MANIFEST, json.dumps(manifest, indent=2).encode())
+            sync(partial)
+            if final.exists():  # a resumed run has come to this step again
+                os.replace(final, self.folder / f".old.{final.name}.{os.getpid()}")
+            os.replace(partial, final)
+            sync(self.folder)
+        except OSError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise CheckpointError.of(
+                f"checkpoint {final} could not be written: {error.strerror}",
+                "make room or give a folder that can be written to, then resume the run",
+            ) from error
+        for leftover in self.folder.glob(".*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        for old in self.paths(kind)[self.keep[kind] :]:
+            shutil.rmtree(old, ignore_errors=True)
+        return final
+
+    def paths(self, kind: str) -> list[Path]:
+        """The checkpoints of a kind, the newest first."""
+        return sorted(self.folder.glob(f"{kind}_*"), reverse=True)
+
+    def newest(self, kind: str, device: torch.device) -> Checkpoint | None:
+        """The newest one that is whole, with a warning for each that is not; None where there is none at all.
+
+        Raises:
+            CheckpointError: there are some, but none is whole; with a reason for each.
+        """
+        problems: list[Problem] = []
+        for path in self.paths(kind):
+            try:
+                return read(path, device)
+            except CheckpointError as error:
+                problems += error.problems
+                log.warning("%s; falling back to the one before", error.problems[0].what)
+        if problems:
+            raise CheckpointError(*problems)
+        return None
+
+
+def read(path: Path, device: torch.device) -> Checkpoint:
+    """Reads a checkpoint after checking its size and checksum; nothing in it can be executed.
+
+    Raises:
+        CheckpointError: it is broken, of a newer format, or holds anything but tensors and plain data.
+    """
+    fix = "remove it; the run goes on from an older one, or starts anew"
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+        data = (path / STATE).read_bytes()
+        known_format, step, entry = manifest["format"], int(manifest["step"]), manifest["files"][STATE]
+        size, checksum = int(entry["size"]), entry["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError.of(f"checkpoint {path} is broken: {type(error).__name__}: {error}", fix) from error
+    if known_format != FORMAT:
+        raise CheckpointError.of(
+            f"checkpoint {path} has format {known_format}, this version reads {FORMAT}",
+            "install the version that wrote it",
+        )
+    if len(data) != size:
+        raise CheckpointError.of(f"checkpoint {path} is broken: {STATE} has {len(data)} bytes, not {size}", fix)
+    if hashlib.sha256(data).hexdigest() != checksum:
+        raise CheckpointError.of(f"checkpoint {path} is broken: the checksum of {STATE} differs", fix)
+    try:
+        state = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        first_line = str(error).splitlines()[0]
+        raise CheckpointError.of(f"checkpoint {path} is refused: {first_line}", fix) from error
+    return Checkpoint(step, state, path)
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Writes a file and waits until the disk has it."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync(folder: Path) -> None:
+    """Waits until the disk has a folder's entries."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,99 @@
+"""Meta-validation and meta-test: how well tasks that were never trained on are learned, step by step.
+
+Legend: N tasks, P points of the adaptation curve.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from metalstm.learners.objective import Kind, task_metric
+from metalstm.tasks.examples import Examples, TaskBatch
+from metalstm.tasks.sampler import TaskSampler
+
+# Sequences that are held in memory at a time; the more, the fewer passes.
+SEQUENCES_AT_A_TIME = 2000
+
+
+class Adapts(Protocol):
+    """What can be meta-tested: every learner, and the baselines."""
+
+    def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
+        """Query predictions after each number of steps in `at`, [P, T, Q, O]."""
+
+
+class Point(NamedTuple):
+    """A point of an adaptation curve: the mean over tasks, and half the width of its 95% confidence interval."""
+
+    step: int
+    value: float
+    ci95: float
+
+
+class Curve(NamedTuple):
+    """The metric of every task after each number of steps."""
+
+    at: list[int]
+    values: Tensor  # [P, N]
+
+    def points(self) -> list[Point]:
+        return [Point(step, *mean_and_ci95(values)) for step, values in zip(self.at, self.values, strict=True)]
+
+    def point(self, step: int) -> Point:
+        return self.points()[self.at.index(step)]
+
+
+def mean_and_ci95(values: Tensor) -> tuple[float, float]:
+    """The mean of [N] values and half the width of its 95% confidence interval (normal approximation)."""
+    values = values.double()
+    return values.mean().item(), 1.96 * values.std(unbiased=True).item() / math.sqrt(len(values))
+
+
+def meta_evaluate(
+    learner: Adapts,
+    sampler: TaskSampler,
+    tasks: int,
+    at: Sequence[int],
+    kind: Kind,
+    device: torch.device,
+    between: Callable[[int], None] = lambda done: None,
+) -> Curve:
+    """Adapts to the first `tasks` tasks of a split and judges each on its query set.
+
+    Which tasks these are depends on the sampler alone, not on how many are taken at a time: every learner that is
+    evaluated with the same seed meets the same ones.
+
+    Args:
+        learner: what adapts.
+        sampler: of single tasks.
+        tasks: N, how many.
+        at: the numbers of steps after which predictions are judged, ascending.
+        kind: classification (accuracy) or regression (mean squared error).
+        device: where to compute.
+        between: called after each batch of tasks with the number done so far, e.g. to show progress.
+    """
+    values, done = [], 0
+    for batch in task_batches(sampler, tasks):
+        batch = batch.to(device)
+        predictions = learner.adaptation_curve(batch, at)
+        values.append(task_metric(kind, predictions, batch.query.targets).cpu())
+        done += batch.tasks
+        between(done)
+    return Curve(list(at), torch.cat(values, dim=1))
+
+
+def task_batches(sampler: TaskSampler, tasks: int) -> Iterator[TaskBatch]:
+    """Tasks 0, 1, ... of a sampler of single tasks, several at a time."""
+    at_a_time = max(1, SEQUENCES_AT_A_TIME // (sampler.shape.ways * (sampler.shape.shots + sampler.shape.queries)))
+    for start in range(0, tasks, at_a_time):
+        singles = [sampler(number) for number in range(start, min(start + at_a_time, tasks))]
+        yield TaskBatch(joined([task.support for task in singles]), joined([task.query for task in singles]))
+
+
+def joined(examples: Sequence[Examples]) -> Examples:
+    return Examples(torch.cat([e.inputs for e in examples]), torch.cat([e.targets for e in examples]))

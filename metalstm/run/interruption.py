@@ -1,0 +1,39 @@
+"""SIGINT, SIGTERM and SIGUSR1: noted when they arrive, heeded at the next step boundary."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any
+
+from metalstm.errors import Interrupted, Problem
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class Interruption:
+    """A context in which the signals only set `requested`; a second Ctrl-C changes nothing."""
+
+    def __init__(self) -> None:
+        self.requested: int | None = None
+        self.before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        for number in SIGNALS:
+            self.before[number] = signal.signal(number, self.note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        if self.requested is None:
+            self.requested = number
+
+    def error(self, what: str, fix: str) -> Interrupted:
+        """What ends the run. SIGUSR1 is a scheduler's warning before SIGTERM and counts as that."""
+        number = signal.SIGINT if self.requested == signal.SIGINT else signal.SIGTERM
+        return Interrupted(number, Problem(f"{what} by {signal.Signals(self.requested or number).name}", fix))

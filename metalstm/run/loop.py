@@ -1,0 +1,166 @@
+"""The outer loop: meta-training, killable at any moment and resumed bit for bit."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+
+from metalstm.learners.base import Learner
+from metalstm.learners.objective import Kind, metric_name
+from metalstm.run.baselines import is_better
+from metalstm.run.checkpoint import BEST, LATEST, Checkpoints
+from metalstm.run.evaluation import meta_evaluate
+from metalstm.run.interruption import Interruption
+from metalstm.run.metrics import MetricsFile
+from metalstm.run.outer import OuterOptimizer
+from metalstm.run.progress import Progress
+from metalstm.tasks.sampler import TaskSampler
+
+log = logging.getLogger(__name__)
+
+
+class Schedule(NamedTuple):
+    """How long, and what happens every how many steps."""
+
+    steps: int
+    log_every: int
+    validate_every: int
+    checkpoint_every: int
+
+
+class Validation(NamedTuple):
+    """What meta-validation is done on."""
+
+    sampler: TaskSampler
+    tasks: int
+    inner_steps: int
+    kind: Kind
+
+
+class MetaTraining:
+    """A meta-training under way: what a checkpoint holds, and how to go on from one.
+
+    Args:
+        learner: what is trained.
+        outer: its optimizer.
+        sampler: of meta-train.
+        validation: what the best checkpoint is picked by.
+        schedule: the rhythm.
+        checkpoints: of this run.
+        metrics: of this run.
+        interruption: asked at every step boundary.
+        device: where to compute.
+        seed: of what the learner draws at random.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        outer: OuterOptimizer,
+        sampler: TaskSampler,
+        validation: Validation,
+        schedule: Schedule,
+        checkpoints: Checkpoints,
+        metrics: MetricsFile,
+        interruption: Interruption,
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        self.learner = learner
+        self.outer = outer
+        self.sampler = sampler
+        self.validation = validation
+        self.schedule = schedule
+        self.checkpoints = checkpoints
+        self.metrics = metrics
+        self.interruption = interruption
+        self.device = device
+        self.seed = seed
+        self.step = 0  # the last one done
+        self.validated = 0  # the last one that meta-validation was done at
+        self.best: tuple[int, float] | None = None  # step and value
+        self.seconds = 0.0  # spent in training steps
+
+    def run(self) -> None:
+        """Meta-trains up to the last step; the result is in the checkpoints.
+
+        Raises:
+            DivergedError: the meta-loss or its gradient is not finite; nothing of that step was kept.
+            Interrupted: a signal asked to stop; a checkpoint was saved.
+        """
+        progress = Progress("meta-train", self.schedule.steps, self.step, self.schedule.log_every)
+        self.heed_interruption()
+        self.validate_if_due(self.step)  # a run stopped between a step and its validation
+        for step in self.steps_left():
+            started = time.monotonic()
+            tasks = self.sampler(step).to(self.device)
+            outcome = self.learner.meta_loss(tasks, self.sampler.generator(step, "learner"))
+            self.outer.step(outcome.loss, step)
+            values = {name: value.mean().item() for name, value in outcome.metrics.items()}
+            self.metrics.record(step, "meta_train", values)
+            self.step = step
+            self.seconds += time.monotonic() - started
+            progress.advance(step, values)
+            self.heed_interruption()
+            self.validate_if_due(step)
+            if self.due(self.schedule.checkpoint_every, step):
+                self.save()
+        progress.close()
+
+    def steps_left(self) -> Iterator[int]:
+        return iter(range(self.step + 1, self.schedule.steps + 1))
+
+    def due(self, every: int, step: int) -> bool:
+        return step % every == 0 or step == self.schedule.steps
+
+    def validate_if_due(self, step: int) -> None:
+        """Judges the learner on meta-validation and keeps it if it is the best so far."""
+        if step == 0 or step == self.validated or not self.due(self.schedule.validate_every, step):
+            return
+        sampler, tasks, inner_steps, kind = self.validation
+        curve = meta_evaluate(
+            self.learner, sampler, tasks, [inner_steps], kind, self.device, lambda done: self.heed_interruption()
+        )
+        _, value, ci95 = curve.point(inner_steps)
+        name = metric_name(kind)
+        self.metrics.record(step, "meta_validation", {name: value, f"{name}_ci95": ci95})
+        self.validated = step
+        log.info("step %d: meta_validation/%s %.4f ± %.4f", step, name, value, ci95)
+        if self.best is None or is_better(kind, value, self.best[1]):
+            self.best = (step, value)
+            self.checkpoints.save(BEST, step, {"learner": self.learner.state_dict()})
+
+    def heed_interruption(self) -> None:
+        if self.interruption.requested is None:
+            return
+        if self.step > 0:
+            self.save()
+        raise self.interruption.error(f"stopped after step {self.step}", "go on with resume=<this run's directory>")
+
+    def save(self) -> None:
+        self.metrics.sync()
+        self.checkpoints.save(LATEST, self.step, self.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain data only."""
+        return {
+            "learner": self.learner.state_dict(),
+            "outer": self.outer.state_dict(),
+            "step": self.step,
+            "validated": self.validated,
+            "best": self.best,
+            "metrics_lines": self.metrics.lines,
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.learner.load_state_dict(state["learner"])
+        self.outer.load_state_dict(state["outer"])
+        self.step = state["step"]
+        self.validated = state["validated"]
+        self.best = state["best"]
+        self.seconds = state["seconds"]

@@ -1,0 +1,70 @@
+"""The outer optimizer: Adam on the meta-loss, with a schedule, clipping, and a check that all is finite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metalstm.errors import DivergedError
+
+
+class OuterOptimizer:
+    """One step of the outer loop, Finn et al. 2017, Algorithm 2, line 10, by Adam (Kingma & Ba 2015).
+
+    Args:
+        parameters: the meta-parameters.
+        lr: the rate at the first step.
+        schedule: `constant`, or `cosine` down to zero after `steps`.
+        steps: of the whole run.
+        clip_norm: largest norm of the meta-gradient, a longer one is shortened; None: as it is.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        lr: float,
+        schedule: str,
+        steps: int,
+        clip_norm: float | None,
+    ) -> None:
+        self.parameters = list(parameters)
+        self.lr = lr
+        self.schedule = schedule
+        self.steps = steps
+        self.clip_norm = clip_norm
+        self.adam = torch.optim.Adam(self.parameters, lr=lr)
+
+    def rate(self, step: int) -> float:
+        """The rate at step 1, 2, ..., a function of the step alone."""
+        if self.schedule == "constant":
+            return self.lr
+        return self.lr * 0.5 * (1 + math.cos(math.pi * (step - 1) / self.steps))
+
+    def step(self, loss: Tensor, step: int) -> None:
+        """Back-propagates the meta-loss and updates the meta-parameters.
+
+        Raises:
+            DivergedError: the loss or its gradient is not finite; the meta-parameters are as they were.
+        """
+        self.adam.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.parameters, math.inf if self.clip_norm is None else self.clip_norm)
+        for name, value in (("meta-loss", loss), ("norm of the meta-gradient", norm)):
+            if not torch.isfinite(value):
+                raise DivergedError.of(
+                    f"the {name} is {value.item()} at step {step}",
+                    "lower outer_lr or learner.inner_lr, or set clip_norm; the last checkpoint is finite",
+                )
+        for group in self.adam.param_groups:
+            group["lr"] = self.rate(step)
+        self.adam.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.adam.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.adam.load_state_dict(state)

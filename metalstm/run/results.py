@@ -1,0 +1,107 @@
+"""`result.json`: what was measured, how, and what it depends on."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import torch
+
+from metalstm.datasets.base import Dataset
+from metalstm.learners.objective import metric_name
+from metalstm.run.baselines import Baseline
+from metalstm.run.evaluation import Curve
+
+FORMAT = 1
+
+
+def curve_entry(curve: Curve) -> list[dict[str, float]]:
+    return [point._asdict() for point in curve.points()]
+
+
+def baseline_entry(baseline: Baseline) -> dict[str, Any]:
+    """A baseline's result; `tuned` says what meta-validation picked."""
+    point = baseline.curve.point(baseline.step)
+    return {
+        "value": point.value,
+        "ci95": point.ci95,
+        "steps": baseline.step,
+        "tasks": baseline.curve.values.shape[1],
+        "tuned": {"optimizer": baseline.optimizer, "lr": baseline.lr},
+        "curve": curve_entry(baseline.curve),
+    }
+
+
+def environment(seed: int) -> dict[str, Any]:
+    """What a result depends on besides its settings."""
+    packages = ("metalstm", "torch", "torchvision", "higher", "hydra-core", "omegaconf", "numpy")
+    versions = {name: metadata.version(name) for name in packages}
+    return {
+        **versions,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "seed": seed,
+    }
+
+
+def training(steps: int, seconds: float, meta_batch_size: int) -> dict[str, float]:
+    """How long meta-training took; `seconds` are those of its steps, without validation and checkpoints."""
+    rate = steps * meta_batch_size / max(seconds, 1e-9)
+    return {"steps": steps, "seconds": round(seconds, 1), "tasks_per_second": round(rate, 2)}
+
+
+def result(
+    settings: Mapping[str, Any],
+    command: Sequence[str],
+    dataset: Dataset,
+    curve: Curve,
+    steps: int,
+    baselines: Mapping[str, Baseline],
+    best_step: int | None,
+    training: Mapping[str, float],
+) -> dict[str, Any]:
+    """The content of `result.json`; accuracies are fractions.
+
+    Args:
+        settings: the whole config.
+        command: as it was given.
+        dataset: what was sampled from.
+        curve: the learner's, on meta-test.
+        steps: inner steps that the result is read after.
+        baselines: by name.
+        best_step: of the checkpoint that was tested; None: the last step's.
+        training: from `training`.
+    """
+    point = curve.point(steps)
+    return {
+        "format": FORMAT,
+        "command": list(command),
+        "dataset": settings["dataset"]["name"],
+        "learner": settings["learner"]["name"],
+        "model": settings["model"]["name"],
+        "ways": settings["ways"],
+        "shots": settings["shots"],
+        "queries": settings["queries"],
+        "split": "meta_test",
+        "tasks": curve.values.shape[1],
+        "steps": steps,
+        "metric": metric_name(dataset.kind),
+        "value": point.value,
+        "ci95": point.ci95,
+        "curve": curve_entry(curve),
+        "baselines": {name: baseline_entry(baseline) for name, baseline in baselines.items()},
+        "protocol": {
+            "data": dataset.description,
+            "fingerprint": dataset.fingerprint,
+            "normalisation": "none: no statistics over a batch of examples, support or query",
+            "best_checkpoint": best_step,
+            "picked_by": "meta_validation",
+        },
+        "training": dict(training),
+        "settings": dict(settings),
+        "environment": environment(settings["seed"]),
+    }

@@ -1,0 +1,141 @@
+"""Going on with a run: its config is restored whole, and what would change its meaning is refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from metalstm.config import BUDGETS, GROUPS, TrainSettings, as_mapping, flat, plain, shown, train_settings
+from metalstm.datasets.base import Dataset
+from metalstm.errors import CheckpointError, ConfigError, DataError, Problem
+from metalstm.run.directory import CONFIG, RESULT, write_json, write_text
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+IDENTITY = "run.json"
+
+
+def write_config(path: Path, settings: TrainSettings, fingerprint: str) -> None:
+    """Writes down what a run is: its whole config, and the fingerprint of its data."""
+    save_settings(path, settings)
+    write_json(path / IDENTITY, {"format": FORMAT, "fingerprint": fingerprint})
+
+
+def save_settings(path: Path, settings: TrainSettings) -> None:
+    write_text(path / CONFIG, OmegaConf.to_yaml(plain(settings) | {"resume": None}))
+
+
+def run_settings(path: Path) -> TrainSettings:
+    """The settings that a run directory was made with.
+
+    Raises:
+        CheckpointError: this is no run directory, or one of a newer format.
+    """
+    fix = "give the directory that a run printed as its first line"
+    if not path.is_dir():
+        raise CheckpointError.of(f"{path} is not a directory", fix)
+    try:
+        config = OmegaConf.load(path / CONFIG)
+        identity = json.loads((path / IDENTITY).read_text(encoding="utf-8"))
+        known_format = identity["format"]
+    except (OSError, ValueError, KeyError, TypeError, YAMLError, OmegaConfBaseException) as error:
+        raise CheckpointError.of(
+            f"{path} is not a run directory: {CONFIG} or {IDENTITY} is missing or broken ({type(error).__name__})", fix
+        ) from error
+    if known_format != FORMAT:
+        raise CheckpointError.of(
+            f"{path} has format {known_format}, this version reads {FORMAT}", "install the version that wrote it"
+        )
+    if not isinstance(config, DictConfig):
+        raise CheckpointError.of(f"{path / CONFIG} is not a mapping", fix)
+    return train_settings(config)
+
+
+def resumed_settings(config: DictConfig, overrides: Sequence[str]) -> tuple[TrainSettings, Path]:
+    """The settings to go on with: the run's own, with the budgets that the command line gives.
+
+    Args:
+        config: composed from the command line; `resume` is the run directory.
+        overrides: the command line's.
+
+    Raises:
+        CheckpointError: `resume` is no run directory.
+        ConfigError: the command line changes what the run is; with each difference.
+    """
+    path = Path(config.resume)
+    before = plain(run_settings(path))
+    old, new = flat(before), flat(as_mapping(config))
+    problems = []
+    for name in given_names(overrides, new):
+        if name == "experiment" or name not in old:
+            problems.append(Problem(f"{name} cannot be given to a run under way", "leave it out"))
+        elif name not in BUDGETS and old[name] != new[name]:
+            problems.append(
+                Problem(
+                    f"{name}={shown(new[name])}, but the run has {name}={shown(old[name])}",
+                    f"leave {name} out, or start a new run",
+                )
+            )
+        elif name != "resume" and old[name] != new[name]:
+            log.info("changed: %s from %s to %s", name, shown(old[name]), shown(new[name]))
+            put(before, name, new[name])
+    if problems:
+        raise ConfigError(*problems)
+    return train_settings(OmegaConf.create(before)), path
+
+
+def given_names(overrides: Sequence[str], values: Mapping[str, Any]) -> list[str]:
+    """The settings that overrides such as `steps=10` and `dataset=glyphs` are about, by their dotted names."""
+    names = []
+    for override in overrides:
+        name = override.lstrip("+~").split("=")[0].split("@")[0]
+        names += [other for other in values if other.startswith(f"{name}.")] if name in GROUPS else [name]
+    return names
+
+
+def put(nested: dict[str, Any], name: str, value: Any) -> None:
+    """Sets a value in nested mappings by its dotted name."""
+    *groups, last = name.split(".")
+    for group in groups:
+        nested = nested[group]
+    nested[last] = value
+
+
+def check_fingerprint(path: Path, dataset: Dataset) -> None:
+    """Whether the data is what the run began with.
+
+    Raises:
+        DataError: it has changed.
+    """
+    before = json.loads((path / IDENTITY).read_text(encoding="utf-8"))["fingerprint"]
+    if before != dataset.fingerprint:
+        raise DataError(
+            Problem(
+                f"dataset '{dataset.name}' has changed since the run began: its fingerprint was {before[:12]}, "
+                f"and is {dataset.fingerprint[:12]}",
+                "bring the data back as it was, or start a new run",
+            )
+        )
+
+
+def check_budget(path: Path, steps: int, done: int) -> None:
+    """Whether there is anything left to do.
+
+    Raises:
+        ConfigError: fewer steps than are done, or the run is over.
+    """
+    if steps < done:
+        raise ConfigError.of(f"steps={steps}, but the run has done {done}", f"use steps>={done}")
+    if steps == done and (path / RESULT).exists():
+        raise ConfigError.of(
+            f"the run is over: its {done} steps are done, and {path / RESULT} is its result",
+            f"use steps>{done} to train on, or metalstm-test run={path} to test it again",
+        )

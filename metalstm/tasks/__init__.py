@@ -1,0 +1,1 @@
+"""What a task is, class pools and splits, the sampler."""

@@ -1,0 +1,96 @@
+"""`metalstm-test`: meta-tests a run once more, on as many tasks and after as many steps as asked for."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+from metalstm.command import run_command
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """The command."""
+    run_command("test", meta_test_run)
+
+
+def meta_test_run(config: DictConfig) -> None:
+    """Reads a run directory, meta-tests its best checkpoint, prints the result and writes it under `tests/`."""
+    import dataclasses
+    from pathlib import Path
+
+    import torch
+
+    from metalstm import assembly
+    from metalstm.config import meta_test_settings, plain
+    from metalstm.errors import CheckpointError
+    from metalstm.reporting.summary import summary
+    from metalstm.run import directory, results, resume
+    from metalstm.run.checkpoint import BEST, LATEST, Checkpoints
+    from metalstm.run.interruption import Interruption
+    from metalstm.run.meta_test import meta_test
+
+    given = meta_test_settings(config)
+    path = Path(given.run)
+    trained = resume.run_settings(path)
+    steps = trained.steps_tested if given.steps is None else given.steps
+    settings = dataclasses.replace(
+        trained,
+        test_tasks=given.tasks,
+        test_steps=steps,
+        curve_steps=2 * steps if given.curve_steps is None else given.curve_steps,
+        scratch_tasks=0,
+        device=given.device,
+        threads=given.threads,
+    )
+    if given.dataset_root is not None:
+        settings.dataset.root = given.dataset_root
+    directory.start_log(None)
+    assembly.use_machine(settings.device, settings.threads)
+    dataset = assembly.make_dataset(settings.dataset)
+    resume.check_fingerprint(path, dataset)
+    device = torch.device(settings.device)
+    checkpoints = Checkpoints(path / "checkpoints", settings.keep_checkpoints)
+    best = checkpoints.newest(BEST, device)
+    if best is None:
+        log.warning("the best checkpoint is gone; the newest one is tested")
+    checkpoint = best or checkpoints.newest(LATEST, device)
+    if checkpoint is None:
+        raise CheckpointError.of(f"{path} has no checkpoint yet", f"go on with it: metalstm-train resume={path}")
+    learner = assembly.make_learner(settings, dataset)
+    learner.load_state_dict(checkpoint.state["learner"])
+    log.info("run       %s, step %d", path, checkpoint.step)
+    protocol = assembly.test_protocol(settings)
+    with Interruption() as interruption:
+
+        def heed() -> None:
+            if interruption.requested is not None:
+                raise interruption.error("the meta-test was stopped", "start it again")
+
+        sampler = assembly.make_sampler(settings, dataset, "meta_test")
+        curve = meta_test(learner, sampler, protocol, dataset.kind, device, heed)
+    newest = checkpoints.newest(LATEST, device)
+    seconds = newest.state["seconds"] if newest is not None else 0.0
+    result = results.result(
+        plain(settings),
+        sys.argv,
+        dataset,
+        curve,
+        protocol.steps,
+        {},
+        checkpoint.step,
+        results.training(checkpoint.step, seconds, settings.meta_batch_size),
+    )
+    file = directory.new_run_directory(path / "tests") / directory.RESULT
+    directory.write_json(file, result)
+    log.info("%s", summary(result))
+    log.info("result    %s", file)
+
+
+if __name__ == "__main__":
+    main()

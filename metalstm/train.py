@@ -1,0 +1,188 @@
+"""`metalstm-train`: meta-trains a learner, meta-tests it, and compares it with the same LSTM from scratch."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+from metalstm.command import run_command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from omegaconf import DictConfig
+
+    from metalstm.config import TrainSettings
+    from metalstm.datasets.base import Dataset
+    from metalstm.learners.base import Learner
+    from metalstm.run.interruption import Interruption
+    from metalstm.run.loop import MetaTraining
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """The command."""
+    run_command("train", train)
+
+
+def train(config: DictConfig) -> None:
+    """One run: a new one, or with `resume` one that goes on in its own directory."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from metalstm.config import train_settings
+    from metalstm.run.directory import start_log
+    from metalstm.run.interruption import Interruption
+    from metalstm.run.resume import resumed_settings
+
+    settings = train_settings(config)
+    start_log(None)
+    with Interruption() as interruption:
+        if settings.resume is None:
+            run(settings, None, interruption)
+        else:
+            run(*resumed_settings(config, HydraConfig.get().overrides.task), interruption)
+
+
+def run(settings: TrainSettings, resumed: Path | None, interruption: Interruption) -> None:
+    """Meta-trains and meta-tests.
+
+    Args:
+        settings: all of them.
+        resumed: the directory of the run to go on with; None: a new one.
+        interruption: what a signal sets.
+    """
+    import torch
+
+    from metalstm import assembly
+    from metalstm.nn import pointwise
+    from metalstm.run import directory, resume
+
+    assembly.use_machine(settings.device, settings.threads)
+    dataset = assembly.make_dataset(settings.dataset)
+    assembly.check_tasks_fit(settings, dataset)
+    learner = assembly.make_learner(settings, dataset)
+    if resumed is None:
+        path = directory.new_run_directory(run_parent(settings))
+        resume.write_config(path, settings, dataset.fingerprint)
+    else:
+        path = resumed
+        resume.check_fingerprint(path, dataset)
+    training = meta_training(settings, dataset, learner, path, interruption)
+    if resumed is not None:
+        resume.check_budget(path, settings.steps, training.step)
+        resume.save_settings(path, settings)
+    directory.start_log(path / directory.LOG)
+    parameters = sum(parameter.numel() for parameter in learner.parameters())
+    log.info("run       %s", path)
+    log.info("dataset   %s", dataset.description)
+    log.info("learner   %s, %s meta-parameters", settings.learner.name, f"{parameters:,}")
+    log.info("machine   %s, %d threads, %s", settings.device, torch.get_num_threads(), pointwise.describe())
+    log.info("meta-train from step %d to %d, %d tasks a step", training.step, settings.steps, settings.meta_batch_size)
+    try:
+        training.run()
+    finally:
+        training.metrics.close()
+    finish(settings, dataset, training, path)
+
+
+def run_parent(settings: TrainSettings) -> Path:
+    """Where the run's directory goes: by dataset, task and learner; in a sweep, where Hydra put this job."""
+    from pathlib import Path
+
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        return Path(HydraConfig.get().runtime.output_dir)
+    task = f"{settings.ways}w{settings.shots}s"
+    return Path(settings.output_dir) / f"{settings.dataset.name}_{task}_{settings.learner.name}"
+
+
+def meta_training(
+    settings: TrainSettings, dataset: Dataset, learner: Learner, path: Path, interruption: Interruption
+) -> MetaTraining:
+    """A meta-training at its start, or where its newest checkpoint left it."""
+    import torch
+
+    from metalstm import assembly
+    from metalstm.run import directory
+    from metalstm.run.checkpoint import LATEST, Checkpoints
+    from metalstm.run.loop import MetaTraining, Schedule, Validation
+    from metalstm.run.metrics import MetricsFile
+    from metalstm.run.outer import OuterOptimizer
+
+    device = torch.device(settings.device)
+    checkpoints = Checkpoints(path / "checkpoints", settings.keep_checkpoints)
+    checkpoint = checkpoints.newest(LATEST, device)
+    training = MetaTraining(
+        learner,
+        OuterOptimizer(
+            learner.parameters(), settings.outer_lr, settings.outer_schedule, settings.steps, settings.clip_norm
+        ),
+        assembly.make_sampler(settings, dataset, "meta_train"),
+        Validation(
+            assembly.make_sampler(settings, dataset, "meta_validation"),
+            settings.validation_tasks,
+            settings.steps_tested,
+            dataset.kind,
+        ),
+        Schedule(settings.steps, settings.log_every, settings.validate_every, settings.checkpoint_every),
+        checkpoints,
+        MetricsFile(path / directory.METRICS, 0 if checkpoint is None else checkpoint.state["metrics_lines"]),
+        interruption,
+        device,
+        settings.seed,
+    )
+    if checkpoint is not None:
+        training.load_state_dict(checkpoint.state)
+    return training
+
+
+def finish(settings: TrainSettings, dataset: Dataset, training: MetaTraining, path: Path) -> None:
+    """Meta-tests the best checkpoint beside the baselines; writes `result.json` and the figure."""
+    import torch
+
+    from metalstm import assembly
+    from metalstm.config import plain
+    from metalstm.reporting.figures import draw_adaptation_curve
+    from metalstm.reporting.summary import summary
+    from metalstm.run import directory, results
+    from metalstm.run.checkpoint import BEST
+    from metalstm.run.meta_test import baselines, meta_test
+
+    device = torch.device(settings.device)
+    best = training.checkpoints.newest(BEST, device)
+    if best is None:
+        log.warning("the best checkpoint is gone; the last one is tested")
+    else:
+        training.learner.load_state_dict(best.state["learner"])
+    validation, test = (assembly.make_sampler(settings, dataset, split) for split in ("meta_validation", "meta_test"))
+    protocol = assembly.test_protocol(settings)
+    shape = assembly.model_shape(settings, dataset)
+    heed = training.heed_interruption
+    curve = meta_test(training.learner, test, protocol, dataset.kind, device, heed)
+    compared = baselines(shape, validation, test, protocol, dataset.kind, device, settings.seed, heed)
+    result = results.result(
+        plain(settings),
+        sys.argv,
+        dataset,
+        curve,
+        protocol.steps,
+        compared,
+        None if best is None else best.step,
+        results.training(training.step, training.seconds, settings.meta_batch_size),
+    )
+    directory.write_json(path / directory.RESULT, result)
+    figure = path / "figures" / "adaptation_curve.png"
+    drawn = draw_adaptation_curve(result, figure)
+    log.info("%s", summary(result))
+    log.info("result    %s", path / directory.RESULT)
+    if drawn:
+        log.info("figure    %s", figure)
+    log.info("next      metalstm-test run=%s tasks=1000", path)
+
+
+if __name__ == "__main__":
+    main()
