@@ -25,11 +25,13 @@ def run_command(config_name: str, job: Callable[..., None]) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
     from hydra.types import RunMode
-    from omegaconf import DictConfig
+    from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     # Hydra would print its own errors, a traceback's end included; with this it raises them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    # A sweep's directories are named by their overrides; file systems allow 255 bytes.
+    OmegaConf.register_new_resolver("cut", lambda text: text[:200], replace=True)
     failures: list[MetalstmError] = []
 
     def guarded(config: DictConfig) -> None:
@@ -50,6 +52,15 @@ def run_command(config_name: str, job: Callable[..., None]) -> None:
         hydra.main(version_base="1.3", config_path="pkg://metalstm.configs", config_name=config_name)(guarded)()
     except (HydraException, OmegaConfBaseException) as error:
         failures.append(ConfigError(config_problem(error, config_name)))
+        complain(failures[0])
+    except ValueError as error:
+        if not str(error).startswith("Config group override must be"):  # learner=null
+            raise
+        failures.append(ConfigError.of("a group is null or a number", "use group=<name>; --help lists the names"))
+        complain(failures[0])
+    except OSError as error:  # such as of a sweep's directory, which Hydra makes
+        what = f"{error.filename or 'a file'} cannot be written: {error.strerror}"
+        failures.append(ConfigError.of(what, "give output_dir=<a folder of yours>, with room in it"))
         complain(failures[0])
     except KeyboardInterrupt:
         sys.exit(130)
@@ -77,6 +88,9 @@ def config_problem(error: Exception, config_name: str) -> Problem:
         available = re.search(r"Available options in '[^']+':\n((?:\t.*\n?)+)", text)
         listed = ", ".join(available.group(1).split()) if available else "none"
         return Problem(f"{group}={choice} is unknown", f"use {group}=<one of {listed}>")
+    unreadable = getattr(error, "override", None)
+    if unreadable is not None and "Ambiguous value" not in text:
+        return Problem(f"'{unreadable}' cannot be read", "write name=value, and quote what the shell or Hydra would cut")
     ambiguous = re.search(r"Ambiguous value for argument '([^']+)'", text)
     if ambiguous:
         return Problem(f"{ambiguous.group(1)} gives several values", "add -m to run them all, or give one value")

@@ -160,7 +160,7 @@ def train_settings(config: DictConfig) -> TrainSettings:
     for group, registry in GROUPS.items():
         values = plain.pop(group, None)
         name = values.get("name") if isinstance(values, Mapping) else None
-        if not isinstance(values, Mapping) or name not in registry:
+        if not isinstance(values, Mapping) or not isinstance(name, str) or name not in registry:
             known = ", ".join(registry)
             problems.append(Problem(f"{group}.name={name} is unknown", f"choose {group}=one of {known}"))
             continue

@@ -69,8 +69,7 @@ def meta_test_run(config: DictConfig) -> None:
     with Interruption() as interruption:
 
         def heed() -> None:
-            if interruption.requested is not None:
-                raise interruption.error("the meta-test was stopped", "start it again")
+            interruption.heed("the meta-test was stopped", "start it again")
 
         sampler = assembly.make_sampler(settings, dataset, "meta_test")
         curve = meta_test(learner, sampler, protocol, dataset.kind, device, heed)

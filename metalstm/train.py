@@ -36,11 +36,10 @@ def train(config: DictConfig) -> None:
     from metalstm.run.interruption import Interruption
     from metalstm.run.resume import resumed_settings
 
-    settings = train_settings(config)
     start_log(None)
     with Interruption() as interruption:
-        if settings.resume is None:
-            run(settings, None, interruption)
+        if config.resume is None:
+            run(train_settings(config), None, interruption)
         else:
             run(*resumed_settings(config, HydraConfig.get().overrides.task), interruption)
 
@@ -73,6 +72,7 @@ def run(settings: TrainSettings, resumed: Path | None, interruption: Interruptio
     if resumed is not None:
         resume.check_budget(path, settings.steps, training.step)
         resume.save_settings(path, settings)
+        (path / directory.RESULT).unlink(missing_ok=True)  # of fewer steps; a run is over when it has one
     directory.start_log(path / directory.LOG)
     parameters = sum(parameter.numel() for parameter in learner.parameters())
     log.info("run       %s", path)
@@ -161,7 +161,11 @@ def finish(settings: TrainSettings, dataset: Dataset, training: MetaTraining, pa
     validation, test = (assembly.make_sampler(settings, dataset, split) for split in ("meta_validation", "meta_test"))
     protocol = assembly.test_protocol(settings)
     shape = assembly.model_shape(settings, dataset)
-    heed = training.heed_interruption
+
+    def heed() -> None:
+        # The last step's checkpoint is saved already; the learner holds the best one's weights now.
+        training.interruption.heed("the meta-test was stopped", f"go on with resume={path}")
+
     curve = meta_test(training.learner, test, protocol, dataset.kind, device, heed)
     compared = baselines(shape, validation, test, protocol, dataset.kind, device, settings.seed, heed)
     result = results.result(

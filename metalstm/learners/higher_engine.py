@@ -86,5 +86,5 @@ def detached(gradients: list[Tensor]) -> list[Tensor]:
 
 
 def broadcastable(rates: dict[str, Tensor], model: LSTMModel) -> dict[str, Tensor]:
-    """Rates in their weights' shapes, so that they can be cut up as the weights are."""
-    return {name: rates[name].expand_as(weight) for name, weight in model.named_parameters()}
+    """Rates in their weights' shapes, precision and place, so that they can be cut up as the weights are."""
+    return {name: rates[name].to(weight).expand_as(weight) for name, weight in model.named_parameters()}

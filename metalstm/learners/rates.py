@@ -16,7 +16,8 @@ class InnerRates(nn.Module):
         value: the rate, or where learned rates start.
         steps: inner steps that rates are learned for; later steps use the last one's.
         learned: a rate for every single weight and step, trained by the outer loop (Li et al. 2017, "Meta-SGD", and for
-            each step Antoniou et al. 2019), instead of one number.
+            each step Antoniou et al. 2019), instead of one number. What is trained is each rate's multiple of `value`,
+            so that the outer optimizer's steps are in proportion to it; a rate may become negative.
     """
 
     def __init__(self, weights: Mapping[str, Tensor], value: float, steps: int, learned: bool) -> None:
@@ -27,10 +28,11 @@ class InnerRates(nn.Module):
         self.learned = learned
         if learned:
             for name, weight in weights.items():
-                self.register_parameter(name, nn.Parameter(torch.full((steps, *weight.shape), value)))
+                self.register_parameter(name, nn.Parameter(torch.ones(steps, *weight.shape)))
 
     def forward(self, step: int) -> dict[str, Tensor]:
         if self.learned:
             index = min(step, self.steps - 1)
-            return {name: self.get_parameter(name)[index] for name in self.names}
-        return {name: torch.tensor(self.value) for name in self.names}
+            return {name: self.value * self.get_parameter(name)[index] for name in self.names}
+        # A number that takes the precision of the weights it meets.
+        return {name: torch.tensor(self.value, dtype=torch.float64) for name in self.names}

@@ -12,7 +12,7 @@ With z_s = x_s W_x' + b + h_{s-1} W_h' the gates' inputs, `Layer` runs the recur
   R-operator runs the recurrence's tangent forwards and the tangent of back-propagation backwards ("Fast exact
   multiplication by the Hessian", 1994). The tangent of h is the derivative with respect to the incoming gradient.
 
-A third derivative is refused.
+A third derivative is refused, where the second is asked for with `create_graph=True`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from metalstm.nn.pointwise import cells_for
 
@@ -122,8 +121,9 @@ class LayerGradient(torch.autograd.Function):
         return d_inputs, d_w_x, d_w_h, d_bias
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, v_inputs: Tensor | None, v_w_x: Tensor, v_w_h: Tensor, v_bias: Tensor) -> Any:  # type: ignore[override]
+        if torch.is_grad_enabled():  # `once_differentiable` would let `torch.autograd.grad` skip its own refusal
+            raise RuntimeError("lstm_layer has no third derivative: take its second one without create_graph=True")
         inputs, w_x, w_h = ctx.saved_tensors
         gates, h, c, d_z, d_h, d_c_after = ctx.tape
         groups, steps, examples, hidden = d_h.shape

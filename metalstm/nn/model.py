@@ -26,7 +26,7 @@ class ModelShape(NamedTuple):
     layers: int = 1
     directions: Directions = 1  # rows down; both ways; rows and columns, both ways
     pooling: Literal["last", "mean"] = "last"
-    layer_norm: bool = False
+    layer_norm: bool = True
     dropout: float = 0.0
 
     @property
@@ -52,7 +52,8 @@ class LSTMModel(nn.Module):
 
     Args:
         shape: the sizes.
-        generator: draws the start: orthogonal recurrent weights, forget bias 1 (Jozefowicz et al. 2015).
+        generator: draws the start: orthogonal recurrent weights, forget bias 1 (Jozefowicz et al. 2015). The head starts at
+            zero, so that it prefers no class before it has seen one.
     """
 
     def __init__(self, shape: ModelShape, generator: torch.Generator) -> None:
@@ -77,9 +78,7 @@ class LSTMModel(nn.Module):
         if shape.layer_norm:
             self.norm_weight = nn.Parameter(torch.ones(shape.joined_features))
             self.norm_bias = nn.Parameter(torch.zeros(shape.joined_features))
-        head = torch.empty(shape.outputs, shape.joined_features)
-        nn.init.kaiming_uniform_(head, a=5**0.5, generator=generator)
-        self.head_weight = nn.Parameter(head)
+        self.head_weight = nn.Parameter(torch.zeros(shape.outputs, shape.joined_features))
         self.head_bias = nn.Parameter(torch.zeros(shape.outputs))
 
     def start(self, tasks: int) -> dict[str, Tensor]:

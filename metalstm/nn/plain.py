@@ -64,7 +64,7 @@ def to_plain(shape: ModelShape, weights: Mapping[str, Tensor]) -> dict[str, Tens
 
 def export_weights(model: LSTMModel) -> PlainModel:
     """A plain torch module with a copy of the model's weights."""
-    plain = PlainModel(model.shape)
+    plain = PlainModel(model.shape).to(model.head_weight.dtype)
     plain.load_state_dict(to_plain(model.shape, dict(model.named_parameters())))
     return plain
 
@@ -85,4 +85,5 @@ def import_weights(model: LSTMModel, state: Mapping[str, Tensor]) -> None:
     for name, target in targets.items():
         if target.shape != state[name].shape:
             raise RuntimeError(f"{name} has shape {tuple(state[name].shape)}, not {tuple(target.shape)}")
+    for name, target in targets.items():
         target.copy_(state[name])

@@ -33,6 +33,11 @@ class Interruption:
         if self.requested is None:
             self.requested = number
 
+    def heed(self, what: str, fix: str) -> None:
+        """Ends the run where a signal has asked for it."""
+        if self.requested is not None:
+            raise self.error(what, fix)
+
     def error(self, what: str, fix: str) -> Interrupted:
         """What ends the run. SIGUSR1 is a scheduler's warning before SIGTERM and counts as that."""
         number = signal.SIGINT if self.requested == signal.SIGINT else signal.SIGTERM

@@ -94,7 +94,8 @@ class MetaTraining:
         """
         progress = Progress("meta-train", self.schedule.steps, self.step, self.schedule.log_every)
         self.heed_interruption()
-        self.validate_if_due(self.step)  # a run stopped between a step and its validation
+        if self.validate_if_due(self.step):  # a run stopped between a step and its validation
+            self.save()
         for step in self.steps_left():
             started = time.monotonic()
             tasks = self.sampler(step).to(self.device)
@@ -117,10 +118,10 @@ class MetaTraining:
     def due(self, every: int, step: int) -> bool:
         return step % every == 0 or step == self.schedule.steps
 
-    def validate_if_due(self, step: int) -> None:
-        """Judges the learner on meta-validation and keeps it if it is the best so far."""
+    def validate_if_due(self, step: int) -> bool:
+        """Judges the learner on meta-validation and keeps it if it is the best so far; says whether it was due."""
         if step == 0 or step == self.validated or not self.due(self.schedule.validate_every, step):
-            return
+            return False
         sampler, tasks, inner_steps, kind = self.validation
         curve = meta_evaluate(
             self.learner, sampler, tasks, [inner_steps], kind, self.device, lambda done: self.heed_interruption()
@@ -133,6 +134,7 @@ class MetaTraining:
         if self.best is None or is_better(kind, value, self.best[1]):
             self.best = (step, value)
             self.checkpoints.save(BEST, step, {"learner": self.learner.state_dict()})
+        return True
 
     def heed_interruption(self) -> None:
         if self.interruption.requested is None:

@@ -18,8 +18,8 @@ class MetricsFile:
 
     def __init__(self, path: Path, lines: int) -> None:
         kept = path.read_bytes().splitlines(keepends=True)[:lines] if path.exists() else []
-        with path.open("wb") as file:
-            file.writelines(kept)
+        with path.open("ab") as file:
+            file.truncate(sum(map(len, kept)))  # in place: a process killed here loses nothing
         self.file = path.open("a", encoding="utf-8")
         self.lines = len(kept)
 

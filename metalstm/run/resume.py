@@ -70,12 +70,12 @@ def resumed_settings(config: DictConfig, overrides: Sequence[str]) -> tuple[Trai
         CheckpointError: `resume` is no run directory.
         ConfigError: the command line changes what the run is; with each difference.
     """
-    path = Path(config.resume)
+    path = Path(str(config.resume))
     before = plain(run_settings(path))
     old, new = flat(before), flat(as_mapping(config))
     problems = []
     for name in given_names(overrides, new):
-        if name == "experiment" or name not in old:
+        if name == "experiment" or name not in old or name not in new:
             problems.append(Problem(f"{name} cannot be given to a run under way", "leave it out"))
         elif name not in BUDGETS and old[name] != new[name]:
             problems.append(
