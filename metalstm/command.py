@@ -9,11 +9,10 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from metalstm.config import did_you_mean, flat
 from metalstm.errors import ConfigError, Interrupted, MetalstmError, Problem
-
-COMMENT = "set METALSTM_DEBUG=1 for the traceback"
 
 
 def run_command(config_name: str, job: Callable[..., None]) -> None:
@@ -68,6 +67,11 @@ def run_command(config_name: str, job: Callable[..., None]) -> None:
         sys.exit(failures[0].exit_code)
 
 
+def command_line() -> list[str]:
+    """The command as it was given, without the folder that it was found in."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+
+
 def complain(error: MetalstmError, heading: str = "") -> None:
     """One block on standard error; with METALSTM_DEBUG=1 the error itself, traceback and all."""
     if os.environ.get("METALSTM_DEBUG") == "1":
@@ -90,7 +94,9 @@ def config_problem(error: Exception, config_name: str) -> Problem:
         return Problem(f"{group}={choice} is unknown", f"use {group}=<one of {listed}>")
     unreadable = getattr(error, "override", None)
     if unreadable is not None and "Ambiguous value" not in text:
-        return Problem(f"'{unreadable}' cannot be read", "write name=value, and quote what the shell or Hydra would cut")
+        return Problem(
+            f"'{unreadable}' cannot be read", "write name=value, and quote what the shell or Hydra would cut"
+        )
     ambiguous = re.search(r"Ambiguous value for argument '([^']+)'", text)
     if ambiguous:
         return Problem(f"{ambiguous.group(1)} gives several values", "add -m to run them all, or give one value")

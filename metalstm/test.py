@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sys
 from typing import TYPE_CHECKING
 
-from metalstm.command import run_command
+from metalstm.command import command_line, run_command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -77,7 +76,7 @@ def meta_test_run(config: DictConfig) -> None:
     seconds = newest.state["seconds"] if newest is not None else 0.0
     result = results.result(
         plain(settings),
-        sys.argv,
+        command_line(),
         dataset,
         curve,
         protocol.steps,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sys
 from typing import TYPE_CHECKING
 
-from metalstm.command import run_command
+from metalstm.command import command_line, run_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,7 +169,7 @@ def finish(settings: TrainSettings, dataset: Dataset, training: MetaTraining, pa
     compared = baselines(shape, validation, test, protocol, dataset.kind, device, settings.seed, heed)
     result = results.result(
         plain(settings),
-        sys.argv,
+        command_line(),
         dataset,
         curve,
         protocol.steps,
