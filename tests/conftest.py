@@ -1,12 +1,54 @@
-"""What all tests share."""
+"""What all tests share: real data, and the two commands, run in this process or in one of their own."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, here and in the processes that tests start
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
+
+# A run of a second or two: 24 classes for meta-training, 3 for meta-validation, 9 for meta-test.
+TINY = {
+    "dataset.classes": 36,
+    "model.hidden_size": 8,
+    "learner.inner_steps": 2,
+    "ways": 3,
+    "queries": 2,
+    "train_queries": 2,
+    "steps": 6,
+    "meta_batch_size": 2,
+    "validate_every": 3,
+    "validation_tasks": 4,
+    "checkpoint_every": 2,
+    "log_every": 2,
+    "test_tasks": 6,
+    "scratch_tasks": 2,
+    "scratch_steps": 2,
+}
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +65,107 @@ def shared_data() -> Callable[[str], Path]:
         return root / name
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Callable[..., list[str]]:
+    """The settings of a tiny run as overrides; `tiny(steps=9, **{"dataset.classes": None})` changes or drops some."""
+
+    def overrides(**changes: Any) -> list[str]:
+        return [f"{name}={value}" for name, value in (TINY | changes).items() if value is not None]
+
+    return overrides
+
+
+@pytest.fixture
+def in_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Ended]]:
+    """`in_process("train", *arguments)` runs a command here, in an empty working directory, and says how it ended."""
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.hydra_config import HydraConfig
+
+    from metalstm import test, train
+
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.delenv("METALSTM_DEBUG", raising=False)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # to have it as it was after the test
+
+    def run(command: str, *arguments: str) -> Ended:
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", [f"metalstm-{command}", *arguments])
+        capsys.readouterr()
+        code: Any = 0
+        try:
+            {"train": train.main, "test": test.main}[command]()
+        except SystemExit as error:
+            code = error.code or 0
+        finally:
+            GlobalHydra.instance().clear()
+            HydraConfig.instance().cfg = None
+        return Ended(code, *capsys.readouterr())
+
+    yield run
+    logger = logging.getLogger("metalstm")
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    logger.propagate = True
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """`start("metalstm-train", *arguments, cwd=...)` starts an installed command in a process of its own."""
+    started: list[subprocess.Popen[str]] = []
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("METALSTM", "HYDRA"))}
+    environment["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    environment["PYTHONUNBUFFERED"] = "1"
+
+    def popen(command: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
+        program = [sys.executable] if command == "python" else [str(Path(sys.executable).with_name(command))]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+        process = subprocess.Popen([*program, *arguments], cwd=cwd, env=environment, text=True, **pipes)
+        started.append(process)
+        return process
+
+    yield popen
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def process(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., Ended]:
+    """As `start`, and waits for the end."""
+
+    def run(command: str, *arguments: str, cwd: Path) -> Ended:
+        running = start(command, *arguments, cwd=cwd)
+        out, err = running.communicate(timeout=600)
+        return Ended(running.returncode, out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def only_run() -> Callable[[Path], Path]:
+    """The one run directory somewhere under a folder."""
+
+    def find(folder: Path) -> Path:
+        (config,) = folder.rglob("config.yaml")
+        return config.parent
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def result_of() -> Callable[[Path], dict[str, Any]]:
+    """The content of `result.json` in a run directory."""
+
+    def read(path: Path) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((path / "result.json").read_text(encoding="utf-8"))
+        return content
+
+    return read

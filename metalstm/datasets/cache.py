@@ -6,34 +6,18 @@ import errno
 import hashlib
 import io
 import logging
-import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from metalstm.files import user_cache_folder, write_atomically
+
 log = logging.getLogger(__name__)
 
 MAGIC = b"metalstm-cache-1"
 Content = dict[str, Any]  # tensors and plain data only
-
-
-def user_data_folder() -> Path:
-    """Where a person's own copies of datasets live: `$XDG_DATA_HOME/metalstm`, or `~/.local/share/metalstm`."""
-    return _user_folder("XDG_DATA_HOME", ".local/share")
-
-
-def user_cache_folder() -> Path:
-    """Where what can be made anew lives: `$XDG_CACHE_HOME/metalstm`, or `~/.cache/metalstm`."""
-    return _user_folder("XDG_CACHE_HOME", ".cache")
-
-
-def _user_folder(variable: str, default: str) -> Path:
-    named = os.environ.get(variable, "")
-    # The XDG base directory specification: a relative path in these variables is to be ignored.
-    return (Path(named) if os.path.isabs(named) else Path.home() / default) / "metalstm"
 
 
 def cached(
@@ -59,24 +43,6 @@ def cached(
     content = make()
     _write_to_first(places, key, content)
     return content
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file so that its name only ever stands for the whole of it.
-
-    Raises:
-        OSError: where it cannot be written; nothing is left behind.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _read(path: Path, key: str, fits: Callable[[Content], bool]) -> Content | None:

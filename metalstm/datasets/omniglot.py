@@ -20,10 +20,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.cache import Content, cached, user_data_folder
+from metalstm.datasets.cache import Content, cached
 from metalstm.datasets.omniglot_download import download_omniglot
 from metalstm.datasets.omniglot_files import Counts, Part, find_parts, present
 from metalstm.errors import DataError, Problem
+from metalstm.files import user_data_folder
 from metalstm.tasks.classes import ClassPool, check_disjoint
 from metalstm.tasks.sampler import seeded_generator
 

@@ -185,7 +185,7 @@ def rows(sequences: Tensor) -> Tensor:
 def project(sequences: Tensor, weight: Tensor) -> Tensor:
     """[G, S, B, K] times [G, L, K] transposed, for all steps at once: [G, S, B, L]."""
     product: Tensor = torch.bmm(rows(sequences), weight.transpose(1, 2))
-    return product.unflatten(1, sequences.shape[1:3])
+    return product.view(*sequences.shape[:3], product.shape[-1])
 
 
 def add_project(total: Tensor, sequences: Tensor, weight: Tensor) -> None:

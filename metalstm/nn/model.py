@@ -52,8 +52,8 @@ class LSTMModel(nn.Module):
 
     Args:
         shape: the sizes.
-        generator: draws the start: orthogonal recurrent weights, forget bias 1 (Jozefowicz et al. 2015). The head starts
-            at zero, so that it prefers no class before it has seen one.
+        generator: draws the start: orthogonal recurrent weights, forget bias 1 (Jozefowicz et al. 2015); the head
+            starts at zero, so that it prefers no class before it has seen one.
     """
 
     def __init__(self, shape: ModelShape, generator: torch.Generator) -> None:

@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -23,6 +24,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from metalstm.files import user_cache_folder
 from metalstm.nn import cells as plain
 
 log = logging.getLogger(__name__)
@@ -101,12 +103,13 @@ def compiled_library() -> Path:
     Raises:
         OSError, SubprocessError: no compiler, or it failed, or the cache folder cannot be written.
     """
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
+    found = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    compiler = shlex.split(os.environ.get("CC", "")) or ([found] if found else [])
+    if not compiler:
         raise FileNotFoundError("neither cc, gcc nor clang is installed")
     source = resources.files("metalstm.nn").joinpath("cells.c").read_bytes()
     key = hashlib.sha256(source + repr((FLAGS, compiler, processor())).encode()).hexdigest()[:16]
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "metalstm"
+    folder = user_cache_folder()
     library = folder / f"cells-{key}.so"
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -118,14 +121,14 @@ def compiled_library() -> Path:
     return library
 
 
-def compile_c(compiler: str, c_file: Path, built: Path) -> None:
+def compile_c(compiler: list[str], c_file: Path, built: Path) -> None:
     """Compiles with threads where the compiler has OpenMP, else without."""
     for openmp in (("-fopenmp",), ()):
-        command = [compiler, *FLAGS, *openmp, str(c_file), "-o", str(built), "-lm"]
+        command = [*compiler, *FLAGS, *openmp, str(c_file), "-o", str(built), "-lm"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode == 0:
             return
-    raise OSError(f"{compiler} failed: {done.stderr.strip()[-300:]}")
+    raise OSError(f"{compiler[0]} failed: {done.stderr.strip()[-300:]}")
 
 
 def processor() -> str:

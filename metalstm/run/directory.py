@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from metalstm.errors import ConfigError
+from metalstm.files import write_atomically
 
 CONFIG = "config.yaml"
 RESULT = "result.json"
@@ -42,15 +42,9 @@ def new_run_directory(parent: Path) -> Path:
         ) from error
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file that is whole or not there."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-
-
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    write_text(path, json.dumps(content, indent=2) + "\n")
+    """Writes a file that is whole or not there."""
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 class Console(logging.Handler):

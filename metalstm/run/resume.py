@@ -15,7 +15,8 @@ from yaml import YAMLError
 from metalstm.config import BUDGETS, GROUPS, TrainSettings, as_mapping, flat, plain, shown, train_settings
 from metalstm.datasets.base import Dataset
 from metalstm.errors import CheckpointError, ConfigError, DataError, Problem
-from metalstm.run.directory import CONFIG, RESULT, write_json, write_text
+from metalstm.files import write_atomically
+from metalstm.run.directory import CONFIG, RESULT, write_json
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def write_config(path: Path, settings: TrainSettings, fingerprint: str) -> None:
 
 
 def save_settings(path: Path, settings: TrainSettings) -> None:
-    write_text(path / CONFIG, OmegaConf.to_yaml(plain(settings) | {"resume": None}))
+    write_atomically(path / CONFIG, OmegaConf.to_yaml(plain(settings) | {"resume": None}).encode())
 
 
 def run_settings(path: Path) -> TrainSettings:

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from metalstm.datasets import cache
-from metalstm.datasets.cache import Content, cached, user_cache_folder, user_data_folder, write_atomically
+from metalstm.datasets.cache import Content, cached
+from metalstm.files import user_cache_folder, user_data_folder, write_atomically
 
 KEY = "ab" * 32
 

@@ -1,0 +1,41 @@
+"""Where a person's files live, and how a file is written so that it is whole or not there."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def user_data_folder() -> Path:
+    """Where a person's own copies of datasets live: `$XDG_DATA_HOME/metalstm`, or `~/.local/share/metalstm`."""
+    return _user_folder("XDG_DATA_HOME", ".local/share")
+
+
+def user_cache_folder() -> Path:
+    """Where what can be made anew lives: `$XDG_CACHE_HOME/metalstm`, or `~/.cache/metalstm`."""
+    return _user_folder("XDG_CACHE_HOME", ".cache")
+
+
+def _user_folder(variable: str, default: str) -> Path:
+    named = os.environ.get(variable, "")
+    # The XDG base directory specification: a relative path in these variables is to be ignored.
+    return (Path(named) if os.path.isabs(named) else Path.home() / default) / "metalstm"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes a file so that its name only ever stands for the whole of it.
+
+    Raises:
+        OSError: where it cannot be written; nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

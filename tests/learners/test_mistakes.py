@@ -1,0 +1,73 @@
+"""The mistakes that are easiest to make: the tests of parity would notice each of them."""
+
+from collections.abc import Callable, Iterable
+
+import pytest
+import torch
+from torch import Tensor
+
+from metalstm.learners import inner_loop
+from metalstm.learners.maml import MAML
+from metalstm.nn import cells, kernel, pointwise
+from metalstm.tasks.examples import TaskBatch
+
+Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
+MakeTasks = Callable[..., TaskBatch]
+MakeMAML = Callable[..., MAML]
+MetaGradient = Callable[[MAML, TaskBatch], dict[str, Tensor]]
+
+
+@pytest.mark.parametrize("inner_steps", [1, 3, 5])
+def test_first_order_is_another_gradient(
+    difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient, inner_steps: int
+) -> None:
+    tasks = make_tasks()
+    first, second = (meta_gradient(make_maml(inner_steps, order=order), tasks) for order in ("first", "second"))
+    for name, value in second.items():
+        assert difference([first[name]], [value]) > 0.02, name
+
+
+def test_second_order_left_out_would_be_noticed(
+    difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    tasks = make_tasks()
+    want = meta_gradient(make_maml(3, engine="higher"), tasks)
+    learner = make_maml(3)
+    true_grad = torch.autograd.grad
+    with monkeypatch.context() as patched:
+        patched.setattr(inner_loop.torch.autograd, "grad", lambda loss, weights, create_graph: true_grad(loss, weights))
+        loss = learner.meta_loss(tasks).loss
+    got = torch.autograd.grad(loss, list(learner.parameters()))
+    assert difference(got, want.values()) > 0.02
+
+
+@pytest.mark.parametrize("swapped", [(1, 0, 2, 3), (0, 3, 2, 1), (0, 2, 1, 3)], ids=["i_f", "f_o", "f_g"])
+def test_swapped_gates_would_be_noticed(
+    difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient,
+    monkeypatch: pytest.MonkeyPatch, swapped: tuple[int, ...],
+) -> None:  # fmt: skip
+    def forward_cell(product: Tensor, c_before: Tensor, gates: Tensor, c: Tensor, h: Tensor) -> None:
+        wrong_gates, wrong_product = (
+            torch.cat([x.chunk(4, -1)[gate] for gate in swapped], -1) for x in (gates, product)
+        )
+        cells.forward_cell(wrong_product, c_before, wrong_gates, c, h)
+        gates.copy_(wrong_gates)
+
+    tasks = make_tasks()
+    want = meta_gradient(make_maml(3, engine="higher"), tasks)
+    wrong = pointwise.PLAIN._replace(forward_cell=forward_cell)
+    monkeypatch.setattr(kernel, "cells_for", lambda tensor: wrong)
+    assert difference(meta_gradient(make_maml(3), tasks).values(), want.values()) > 0.1
+
+
+def test_rates_of_another_step_would_be_noticed(
+    difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient
+) -> None:
+    tasks = make_tasks()
+    want = meta_gradient(make_maml(3, learned_rates=True, engine="higher"), tasks)
+    learner = make_maml(3, learned_rates=True)
+    with torch.no_grad():
+        for rate in learner.rates.parameters():
+            rate.copy_(rate[[1, 2, 0]])
+    assert difference(meta_gradient(learner, tasks).values(), want.values()) > 0.02

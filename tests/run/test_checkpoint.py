@@ -1,0 +1,170 @@
+"""Checkpoints are whole or not there, and are not trusted before they are checked."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from metalstm.errors import CheckpointError
+from metalstm.run import checkpoint
+from metalstm.run.checkpoint import BEST, LATEST, MANIFEST, STATE, Checkpoints, read
+
+CPU = torch.device("cpu")
+
+
+def state(step: int) -> dict[str, Any]:
+    return {"step": step, "learner": {"w": torch.arange(5.0) + step}, "best": (1, 0.5), "seconds": 0.25, "none": None}
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Checkpoints:
+    return Checkpoints(tmp_path / "checkpoints", 2)
+
+
+def names(checkpoints: Checkpoints) -> list[str]:
+    return sorted(path.name for path in checkpoints.folder.iterdir())
+
+
+def test_read_back_as_it_was(checkpoints: Checkpoints) -> None:
+    path = checkpoints.save(LATEST, 3, state(3))
+    assert path.name == "step_00000003"
+    found = checkpoints.newest(LATEST, CPU)
+    assert found is not None
+    assert (found.step, found.path) == (3, path)
+    assert torch.equal(found.state["learner"].pop("w"), torch.arange(5.0) + 3)
+    expected = state(3)
+    expected["learner"].pop("w")
+    assert found.state == expected
+
+
+def test_the_newest_ones_are_kept_and_the_best_besides(checkpoints: Checkpoints) -> None:
+    for step in (1, 2, 9, 10, 100):
+        checkpoints.save(LATEST, step, state(step))
+    for step in (2, 9):
+        checkpoints.save(BEST, step, state(step))
+    assert names(checkpoints) == ["best_00000009", "step_00000010", "step_00000100"]
+    assert checkpoints.newest(LATEST, CPU).step == 100  # type: ignore[union-attr]
+
+
+def test_none_yet(checkpoints: Checkpoints) -> None:
+    assert checkpoints.newest(LATEST, CPU) is None
+    checkpoints.save(LATEST, 1, state(1))
+    assert checkpoints.newest(BEST, CPU) is None
+
+
+def test_the_same_step_again_takes_the_place_of_the_first(checkpoints: Checkpoints) -> None:
+    checkpoints.save(LATEST, 3, state(3))
+    checkpoints.save(LATEST, 3, state(4))
+    assert names(checkpoints) == ["step_00000003"]
+    assert checkpoints.newest(LATEST, CPU).state["step"] == 4  # type: ignore[union-attr]
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("function", ["write_synced", "sync"])
+@pytest.mark.parametrize("call", [1, 2])
+def test_killed_while_saving(
+    function: str, call: int, checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints.save(LATEST, 1, state(1))
+    real, calls = getattr(checkpoint, function), []
+
+    def dying(*given: Any) -> None:
+        calls.append(None)
+        if len(calls) == call:
+            if function == "write_synced":
+                given[0].write_bytes(given[1][: len(given[1]) // 2])
+            raise Killed
+        real(*given)
+
+    monkeypatch.setattr(checkpoint, function, dying)
+    with pytest.raises(Killed):
+        checkpoints.save(LATEST, 2, state(2))
+    monkeypatch.undo()
+    renamed = (function, call) == ("sync", 2)
+    assert checkpoints.newest(LATEST, CPU).step == (2 if renamed else 1)  # type: ignore[union-attr]
+    checkpoints.save(LATEST, 3, state(3))
+    assert names(checkpoints) == (["step_00000002"] if renamed else ["step_00000001"]) + ["step_00000003"]
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_the_disk_is_full(call: int, checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = checkpoints.save(LATEST, 1, state(1))
+    before = {path.name: path.read_bytes() for path in old.iterdir()}
+    real, calls = checkpoint.write_synced, []
+
+    def full(path: Path, data: bytes) -> None:
+        calls.append(None)
+        if len(calls) == call:
+            path.write_bytes(data[:10])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(path, data)
+
+    monkeypatch.setattr(checkpoint, "write_synced", full)
+    with pytest.raises(CheckpointError, match=r"step_00000002 could not be written: No space left[^$]*\n  fix: make"):
+        checkpoints.save(LATEST, 2, state(2))
+    assert names(checkpoints) == ["step_00000001"]
+    assert {path.name: path.read_bytes() for path in old.iterdir()} == before
+
+
+def damaged(checkpoints: Checkpoints) -> list[Path]:
+    return [checkpoints.save(LATEST, step, state(step)) for step in (1, 2)]
+
+
+def test_every_single_bit_counts(checkpoints: Checkpoints) -> None:
+    path = checkpoints.save(LATEST, 1, state(1)) / STATE
+    data = path.read_bytes()
+    for position in range(0, len(data), 97):
+        path.write_bytes(data[:position] + bytes([data[position] ^ 16]) + data[position + 1 :])
+        with pytest.raises(CheckpointError, match="checksum"):
+            read(path.parent, CPU)
+
+
+def test_a_broken_one_is_named_and_passed_over(checkpoints: Checkpoints, caplog: pytest.LogCaptureFixture) -> None:
+    _, newest = damaged(checkpoints)
+    (newest / STATE).write_bytes(b"")
+    with caplog.at_level(logging.WARNING, "metalstm"):
+        assert checkpoints.newest(LATEST, CPU).step == 1  # type: ignore[union-attr]
+    assert f"{newest} is broken" in caplog.text
+
+
+def test_none_whole(checkpoints: Checkpoints) -> None:
+    first, second = damaged(checkpoints)
+    (first / MANIFEST).write_bytes(b"{}")
+    shutil.rmtree(second)
+    second.mkdir()
+    with pytest.raises(CheckpointError) as caught:
+        checkpoints.newest(LATEST, CPU)
+    assert [
+        str(path) in problem.what for path, problem in zip((second, first), caught.value.problems, strict=True)
+    ] == [
+        True,
+        True,
+    ]
+    assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '"text"', '{"format": 1}', "not json", '{"files": {"state.pt": 1}}'])
+def test_a_manifest_that_is_none(content: str, checkpoints: Checkpoints) -> None:
+    path = checkpoints.save(LATEST, 1, state(1))
+    (path / MANIFEST).write_text(content, encoding="utf-8")
+    with pytest.raises(CheckpointError, match="is broken"):
+        read(path, CPU)
+
+
+def test_a_newer_format(checkpoints: Checkpoints) -> None:
+    path = checkpoints.save(LATEST, 1, state(1))
+    manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8")) | {"format": 2}
+    (path / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="has format 2, this version reads 1"):
+        read(path, CPU)

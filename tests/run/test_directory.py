@@ -1,0 +1,81 @@
+"""Run directories: never shared, whatever the clock says; files in them are whole or not there."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalstm.errors import ConfigError
+from metalstm.run import directory
+
+MOMENT = datetime(2026, 1, 31, 23, 59, 58, 1, tzinfo=timezone.utc)
+
+
+class StandingClock:
+    """The same microsecond a few times, then the next."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def now(self, zone: timezone) -> datetime:
+        assert zone is timezone.utc
+        self.asked += 1
+        return MOMENT.replace(microsecond=1 + self.asked // 5)
+
+
+def test_two_runs_in_one_microsecond(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = StandingClock()
+    monkeypatch.setattr(directory, "datetime", clock)
+    made = [directory.new_run_directory(tmp_path) for _ in range(3)]
+    assert [path.name for path in made] == [f"2026-01-31T23-59-58-00000{number}" for number in (1, 2, 3)]
+    assert clock.asked > 3
+
+
+def test_the_name_sorts_by_time_and_needs_no_quotes(tmp_path: Path) -> None:
+    first, second = (directory.new_run_directory(tmp_path / "a" / "b").name for _ in range(2))
+    assert first < second
+    assert not set(first) & set("=: ,'\"")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for parent in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ConfigError, match=r"output_dir: .*file.* cannot be written"):
+            directory.new_run_directory(parent)
+
+
+def test_json_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    directory.write_json(path, {"value": 0.1, "name": "±"})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"value": 0.1, "name": "±"}
+    with pytest.raises(TypeError):
+        directory.write_json(path, {"value": object()})
+    assert json.loads(path.read_text(encoding="utf-8"))["value"] == 0.1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def logger() -> Iterator[logging.Logger]:
+    logger = logging.getLogger("metalstm")
+    yield logger
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    logger.propagate = True
+
+
+def test_the_log_is_on_the_screen_and_in_the_file(tmp_path: Path, logger: Any, capsys: Any) -> None:
+    directory.start_log(None)
+    directory.start_log(tmp_path / "train.log")  # in the place of the first, not beside it
+    logging.getLogger("metalstm.somewhere").info("step %d", 3)
+    logging.getLogger("metalstm.somewhere").warning("careful")
+    logging.getLogger("metalstm.somewhere").debug("noise")
+    assert capsys.readouterr().out == "step 3\nwarning: careful\n"
+    lines = (tmp_path / "train.log").read_text(encoding="utf-8").splitlines()
+    assert [line.split(" ", 2)[2] for line in lines] == ["INFO step 3", "WARNING careful"]

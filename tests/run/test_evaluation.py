@@ -1,0 +1,109 @@
+"""Meta-evaluation: the interval's formula, and the same tasks and numbers however many are taken at a time."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from metalstm.learners.maml import MAML
+from metalstm.nn.model import LSTMModel, ModelShape
+from metalstm.run import evaluation
+from metalstm.run.evaluation import Curve, mean_and_ci95, meta_evaluate, task_batches
+from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.examples import TaskBatch
+from metalstm.tasks.sampler import TaskSampler, TaskShape, seeded_generator
+
+CPU = torch.device("cpu")
+TASKS = 7
+SEQUENCES = 3 * (1 + 2)  # in a task
+
+
+@pytest.fixture(scope="module")
+def sampler() -> TaskSampler:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (10, 6, 5, 4), generator=generator, dtype=torch.uint8)
+    pool = ClassPool(images, [f"class {number}" for number in range(10)])
+    return TaskSampler(pool, TaskShape(3, 1, 2), 1, 5, "meta_test")
+
+
+class Recorder:
+    """Answers with the right label on the tasks' own query inputs in some tasks, and remembers what it saw."""
+
+    def __init__(self) -> None:
+        self.seen: list[Tensor] = []
+
+    def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
+        self.seen += list(tasks.query.inputs)
+        right = torch.nn.functional.one_hot(tasks.query.targets, 3).float()
+        wrong = right.roll(1, dims=-1)
+        early = torch.where(tasks.query.inputs.mean(dim=(1, 2, 3), keepdim=True).squeeze(-1) > 0.5, right, wrong)
+        return torch.stack([early if step == 0 else right for step in at])
+
+
+def test_the_interval() -> None:
+    values = [0.2, 0.4, 0.4, 0.9, 0.6]
+    mean, half = mean_and_ci95(torch.tensor(values))
+    assert mean == pytest.approx(statistics.mean(values))
+    assert half == pytest.approx(1.96 * statistics.stdev(values) / math.sqrt(5))
+
+
+def test_points_of_a_curve() -> None:
+    curve = Curve([0, 2, 5], torch.tensor([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]]))
+    assert [point.step for point in curve.points()] == [0, 2, 5]
+    assert curve.point(2) == (2, 0.5, 0.0)
+    assert curve.point(5).ci95 == pytest.approx(1.96 * math.sqrt(0.5) / math.sqrt(2))
+    with pytest.raises(ValueError, match="not in list"):
+        curve.point(3)
+
+
+@pytest.mark.parametrize("at_a_time", [1, SEQUENCES, 2 * SEQUENCES + 1, 1000])
+def test_the_same_tasks_in_the_same_order(
+    at_a_time: int, sampler: TaskSampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "SEQUENCES_AT_A_TIME", at_a_time)
+    recorder, done = Recorder(), []
+    curve = meta_evaluate(recorder, sampler, TASKS, [0, 1], "classification", CPU, done.append)
+    assert all(torch.equal(seen, sampler(i).query.inputs[0]) for i, seen in enumerate(recorder.seen))
+    assert len(recorder.seen) == TASKS
+    assert curve.values.shape == (2, TASKS)
+    assert curve.values[1].tolist() == [1.0] * TASKS
+    assert done[-1] == TASKS
+    assert done == sorted(set(done))
+    expected = [batch.tasks for batch in task_batches(sampler, TASKS)]
+    assert max(expected) == max(1, min(TASKS, at_a_time // SEQUENCES))
+
+
+def test_more_tasks_begin_with_the_fewer(sampler: TaskSampler) -> None:
+    few, many = Recorder(), Recorder()
+    meta_evaluate(few, sampler, 3, [0], "classification", CPU)
+    meta_evaluate(many, sampler, 6, [0], "classification", CPU)
+    assert all(torch.equal(one, other) for one, other in zip(few.seen, many.seen, strict=False))
+
+
+@pytest.mark.parametrize("engine", ["batched", "higher"])
+def test_a_learner_does_not_mind_how_many_are_taken_at_a_time(
+    engine: str, sampler: TaskSampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = LSTMModel(ModelShape(4, 3, 6), seeded_generator(1, "start"))
+    learner = MAML(model, "classification", 2, 0.5, engine=engine)
+    predictions = []
+    for at_a_time in (1, 1000):
+        monkeypatch.setattr(evaluation, "SEQUENCES_AT_A_TIME", at_a_time)
+        curves = [learner.adaptation_curve(batch, [0, 1, 3]) for batch in task_batches(sampler, TASKS)]
+        predictions.append(torch.cat(curves, dim=1))
+    one_by_one, together = predictions
+    assert (one_by_one[2] - one_by_one[0]).abs().max() > 1e-2
+    torch.testing.assert_close(one_by_one, together, rtol=1e-4, atol=1e-6)
+
+
+def test_nothing_is_learned_from_an_evaluation(sampler: TaskSampler) -> None:
+    learner = MAML(LSTMModel(ModelShape(4, 3, 6), seeded_generator(1, "start")), "classification", 2, 0.5, True)
+    before = {name: weight.clone() for name, weight in learner.state_dict().items()}
+    meta_evaluate(learner, sampler, 3, [0, 2], "classification", CPU)
+    assert all(torch.equal(weight, before[name]) for name, weight in learner.state_dict().items())
+    assert all(parameter.grad is None for parameter in learner.parameters())

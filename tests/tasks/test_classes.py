@@ -1,0 +1,159 @@
+"""Tasks drawn from a pool: in this one each image says which class and which example it is."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from metalstm.errors import DataError
+from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint, distinct
+from metalstm.tasks.examples import Examples, TaskBatch
+from metalstm.tasks.sampler import TaskShape, seeded_generator
+
+CLASSES, EXAMPLES = 11, 7
+SHAPE = TaskShape(ways=5, shots=2, queries=3)
+
+
+@pytest.fixture(scope="module")
+def pool() -> ClassPool:
+    images = torch.zeros(CLASSES, EXAMPLES, 2, 3, dtype=torch.uint8)
+    images[:, :, 0, 0] = torch.arange(CLASSES).unsqueeze(1)
+    images[:, :, 1, 2] = torch.arange(EXAMPLES)
+    images[:, :, 0, 1] = 255
+    return ClassPool(images, [f"class{number}" for number in range(CLASSES)])
+
+
+def draw(pool: ClassPool, tasks: int = 50, shape: TaskShape = SHAPE, seed: int = 0) -> TaskBatch:
+    return pool.draw(tasks, shape, seeded_generator(seed))
+
+
+def who(examples: Examples) -> tuple[Tensor, Tensor]:
+    """Each input's class and example, [T, B] each."""
+    pixels = (examples.inputs * 255).round().long()
+    return pixels[..., 0, 0], pixels[..., 1, 2]
+
+
+def test_pixels_are_between_nought_and_one(pool: ClassPool) -> None:
+    inputs = draw(pool).support.inputs
+    assert (inputs[..., 0, 1] == 1).all()
+    assert (inputs[..., 1, 0] == 0).all()
+    assert (inputs.min(), inputs.max()) == (0, 1)
+
+
+def test_a_task_has_distinct_classes(pool: ClassPool) -> None:
+    for part, per_class in zip(draw(pool), (2, 3), strict=True):
+        classes, _ = who(part)
+        by_place = classes.unflatten(1, (5, per_class))
+        assert (by_place == by_place[..., :1]).all()  # ordered by class
+        assert all(len(set(row)) == 5 for row in by_place[..., 0].tolist())
+
+
+def test_support_and_query_share_classes_but_no_example(pool: ClassPool) -> None:
+    tasks = draw(pool)
+    (support_class, support_example), (query_class, query_example) = who(tasks.support), who(tasks.query)
+    for task in range(tasks.tasks):
+        support = list(zip(support_class[task].tolist(), support_example[task].tolist(), strict=True))
+        query = list(zip(query_class[task].tolist(), query_example[task].tolist(), strict=True))
+        assert len(set(support + query)) == len(support) + len(query) == 25
+        assert {number for number, _ in support} == {number for number, _ in query}
+
+
+def test_a_label_is_the_classs_place_in_its_task(pool: ClassPool) -> None:
+    tasks = draw(pool)
+    places = torch.arange(5)
+    assert torch.equal(tasks.support.targets, places.repeat_interleave(2).expand(50, -1))
+    assert torch.equal(tasks.query.targets, places.repeat_interleave(3).expand(50, -1))
+    (support_class, _), (query_class, _) = who(tasks.support), who(tasks.query)
+    for task in range(tasks.tasks):
+        of_support = dict(zip(tasks.support.targets[task].tolist(), support_class[task].tolist(), strict=True))
+        of_query = dict(zip(tasks.query.targets[task].tolist(), query_class[task].tolist(), strict=True))
+        assert of_support == of_query
+    assert len({tuple(row) for row in support_class.tolist()}) > 40  # a class has no label of its own
+
+
+def test_all_classes_examples_and_places_are_equally_likely(pool: ClassPool) -> None:
+    drawn = 4000
+    tasks = draw(pool, tasks=drawn)
+    classes, examples = who(tasks.support)
+    first_class = torch.bincount(classes[:, 0], minlength=CLASSES)
+    first_example = torch.bincount(examples[:, 0], minlength=EXAMPLES)
+    in_task = torch.bincount(classes[:, ::2].flatten(), minlength=CLASSES)
+    in_query = torch.bincount(who(tasks.query)[1].flatten(), minlength=EXAMPLES)
+    for counts, draws in ((first_class, drawn), (first_example, drawn), (in_task, 5 * drawn), (in_query, 15 * drawn)):
+        expected = draws / len(counts)
+        assert counts.sum() == draws
+        assert (counts - expected).abs().max() < 5 * expected**0.5  # five standard deviations
+
+
+def test_classes_are_drawn_independently_of_examples(pool: ClassPool) -> None:
+    classes, examples = who(draw(pool, tasks=4000).support)
+    together = torch.zeros(CLASSES, EXAMPLES)
+    together.index_put_((classes[:, 0], examples[:, 0]), torch.ones(4000), accumulate=True)
+    expected = 4000 / together.numel()
+    assert (together - expected).abs().max() < 5 * expected**0.5
+
+
+def test_a_task_may_use_up_the_pool(pool: ClassPool) -> None:
+    tasks = draw(pool, shape=TaskShape(CLASSES, 3, EXAMPLES - 3))
+    classes, examples = (torch.cat(pair, dim=1) for pair in zip(who(tasks.support), who(tasks.query), strict=True))
+    whole = set(range(CLASSES * EXAMPLES))
+    assert all(set(row) == whole for row in (classes * EXAMPLES + examples).tolist())
+
+
+def test_the_generator_alone_decides(pool: ClassPool) -> None:
+    first = draw(pool)
+    torch.manual_seed(1)
+    assert torch.equal(first.support.inputs, draw(pool).support.inputs)
+    assert not torch.equal(first.support.inputs, draw(pool, seed=1).support.inputs)
+
+
+def test_distinct_rows() -> None:
+    rows = distinct(6, 7, 5, 4, seeded_generator(0))
+    assert rows.shape == (6, 7, 4)
+    assert all(len(set(row)) == 4 and set(row) <= set(range(5)) for row in rows.flatten(0, 1).tolist())
+    with pytest.raises(RuntimeError):
+        distinct(1, 1, 3, 4, seeded_generator(0))
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        torch.zeros(2, 3, 4, 4),
+        torch.zeros(2, 3, 16, dtype=torch.uint8),
+        torch.zeros(3, 3, 4, 4, dtype=torch.uint8),
+    ],
+    ids=["not bytes", "not images", "not as many as names"],
+)
+def test_a_pool_refuses_what_does_not_fit(images: Tensor) -> None:
+    with pytest.raises(ValueError, match="do not fit 2 names"):
+        ClassPool(images, ["a", "b"])
+
+
+def pool_of(*names: str) -> ClassPool:
+    return ClassPool(torch.zeros(len(names), 1, 2, 2, dtype=torch.uint8), names)
+
+
+def test_disjoint_splits_pass() -> None:
+    check_disjoint(dict(zip(SPLITS, (pool_of("a", "b"), pool_of("c"), pool_of("d", "e")), strict=True)))
+
+
+def test_a_class_in_two_splits_is_named() -> None:
+    pools = dict(
+        zip(SPLITS, (pool_of("alpha", "beta", "gamma"), pool_of("delta"), pool_of("beta", "alpha")), strict=True)
+    )
+    with pytest.raises(DataError) as caught:
+        check_disjoint(pools)
+    (problem,) = caught.value.problems
+    assert problem.what == "2 classes are in both meta_train and meta_test: alpha, beta"
+    assert "one split only" in problem.fix
+    assert caught.value.exit_code == 3
+
+
+def test_every_overlap_is_told_at_once() -> None:
+    many = [f"class{number}" for number in range(9)]
+    pools = dict(zip(SPLITS, (pool_of(*many), pool_of(*many), pool_of("class8", "other")), strict=True))
+    with pytest.raises(DataError) as caught:
+        check_disjoint(pools)
+    whats = [problem.what for problem in caught.value.problems]
+    assert len(whats) == 3
+    assert whats[0].endswith(": class0, class1, class2, class3, class4, ...")
+    assert all(name in str(caught.value) for name in SPLITS)

@@ -1,0 +1,184 @@
+"""The commands as a person runs them, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalstm.run.checkpoint import read
+
+KEYS = {
+    *("format", "command", "dataset", "learner", "model", "ways", "shots", "queries", "split", "tasks", "steps"),
+    *("metric", "value", "ci95", "curve", "baselines", "training", "environment"),
+}
+
+
+@pytest.fixture(scope="module")
+def finished(process: Any, tiny: Any, only_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a finished run."""
+    folder = tmp_path_factory.mktemp("finished")
+    ended = process("metalstm-train", *tiny(), cwd=folder)
+    assert ended.code == 0, ended.err
+    path: Path = only_run(folder)
+    assert f"run       {path.relative_to(folder)}" in ended.out
+    assert "maml, 2 steps" in ended.out
+    assert ended.err == ""
+    return path
+
+
+def test_layout_of_a_run_directory(finished: Path) -> None:
+    assert finished.parts[-3:-1] == ("outputs", "glyphs_3w1s_maml")
+    assert {path.name for path in finished.iterdir()} == {
+        *("config.yaml", "run.json", "metrics.jsonl", "train.log", "checkpoints", "result.json", "figures"),
+    }
+    kept = {path.name for path in (finished / "checkpoints").iterdir()}
+    assert {name for name in kept if name.startswith("step")} == {"step_00000004", "step_00000006"}
+    assert len(kept) == 3
+    for figure in ["adaptation_curve.png"]:
+        data = (finished / "figures" / figure).read_bytes()
+        assert data.startswith(b"\x89PNG")
+        assert len(data) > 5000
+    assert not [path for path in finished.parents[2].rglob("*") if "=" in path.name]
+    assert "maml, 2 steps" in (finished / "train.log").read_text(encoding="utf-8")
+
+
+def test_content_of_result_json(finished: Path, result_of: Any) -> None:
+    result = result_of(finished)
+    assert result.keys() >= KEYS
+    assert result["format"] == 1
+    assert result["command"][1:4] == ["dataset.classes=36", "model.hidden_size=8", "learner.inner_steps=2"]
+    assert (result["dataset"], result["learner"], result["model"]) == ("glyphs", "maml", "lstm")
+    assert (result["ways"], result["shots"], result["queries"]) == (3, 1, 2)
+    assert (result["split"], result["tasks"], result["steps"], result["metric"]) == ("meta_test", 6, 2, "accuracy")
+    assert [point["step"] for point in result["curve"]] == [0, 1, 2, 3, 4]
+    assert all(point.keys() == {"step", "value", "ci95"} for point in result["curve"])
+    assert result["curve"][2] == {"step": 2, "value": result["value"], "ci95": result["ci95"]}
+    assert 0 <= result["value"] <= 1
+    for baseline in (result["baselines"]["scratch"], result["baselines"]["scratch_many_steps"]):
+        assert baseline.keys() >= {"value", "ci95", "curve"}
+    assert result["training"].keys() >= {"steps", "seconds", "tasks_per_second"}
+    assert result["environment"].keys() >= {"torch", "python", "threads", "seed"}
+    assert (result["environment"]["threads"], result["environment"]["seed"]) == (1, 0)
+
+
+def test_metrics_have_a_line_for_each_step_and_each_validation(finished: Path) -> None:
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    trained = [line["step"] for line in lines if "meta_train/accuracy" in line]
+    validated = [line["step"] for line in lines if "meta_validation/accuracy" in line]
+    assert (trained, validated) == ([1, 2, 3, 4, 5, 6], [3, 6])
+
+
+def test_a_finished_run_tested_again_gives_the_same(finished: Path, process: Any, result_of: Any) -> None:
+    ended = process("metalstm-test", f"run={finished}", "tasks=6", "steps=2", cwd=finished)
+    assert ended.code == 0, ended.err
+    (tested,) = (finished / "tests").iterdir()
+    before, again = result_of(finished), result_of(tested)
+    for key in ("value", "ci95", "curve", "tasks", "steps", "dataset", "protocol", "split"):
+        assert again[key] == before[key], key
+    assert f"{100 * again['value']:.2f} ± {100 * again['ci95']:.2f}%" in ended.out
+
+
+def test_more_tasks_and_steps_in_the_meta_test(finished: Path, in_process: Any, result_of: Any) -> None:
+    ended = in_process("test", f"run={finished}", "tasks=8", "steps=4")
+    assert ended.code == 0, ended.err
+    result = result_of(max((finished / "tests").iterdir()))
+    assert (result["tasks"], result["steps"], result["curve"][-1]["step"]) == (8, 4, 8)
+    assert result["value"] == result["curve"][4]["value"]
+    assert "8 meta-test tasks" in ended.out
+
+
+def test_a_sweep_goes_on_after_a_failed_job(process: Any, tiny: Any, result_of: Any, tmp_path: Path) -> None:
+    dropped = dict.fromkeys(("ways", "log_every", "validate_every", "checkpoint_every", "scratch_steps"))
+    given = [*tiny(steps=2, scratch_tasks=0, **dropped), "ways=70,2,3", "-m"]
+    ended = process("metalstm-train", *given, cwd=tmp_path)
+    assert ended.code == 2
+    assert ended.err.startswith("job 0 (")
+    assert "error: ways=70, but split 'meta_train'" in ended.err
+    assert "Traceback" not in ended.err
+    (sweep,) = (tmp_path / "outputs" / "sweeps").iterdir()
+    jobs = sorted(path.parents[1] for path in sweep.rglob("result.json"))
+    assert [job.name[:2] for job in jobs] == ["1_", "2_"]
+    for job, ways in zip(jobs, (2, 3), strict=True):
+        assert f"ways-{ways}" in job.name
+        assert "steps-2" in job.name
+        assert "=" not in job.name
+        assert result_of(next(job.iterdir()))["ways"] == ways
+
+
+def test_a_sweep_with_more_overrides_than_a_file_name_holds(in_process: Any, tiny: Any) -> None:
+    more = {"outer_schedule": "constant", "model.pooling": "mean", "model.layer_norm": True, "keep_checkpoints": 1}
+    more |= {"learner.inner_lr": 0.1, "learner.learned_rates": False, "dataset.examples": 10, "clip_norm": 1.0}
+    assert in_process("train", *tiny(steps=1, scratch_tasks=0, **more), "seed=0,1", "-m").code == 0
+    assert len(list(Path().rglob("result.json"))) == 2
+
+
+@pytest.mark.parametrize("command", ["metalstm-train", "metalstm-test"])
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"]])
+def test_help_answers_at_once(command: str, arguments: list[str], start: Any, tmp_path: Path) -> None:
+    seconds = []
+    for _ in range(3):
+        running = start(command, *arguments, cwd=tmp_path)
+        out, err = running.stdout.read(), running.stderr.read()
+        _, status, used = os.wait4(running.pid, 0)  # processor time, which a busy machine does not stretch
+        running.returncode = os.waitstatus_to_exitcode(status)
+        seconds.append(used.ru_utime + used.ru_stime)
+        assert (running.returncode, err) == (0, "")
+        assert ("ways: 5" if command == "metalstm-train" else "tasks: 600") in out
+    assert min(seconds) < 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["wasy=5"]])
+def test_torch_is_not_imported_to_answer(arguments: list[str], tmp_path: Path) -> None:
+    script = "import sys; from metalstm.train import main\ntry: main()\nfinally: print('torch' in sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ended.stdout.splitlines()[-1] == "False"
+
+
+def test_python_m(process: Any, tiny: Any, only_run: Any, tmp_path: Path) -> None:
+    ended = process("python", "-m", "metalstm.train", *tiny(steps=1, scratch_tasks=0), cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    assert process("python", "-m", "metalstm.test", "--cfg", "job", cwd=tmp_path).code == 0
+    assert only_run(tmp_path).name
+
+
+def test_regression(in_process: Any, tiny: Any, only_run: Any, result_of: Any) -> None:
+    mine = tiny(ways=None, **{"dataset.classes": None})
+    ended = in_process("train", "experiment=sinusoid_5shot", *mine)
+    assert ended.code == 0, ended.err
+    path = only_run(Path())
+    assert path.parent.name == "sinusoid_1w5s_maml"
+    result = result_of(path)
+    assert (result["metric"], result["ways"], result["shots"]) == ("mse", 1, 5)
+    assert result["settings"]["learner"]["inner_lr"] == 0.01  # the experiment's
+    assert result["settings"]["steps"] == 6  # the command line's
+
+
+@pytest.mark.parametrize("given", [["learner.engine=higher"], ["learner=fomaml"], ["model.directions=2"]])
+def test_variants_train(given: list[str], in_process: Any, tiny: Any, only_run: Any) -> None:
+    ended = in_process("train", *given, *tiny(steps=3, scratch_tasks=0))
+    assert ended.code == 0, ended.err
+    state = read(only_run(Path()) / "checkpoints" / "step_00000003", "cpu").state
+    assert state["step"] == 3
+
+
+@pytest.mark.slow
+def test_omniglot(shared_data: Callable[[str], Path], process: Any, tiny: Any, only_run: Any, tmp_path: Path) -> None:
+    root = shared_data("omniglot")
+    given = tiny(ways=20, shots=5, scratch_tasks=0, steps=2, **{"dataset.classes": None})
+    for directory in ("first", "second"):  # the second reads the cache of the first
+        (tmp_path / directory).mkdir()
+        ended = process("metalstm-train", "dataset=omniglot", f"dataset.root={root}", *given, cwd=tmp_path / directory)
+        assert ended.code == 0, ended.err
+        assert only_run(tmp_path / directory).parent.name == "omniglot_20w5s_maml"
+    first, second = (only_run(tmp_path / name) for name in ("first", "second"))
+    assert (first / "metrics.jsonl").read_bytes() == (second / "metrics.jsonl").read_bytes()

@@ -1,0 +1,99 @@
+"""Every YAML file is composed and run for a step; the built wheel holds the same files."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+import metalstm
+from metalstm.config import GROUPS
+
+PACKAGE = Path(metalstm.__file__).parent
+CONFIGS = PACKAGE.parent / "configs"
+CHOICES = sorted(path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.rglob("*/*.yaml"))
+
+if not CONFIGS.is_dir():
+    pytest.skip("the tests of the YAML files need the repository", allow_module_level=True)
+
+
+def dataset_of(group: str, choice: str) -> str:
+    """The dataset that a choice of a group runs on: an experiment names its own."""
+    if group == "dataset":
+        return choice
+    content = OmegaConf.load(CONFIGS / group / f"{choice}.yaml") if group == "experiment" else {}
+    named = [item["override /dataset"] for item in content.get("defaults", []) if "override /dataset" in item]
+    return named[0] if named else "glyphs"
+
+
+@pytest.mark.parametrize("path", CHOICES)
+def test_one_step(
+    path: str, in_process: Any, tiny: Any, shared_data: Callable[[str], Path], decoded: Path, monkeypatch: Any
+) -> None:
+    group, choice = path.split("/")
+    dataset = dataset_of(group, choice)
+    changes: dict[str, Any] = {"steps": 1, "scratch_tasks": 0}
+    if dataset != "glyphs":
+        changes["dataset.classes"] = None
+    if dataset == "omniglot":
+        changes["dataset.root"] = shared_data("omniglot")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(decoded))
+    if dataset == "sinusoid":
+        changes["ways"] = 1
+    ended = in_process("train", f"{group}={choice}", *tiny(**changes))
+    assert ended.code == 0, ended.err
+    (result,) = Path().rglob("result.json")
+    settings = OmegaConf.load(result.with_name("config.yaml"))
+    assert settings.dataset.name == dataset
+    if group == "experiment":
+        return
+    given = OmegaConf.load(CONFIGS / f"{path}.yaml")
+    for name, value in given.items():
+        if f"{group}.{name}" not in changes and name not in ("defaults", "hidden_size", "classes", "inner_steps"):
+            assert settings[group][name] == value
+
+
+@pytest.fixture(scope="module")
+def decoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where decoded data is kept, so that it is decoded once."""
+    return tmp_path_factory.mktemp("decoded")
+
+
+def test_every_group_and_name_has_its_file() -> None:
+    assert {choice.split("/")[0] for choice in CHOICES} == {*GROUPS, "experiment"}
+    for group, names in GROUPS.items():
+        found = {OmegaConf.load(path).get("name") for path in (CONFIGS / group).glob("*.yaml")}
+        assert found - {None} == set(names)
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_same_files(tmp_path: Path) -> None:
+    pytest.importorskip("setuptools")
+    repository = tmp_path / "repository"
+    for name in ("metalstm", "configs"):
+        shutil.copytree(PACKAGE.parent / name, repository / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(PACKAGE.parent / name, repository)
+    build = "import sys, setuptools.build_meta as backend; backend.build_wheel(sys.argv[1])"
+    ended = subprocess.run(
+        [sys.executable, "-c", build, str(tmp_path)], cwd=repository, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if ".dist-info/" not in name]
+    configs = {path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml")}
+    assert {name.removeprefix("metalstm/configs/") for name in names if name.endswith(".yaml")} == configs
+    code = {
+        path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*") if path.suffix in (".py", ".c", ".typed")
+    }
+    held = {name.removeprefix("metalstm/") for name in names if not name.startswith("metalstm/configs/")}
+    assert held == code
+    assert "nn/cells.c" in held

@@ -1,0 +1,104 @@
+"""Who may import whom: data flows one way, config objects stay on top, and torch waits until it is needed."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import metalstm
+
+PACKAGE = Path(metalstm.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# What the modules of a folder may import of the package, besides themselves and the two that know nothing of it.
+EVERYWHERE = {"errors", "files"}
+MAY_IMPORT = {
+    "tasks": set(),
+    "datasets": {"tasks"},
+    "nn": set(),
+    "learners": {"nn", "tasks"},
+    "run": {"learners", "tasks", "datasets.base", "nn.model"},  # the last two for types: what a dataset and a shape are
+    "reporting": set(),
+}
+# Resuming compares the config of a run directory with the command line's.
+SEE_CONFIG = {"command.py", "assembly.py", "train.py", "test.py", "run/resume.py"}
+LIGHT = ["__init__.py", "command.py", "config.py", "errors.py", "files.py", "train.py", "test.py"]
+
+
+def imports(path: Path, everywhere: bool = True) -> Iterator[str]:
+    """The modules that a file imports, also within functions; not those for a type checker alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and getattr(block.test, "id", None) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    for node in ast.walk(tree) if everywhere else tree.body:
+        if id(node) in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            assert node.module is not None
+            yield node.module
+            # `from metalstm.run import resume` imports a module as well.
+            yield from (
+                f"{node.module}.{alias.name}"
+                for alias in node.names
+                if PACKAGE.joinpath(*f"{node.module}.{alias.name}".split(".")[1:]).with_suffix(".py").exists()
+            )
+
+
+def ours(path: Path) -> set[str]:
+    """The package's modules that a file imports, without the package's name; `run.resume`, say."""
+    found = {name.removeprefix("metalstm.") for name in imports(path) if name.startswith("metalstm.")}
+    return {name for name in found if PACKAGE.joinpath(*name.split(".")).with_suffix(".py").exists()}
+
+
+def test_the_reader_of_imports_reads() -> None:
+    assert {"assembly", "config", "run.resume", "run.loop", "reporting.figures"} <= ours(PACKAGE / "train.py")
+    assert "torch" in set(imports(PACKAGE / "train.py"))
+    assert "torch" not in set(imports(PACKAGE / "train.py", everywhere=False))
+
+
+def test_every_folder_has_its_line() -> None:
+    folders = {path.parent.name for path in FILES if path.parent != PACKAGE}
+    assert folders == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_directions(folder: str) -> None:
+    for path in (PACKAGE / folder).glob("*.py"):
+        for name in ours(path):
+            allowed = {folder, *MAY_IMPORT[folder], *EVERYWHERE}
+            if (name, path.name) == ("config", "resume.py"):
+                continue
+            assert any(name == one or name.startswith(f"{one}.") for one in allowed), f"{folder}/{path.name}: {name}"
+
+
+def test_what_may_be_imported_everywhere_imports_nothing() -> None:
+    assert [ours(PACKAGE / f"{name}.py") for name in sorted(EVERYWHERE)] == [set(), set()]
+
+
+def test_configs_stay_on_top() -> None:
+    seen = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in FILES
+        if any(name.split(".")[0] in ("hydra", "omegaconf") or name == "metalstm.config" for name in imports(path))
+    }
+    assert seen - {"config.py"} == SEE_CONFIG
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_torch_waits(name: str) -> None:
+    heavy = {"torch", "torchvision", "higher", "numpy", "matplotlib", "PIL", "tqdm"}
+    path = PACKAGE / name
+    at_once = set(imports(path, everywhere=False))
+    assert not {module.split(".")[0] for module in at_once} & heavy
+    light = {f"metalstm.{other.removesuffix('.py')}" for other in LIGHT}
+    assert {module for module in at_once if module.startswith("metalstm.")} <= light
