@@ -116,11 +116,17 @@ def in_process(
 
 
 @pytest.fixture(scope="session")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An `$XDG_CACHE_HOME` for the whole session, so that data is decoded once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def start(cache_home: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """`start("metalstm-train", *arguments, cwd=...)` starts an installed command in a process of its own."""
     started: list[subprocess.Popen[str]] = []
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("METALSTM", "HYDRA"))}
-    environment["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    environment["XDG_CACHE_HOME"] = str(cache_home)
     environment["PYTHONUNBUFFERED"] = "1"
 
     def popen(command: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:

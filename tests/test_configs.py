@@ -33,9 +33,14 @@ def dataset_of(group: str, choice: str) -> str:
     return named[0] if named else "glyphs"
 
 
-@pytest.mark.parametrize("path", CHOICES)
+def marked(path: str) -> Any:
+    """Decoding Omniglot takes half a minute."""
+    return pytest.param(path, marks=pytest.mark.slow) if dataset_of(*path.split("/")) == "omniglot" else path
+
+
+@pytest.mark.parametrize("path", [marked(path) for path in CHOICES])
 def test_one_step(
-    path: str, in_process: Any, tiny: Any, shared_data: Callable[[str], Path], decoded: Path, monkeypatch: Any
+    path: str, in_process: Any, tiny: Any, shared_data: Callable[[str], Path], cache_home: Path, monkeypatch: Any
 ) -> None:
     group, choice = path.split("/")
     dataset = dataset_of(group, choice)
@@ -44,7 +49,7 @@ def test_one_step(
         changes["dataset.classes"] = None
     if dataset == "omniglot":
         changes["dataset.root"] = shared_data("omniglot")
-        monkeypatch.setenv("XDG_CACHE_HOME", str(decoded))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(cache_home))
     if dataset == "sinusoid":
         changes["ways"] = 1
     ended = in_process("train", f"{group}={choice}", *tiny(**changes))
@@ -58,12 +63,6 @@ def test_one_step(
     for name, value in given.items():
         if f"{group}.{name}" not in changes and name not in ("defaults", "hidden_size", "classes", "inner_steps"):
             assert settings[group][name] == value
-
-
-@pytest.fixture(scope="module")
-def decoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where decoded data is kept, so that it is decoded once."""
-    return tmp_path_factory.mktemp("decoded")
 
 
 def test_every_group_and_name_has_its_file() -> None:

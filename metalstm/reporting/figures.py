@@ -54,6 +54,7 @@ def draw_adaptation_curve(result: Mapping[str, Any], path: Path) -> bool:
     shown = [tick for tick in ticks if tick <= last]
     axes.set_xticks(shown, [str(tick) for tick in shown])
     axes.minorticks_off()
+    axes.set_xlim(-0.5, 1.1 * last)
     axes.set_xlabel("gradient steps on the support set")
     task = f"{result['ways']}-way {result['shots']}-shot"
     axes.set_title(f"{result['dataset']}, {task}: learning {result['tasks']} tasks never seen before", fontsize=10)

@@ -133,12 +133,25 @@ def test_a_sweep_that_is_stopped_ends(signalled: Any, in_process: Any, tiny: Any
     assert len(list(Path().rglob("metrics.jsonl"))) == 1
 
 
+LONGER = {"steps": 60, "validate_every": 20, "scratch_tasks": 0, "test_tasks": 4}
+
+
+@pytest.fixture(scope="module")
+def whole(process: Any, tiny: Any, only_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    ended = process("metalstm-train", *tiny(**LONGER), cwd=folder)
+    assert ended.code == 0, ended.err
+    path: Path = only_run(folder)
+    return path
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_real_process(
-    number: int, start: Any, process: Any, tiny: Any, only_run: Any, result_of: Any, tmp_path: Path
+    number: int, start: Any, process: Any, tiny: Any, only_run: Any, result_of: Any, tmp_path: Path, whole: Path
 ) -> None:
-    given = tiny(steps=60, validate_every=20, scratch_tasks=0, test_tasks=4)
+    given = tiny(**LONGER)
     running: subprocess.Popen[str] = start("metalstm-train", *given, "output_dir=stopped", cwd=tmp_path)
     give_up = time.monotonic() + 120
     while not list(tmp_path.rglob("step_0000001?/manifest.json")):
@@ -151,9 +164,6 @@ def test_a_real_process(
     assert "Traceback" not in err
     stopped = only_run(tmp_path / "stopped")
     assert not (stopped / "result.json").exists()
-    for ended in (
-        process("metalstm-train", f"resume={stopped}", cwd=tmp_path),
-        process("metalstm-train", *given, "output_dir=whole", cwd=tmp_path),
-    ):
-        assert ended.code == 0, ended.err
-    assert_same_run(only_run(tmp_path / "whole"), stopped, result_of)
+    ended = process("metalstm-train", f"resume={stopped}", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    assert_same_run(whole, stopped, result_of)
