@@ -68,7 +68,7 @@ def test_the_reader_of_imports_reads() -> None:
 
 def test_every_folder_has_its_line() -> None:
     folders = {path.parent.name for path in FILES if path.parent != PACKAGE}
-    assert folders == set(MAY_IMPORT)
+    assert folders - {"configs"} == set(MAY_IMPORT)  # an installed package has its YAML files inside
 
 
 @pytest.mark.parametrize("folder", MAY_IMPORT)
