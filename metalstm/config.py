@@ -76,7 +76,7 @@ class MAMLSettings:
 GROUPS: dict[str, dict[str, type]] = {
     "dataset": {"glyphs": GlyphsSettings, "omniglot": OmniglotSettings, "sinusoid": SinusoidSettings},
     "model": {"lstm": LSTMSettings},
-    "learner": {"maml": MAMLSettings},
+    "learner": {"maml": MAMLSettings, "fomaml": MAMLSettings},
 }
 
 
@@ -276,6 +276,11 @@ def at_odds(settings: TrainSettings) -> Iterator[Problem]:
         yield Problem(
             f"model.directions={settings.model.directions} reads columns, but dataset 'sinusoid' has no images",
             "use model.directions=1 or 2",
+        )
+    if settings.learner.name == "fomaml" and settings.learner.order != "first":
+        yield Problem(
+            f"learner.order={settings.learner.order}, but learner=fomaml is first order",
+            "use learner=maml, or leave learner.order out",
         )
     if settings.learner.engine == "higher" and settings.model.dropout > 0:
         yield Problem(

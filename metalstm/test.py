@@ -27,7 +27,7 @@ def meta_test_run(config: DictConfig) -> None:
 
     from metalstm import assembly
     from metalstm.config import meta_test_settings, plain
-    from metalstm.errors import CheckpointError
+    from metalstm.errors import CheckpointError, ConfigError
     from metalstm.reporting.summary import summary
     from metalstm.run import directory, results, resume
     from metalstm.run.checkpoint import BEST, LATEST, Checkpoints
@@ -48,6 +48,11 @@ def meta_test_run(config: DictConfig) -> None:
         threads=given.threads,
     )
     if given.dataset_root is not None:
+        if not hasattr(settings.dataset, "root"):
+            raise ConfigError.of(
+                f"dataset_root={given.dataset_root}, but dataset '{settings.dataset.name}' has no folder",
+                "leave it out",
+            )
         settings.dataset.root = given.dataset_root
     directory.start_log(None)
     assembly.use_machine(settings.device, settings.threads)

@@ -67,12 +67,12 @@ def run(settings: TrainSettings, resumed: Path | None, interruption: Interruptio
     else:
         path = resumed
         resume.check_fingerprint(path, dataset)
+    directory.start_log(path / directory.LOG)
     training = meta_training(settings, dataset, learner, path, interruption)
     if resumed is not None:
         resume.check_budget(path, settings.steps, training.step)
         resume.save_settings(path, settings)
         (path / directory.RESULT).unlink(missing_ok=True)  # of fewer steps; a run is over when it has one
-    directory.start_log(path / directory.LOG)
     parameters = sum(parameter.numel() for parameter in learner.parameters())
     log.info("run       %s", path)
     log.info("dataset   %s", dataset.description)

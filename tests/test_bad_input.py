@@ -175,3 +175,7 @@ def test_meta_test_without_a_run(refused: Any) -> None:
 def test_as_a_process(argument: str, code: int, words: list[str], process: Any, tmp_path: Path) -> None:
     check(process("metalstm-train", argument, cwd=tmp_path), code, words)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_first_order_maml_of_second_order(refused: Any) -> None:
+    refused(2, ["learner.order=second", "fomaml is first order"], "learner=fomaml", "learner.order=second")

@@ -44,7 +44,8 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder = folder
-        self.keep = {LATEST: keep, BEST: 1}
+        # One more best one: the newest may be younger than the checkpoint that a killed run goes on from.
+        self.keep = {LATEST: keep, BEST: keep + 1}
 
     def save(self, kind: str, step: int, state: dict[str, Any]) -> Path:
         """Writes one, then removes the oldest ones of its kind.
@@ -52,7 +53,10 @@ class Checkpoints:
         Raises:
             CheckpointError: it could not be written; the older ones are as they were.
         """
-        final = self.folder / f"{kind}_{step:08d}"
+        name = f"{kind}_{step:08d}"
+        # A resumed run comes to a step again: the older checkpoint stays in place until the new one is whole.
+        there = sorted(path.name for path in self.folder.glob(f"{name}*"))
+        final = self.folder / (f"{name}_{int(there[-1][len(name) + 1 :] or 0) + 1:04d}" if there else name)
         partial = self.folder / f".{final.name}.{os.getpid()}"
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -67,8 +71,6 @@ class Checkpoints:
             write_synced(partial / STATE, data)
             write_synced(partial / MANIFEST, json.dumps(manifest, indent=2).encode())
             sync(partial)
-            if final.exists():  # a resumed run has come to this step again
-                os.replace(final, self.folder / f".old.{final.name}.{os.getpid()}")
             os.replace(partial, final)
             sync(self.folder)
         except OSError as error:
@@ -82,6 +84,12 @@ class Checkpoints:
         for old in self.paths(kind)[self.keep[kind] :]:
             shutil.rmtree(old, ignore_errors=True)
         return final
+
+    def drop_best_after(self, step: int) -> None:
+        """Removes best ones that are younger than the step a run goes on from: it may not come to them again."""
+        for path in self.paths(BEST):
+            if path.name > f"{BEST}_{step:08d}~":
+                shutil.rmtree(path, ignore_errors=True)
 
     def paths(self, kind: str) -> list[Path]:
         """The checkpoints of a kind, the newest first."""

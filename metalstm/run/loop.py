@@ -166,3 +166,4 @@ class MetaTraining:
         self.validated = state["validated"]
         self.best = state["best"]
         self.seconds = state["seconds"]
+        self.checkpoints.drop_best_after(self.step)

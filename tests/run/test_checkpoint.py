@@ -48,9 +48,10 @@ def test_read_back_as_it_was(checkpoints: Checkpoints) -> None:
 def test_the_newest_ones_are_kept_and_the_best_besides(checkpoints: Checkpoints) -> None:
     for step in (1, 2, 9, 10, 100):
         checkpoints.save(LATEST, step, state(step))
-    for step in (2, 9):
+    for step in (1, 2, 9, 10):
         checkpoints.save(BEST, step, state(step))
-    assert names(checkpoints) == ["best_00000009", "step_00000010", "step_00000100"]
+    best = ["best_00000002", "best_00000009", "best_00000010"]
+    assert names(checkpoints) == [*best, "step_00000010", "step_00000100"]
     assert checkpoints.newest(LATEST, CPU).step == 100  # type: ignore[union-attr]
 
 
@@ -60,11 +61,18 @@ def test_none_yet(checkpoints: Checkpoints) -> None:
     assert checkpoints.newest(BEST, CPU) is None
 
 
-def test_the_same_step_again_takes_the_place_of_the_first(checkpoints: Checkpoints) -> None:
-    checkpoints.save(LATEST, 3, state(3))
-    checkpoints.save(LATEST, 3, state(4))
-    assert names(checkpoints) == ["step_00000003"]
-    assert checkpoints.newest(LATEST, CPU).state["step"] == 4  # type: ignore[union-attr]
+def test_the_same_step_again_is_the_newest_and_never_in_the_way_of_the_first(checkpoints: Checkpoints) -> None:
+    for number in range(12):
+        checkpoints.save(LATEST, 3, state(number))
+        assert checkpoints.newest(LATEST, CPU).state["step"] == number  # type: ignore[union-attr]
+    assert names(checkpoints) == ["step_00000003_0010", "step_00000003_0011"]
+
+
+def test_best_ones_of_a_future_that_may_not_come_are_dropped(checkpoints: Checkpoints) -> None:
+    for step in (3, 3, 7):
+        checkpoints.save(BEST, step, state(step))
+    checkpoints.drop_best_after(3)
+    assert names(checkpoints) == ["best_00000003", "best_00000003_0001"]
 
 
 class Killed(BaseException):
