@@ -129,6 +129,8 @@ def use_machine(device: str, threads: int | None) -> None:
         ConfigError: no such device here; there is no silent fall-back.
     """
     try:
+        if torch.device(device).type not in ("cpu", "cuda"):
+            raise RuntimeError("it is neither cpu nor cuda")
         torch.empty(1, device=torch.device(device))
     except (RuntimeError, AssertionError) as error:
         raise ConfigError.of(

@@ -78,7 +78,7 @@ def meta_test_run(config: DictConfig) -> None:
         sampler = assembly.make_sampler(settings, dataset, "meta_test")
         curve = meta_test(learner, sampler, protocol, dataset.kind, device, heed)
     newest = checkpoints.newest(LATEST, device)
-    seconds = newest.state["seconds"] if newest is not None else 0.0
+    trained_steps, seconds = (0, 0.0) if newest is None else (newest.step, newest.state["seconds"])
     result = results.result(
         plain(settings),
         command_line(),
@@ -87,7 +87,7 @@ def meta_test_run(config: DictConfig) -> None:
         protocol.steps,
         {},
         checkpoint.step,
-        results.training(checkpoint.step, seconds, settings.meta_batch_size),
+        results.training(trained_steps, seconds, settings.meta_batch_size),
     )
     file = directory.new_run_directory(path / "tests") / directory.RESULT
     directory.write_json(file, result)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from metalstm.config import TrainSettings
     from metalstm.datasets.base import Dataset
     from metalstm.learners.base import Learner
+    from metalstm.run.checkpoint import Checkpoint, Checkpoints
     from metalstm.run.interruption import Interruption
     from metalstm.run.loop import MetaTraining
 
@@ -32,58 +33,69 @@ def train(config: DictConfig) -> None:
 
     from metalstm.config import train_settings
     from metalstm.run.directory import start_log
-    from metalstm.run.interruption import Interruption
     from metalstm.run.resume import resumed_settings
 
     start_log(None)
-    with Interruption() as interruption:
-        if config.resume is None:
-            run(train_settings(config), None, interruption)
-        else:
-            run(*resumed_settings(config, HydraConfig.get().overrides.task), interruption)
+    if config.resume is None:
+        run(train_settings(config), None)
+    else:
+        run(*resumed_settings(config, HydraConfig.get().overrides.task))
 
 
-def run(settings: TrainSettings, resumed: Path | None, interruption: Interruption) -> None:
+def run(settings: TrainSettings, resumed: Path | None) -> None:
     """Meta-trains and meta-tests.
 
     Args:
         settings: all of them.
         resumed: the directory of the run to go on with; None: a new one.
-        interruption: what a signal sets.
     """
     import torch
 
     from metalstm import assembly
-    from metalstm.nn import pointwise
     from metalstm.run import directory, resume
+    from metalstm.run.checkpoint import LATEST, Checkpoints
+    from metalstm.run.interruption import Interruption
 
     assembly.use_machine(settings.device, settings.threads)
     dataset = assembly.make_dataset(settings.dataset)
     assembly.check_tasks_fit(settings, dataset)
     learner = assembly.make_learner(settings, dataset)
-    if resumed is None:
-        path = directory.new_run_directory(run_parent(settings))
-        resume.write_config(path, settings, dataset.fingerprint)
-    else:
-        path = resumed
-        resume.check_fingerprint(path, dataset)
-    directory.start_log(path / directory.LOG)
-    training = meta_training(settings, dataset, learner, path, interruption)
-    if resumed is not None:
-        resume.check_budget(path, settings.steps, training.step)
-        resume.save_settings(path, settings)
-        (path / directory.RESULT).unlink(missing_ok=True)  # of fewer steps; a run is over when it has one
-    parameters = sum(parameter.numel() for parameter in learner.parameters())
+    # From here on a signal ends the run at a step boundary; before, there is nothing to save.
+    with Interruption() as interruption:
+        if resumed is None:
+            path = directory.new_run_directory(run_parent(settings))
+            resume.write_config(path, settings, dataset.fingerprint)
+        else:
+            path = resumed
+            resume.check_fingerprint(path, dataset)
+        directory.start_log(path / directory.LOG)
+        checkpoints = Checkpoints(path / "checkpoints", settings.keep_checkpoints)
+        checkpoint = checkpoints.newest(LATEST, torch.device(settings.device))
+        if resumed is not None:
+            resume.check_budget(path, settings.steps, 0 if checkpoint is None else checkpoint.step)
+            resume.save_settings(path, settings)
+            (path / directory.RESULT).unlink(missing_ok=True)  # of fewer steps; a run is over when it has one
+        training = meta_training(settings, dataset, learner, path, checkpoints, checkpoint, interruption)
+        introduce(settings, dataset, training, path)
+        try:
+            training.run()
+        finally:
+            training.metrics.close()
+        finish(settings, dataset, training, path)
+
+
+def introduce(settings: TrainSettings, dataset: Dataset, training: MetaTraining, path: Path) -> None:
+    """Says what will happen."""
+    import torch
+
+    from metalstm.nn import pointwise
+
+    parameters = sum(parameter.numel() for parameter in training.learner.parameters())
     log.info("run       %s", path)
     log.info("dataset   %s", dataset.description)
     log.info("learner   %s, %s meta-parameters", settings.learner.name, f"{parameters:,}")
     log.info("machine   %s, %d threads, %s", settings.device, torch.get_num_threads(), pointwise.describe())
     log.info("meta-train from step %d to %d, %d tasks a step", training.step, settings.steps, settings.meta_batch_size)
-    try:
-        training.run()
-    finally:
-        training.metrics.close()
-    finish(settings, dataset, training, path)
 
 
 def run_parent(settings: TrainSettings) -> Path:
@@ -100,25 +112,33 @@ def run_parent(settings: TrainSettings) -> Path:
 
 
 def meta_training(
-    settings: TrainSettings, dataset: Dataset, learner: Learner, path: Path, interruption: Interruption
+    settings: TrainSettings,
+    dataset: Dataset,
+    learner: Learner,
+    path: Path,
+    checkpoints: Checkpoints,
+    checkpoint: Checkpoint | None,
+    interruption: Interruption,
 ) -> MetaTraining:
-    """A meta-training at its start, or where its newest checkpoint left it."""
+    """A meta-training at its start, or where a checkpoint left it."""
     import torch
 
     from metalstm import assembly
     from metalstm.run import directory
-    from metalstm.run.checkpoint import LATEST, Checkpoints
     from metalstm.run.loop import MetaTraining, Schedule, Validation
     from metalstm.run.metrics import MetricsFile
     from metalstm.run.outer import OuterOptimizer
 
     device = torch.device(settings.device)
-    checkpoints = Checkpoints(path / "checkpoints", settings.keep_checkpoints)
-    checkpoint = checkpoints.newest(LATEST, device)
     training = MetaTraining(
         learner,
         OuterOptimizer(
-            learner.parameters(), settings.outer_lr, settings.outer_schedule, settings.steps, settings.clip_norm
+            learner.parameters(),
+            settings.outer_lr,
+            settings.outer_schedule,
+            settings.steps,
+            settings.clip_norm,
+            settings.learner.name,
         ),
         assembly.make_sampler(settings, dataset, "meta_train"),
         Validation(

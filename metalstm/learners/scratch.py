@@ -18,7 +18,7 @@ from metalstm.tasks.sampler import seeded_generator
 
 
 class Scratch:
-    """Trains a randomly started LSTM on the support set alone, every task from a start of its own.
+    """Trains a randomly started LSTM on the support set alone, every task of a batch from a start of its own.
 
     Args:
         shape: of the model, the same as the learner's that it is compared with.

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import pickle
+import secrets
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,7 +58,7 @@ class Checkpoints:
         # A resumed run comes to a step again: the older checkpoint stays in place until the new one is whole.
         there = sorted(path.name for path in self.folder.glob(f"{name}*"))
         final = self.folder / (f"{name}_{int(there[-1][len(name) + 1 :] or 0) + 1:04d}" if there else name)
-        partial = self.folder / f".{final.name}.{os.getpid()}"
+        partial = self.folder / f".{final.name}.{secrets.token_hex(6)}"
         buffer = io.BytesIO()
         torch.save(state, buffer)
         data = buffer.getvalue()

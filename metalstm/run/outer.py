@@ -21,6 +21,7 @@ class OuterOptimizer:
         schedule: `constant`, or `cosine` down to zero after `steps`.
         steps: of the whole run.
         clip_norm: largest norm of the meta-gradient, a longer one is shortened; None: as it is.
+        learner: its name, for the message when it diverges.
     """
 
     def __init__(
@@ -30,12 +31,14 @@ class OuterOptimizer:
         schedule: str,
         steps: int,
         clip_norm: float | None,
+        learner: str = "learner",
     ) -> None:
         self.parameters = list(parameters)
         self.lr = lr
         self.schedule = schedule
         self.steps = steps
         self.clip_norm = clip_norm
+        self.learner = learner
         self.adam = torch.optim.Adam(self.parameters, lr=lr)
 
     def rate(self, step: int) -> float:
@@ -56,7 +59,7 @@ class OuterOptimizer:
         for name, value in (("meta-loss", loss), ("norm of the meta-gradient", norm)):
             if not torch.isfinite(value):
                 raise DivergedError.of(
-                    f"the {name} is {value.item()} at step {step}",
+                    f"{self.learner}: the {name} is {value.item()} at step {step}",
                     "lower outer_lr or learner.inner_lr, or set clip_norm; the last checkpoint is finite",
                 )
         for group in self.adam.param_groups:

@@ -46,7 +46,7 @@ def run_settings(path: Path) -> TrainSettings:
     try:
         config = OmegaConf.load(path / CONFIG)
         identity = json.loads((path / IDENTITY).read_text(encoding="utf-8"))
-        known_format = identity["format"]
+        known_format, _ = identity["format"], identity["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError, YAMLError, OmegaConfBaseException) as error:
         raise CheckpointError.of(
             f"{path} is not a run directory: {CONFIG} or {IDENTITY} is missing or broken ({type(error).__name__})", fix
@@ -87,6 +87,8 @@ def resumed_settings(config: DictConfig, overrides: Sequence[str]) -> tuple[Trai
             )
         elif name != "resume" and old[name] != new[name]:
             log.info("changed: %s from %s to %s", name, shown(old[name]), shown(new[name]))
+            if name in ("device", "threads"):
+                log.warning("with another %s the run is no longer bit for bit the one never stopped", name)
             put(before, name, new[name])
     if problems:
         raise ConfigError(*problems)
