@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from metalstm.config import did_you_mean, flat
 from metalstm.errors import ConfigError, Interrupted, MetalstmError, Problem
+from metalstm.fields import did_you_mean, flat
 
 
 def run_command(config_name: str, job: Callable[..., None]) -> None:

@@ -6,25 +6,14 @@ of a group (`dataset`, `model`, `learner`) are typed by its `name`, which must b
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from metalstm.errors import ConfigError, Problem
-
-
-def bounded(minimum: float | None = None, above: float | None = None, below: float | None = None) -> Any:
-    """A number: not smaller than `minimum`, larger than `above`, smaller than `below`."""
-    return field(metadata={"minimum": minimum, "above": above, "below": below})
-
-
-def one_of(*choices: Any) -> Any:
-    return field(metadata={"choices": choices})
+from metalstm.fields import bounded, one_of, typed
 
 
 @dataclass(kw_only=True)
@@ -190,78 +179,6 @@ def as_mapping(config: DictConfig) -> dict[str, Any]:
     return {str(name): value for name, value in values.items()}
 
 
-def typed(schema: type, values: Mapping[str, Any], prefix: str, problems: list[Problem], ready: Any = None) -> Any:
-    """`values` as an instance of the dataclass `schema`; what is wrong with them is added to `problems`.
-
-    Args:
-        schema: a dataclass of settings.
-        values: by name.
-        prefix: what stands before a name on the command line, e.g. `model.`.
-        problems: receives what is found; where it is not empty, the instance must not be used.
-        ready: fields that have been checked already, by name.
-    """
-    ready = ready or {}
-    fields = {item.name: item for item in dataclasses.fields(schema)}
-    for name in values:
-        if name not in fields:
-            problems.append(Problem(f"{prefix}{name} is no setting", did_you_mean(name, list(fields), prefix)))
-    checked = dict(ready)
-    for name, item in fields.items():
-        if name in GROUPS:
-            checked.setdefault(name, None)
-            continue
-        if name not in values or values[name] == "???":
-            problems.append(Problem(f"{prefix}{name} has no value", f"give {prefix}{name}=..."))
-            continue
-        checked[name], found = checked_value(item, values[name], prefix + name)
-        problems += found
-    return schema(**{name: checked.get(name) for name in fields})
-
-
-def checked_value(item: dataclasses.Field[Any], value: Any, name: str) -> tuple[Any, list[Problem]]:
-    """The value in its field's type, and what is wrong with it."""
-    kind = str(item.type)
-    if kind.endswith(" | None"):
-        if value is None:
-            return None, []
-        kind = kind.removesuffix(" | None")
-    words, accepted, convert = KINDS[kind]
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kind != "bool"):
-        return None, [Problem(f"{name}={shown(value)} is not {words}", f"give {words}, e.g. as in configs/")]
-    value = convert(value)
-    return value, [
-        Problem(f"{name}={shown(value)}, but {bound}", fix) for bound, fix in broken_bounds(item, value, name)
-    ]
-
-
-# For each type: what to call it, what YAML may give for it, and how that becomes it.
-KINDS: dict[str, tuple[str, tuple[type, ...], Callable[[Any], Any]]] = {
-    "int": ("a whole number", (int,), int),
-    "float": ("a number", (int, float), float),
-    "str": ("a text", (str, int, float), str),
-    "bool": ("true or false", (bool,), bool),
-}
-
-
-def broken_bounds(item: dataclasses.Field[Any], value: Any, name: str) -> Iterator[tuple[str, str]]:
-    """Each bound that the value breaks, and the remedy."""
-    limits = item.metadata
-    choices = limits.get("choices")
-    if choices is not None and value not in choices:
-        listed = ", ".join(shown(choice) for choice in choices)
-        yield f"it must be one of {listed}", f"use {name}=<one of {listed}>"
-    if isinstance(value, float) and not math.isfinite(value):
-        yield "it must be finite", f"give a finite {name}"
-        return
-    minimum, above, below = limits.get("minimum"), limits.get("above"), limits.get("below")
-    if minimum is not None and value < minimum:
-        yield f"it must be at least {minimum}", f"use {name}>={minimum}"
-    if above is not None and value <= above:
-        yield f"it must be larger than {above}", f"use {name}>{above}"
-    if below is not None and value >= below:
-        yield f"it must be smaller than {below}", f"use {name}<{below}"
-
-
 def at_odds(settings: TrainSettings) -> Iterator[Problem]:
     """Settings that are in bounds, each by itself, but do not go together."""
     regression = settings.dataset.name == "sinusoid"
@@ -294,29 +211,3 @@ def at_odds(settings: TrainSettings) -> Iterator[Problem]:
             f"scratch_tasks={settings.scratch_tasks}, but there are test_tasks={settings.test_tasks}",
             f"use scratch_tasks<={settings.test_tasks}",
         )
-
-
-def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """The remedy for an unknown name."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean {prefix}{near[0]}?" if near else "leave it out; --help lists the settings"
-
-
-def shown(value: Any) -> str:
-    """A value as the command line writes it."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(value)
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by their dotted names."""
-    result: dict[str, Any] = {}
-    for name, value in values.items():
-        result |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return result
-
-
-def plain(settings: Any) -> dict[str, Any]:
-    """Settings as nested mappings."""
-    return dataclasses.asdict(settings)

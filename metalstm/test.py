@@ -26,8 +26,9 @@ def meta_test_run(config: DictConfig) -> None:
     import torch
 
     from metalstm import assembly
-    from metalstm.config import meta_test_settings, plain
+    from metalstm.config import meta_test_settings
     from metalstm.errors import CheckpointError, ConfigError
+    from metalstm.fields import plain
     from metalstm.reporting.summary import summary
     from metalstm.run import directory, results, resume
     from metalstm.run.checkpoint import BEST, LATEST, Checkpoints

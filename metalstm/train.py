@@ -164,7 +164,7 @@ def finish(settings: TrainSettings, dataset: Dataset, training: MetaTraining, pa
     import torch
 
     from metalstm import assembly
-    from metalstm.config import plain
+    from metalstm.fields import plain
     from metalstm.reporting.figures import draw_adaptation_curve
     from metalstm.reporting.summary import summary
     from metalstm.run import directory, results

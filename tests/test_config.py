@@ -11,8 +11,9 @@ from omegaconf import OmegaConf
 
 import metalstm
 from metalstm import config
-from metalstm.config import BUDGETS, GROUPS, MetaTestSettings, TrainSettings, flat, plain
+from metalstm.config import BUDGETS, GROUPS, MetaTestSettings, TrainSettings
 from metalstm.errors import ConfigError
+from metalstm.fields import flat, plain, shown
 
 CONFIGS = Path(metalstm.__file__).parents[1] / "configs"
 
@@ -67,7 +68,7 @@ def test_bound(name: str, value: Any, allowed: bool) -> None:
         assert flat(plain(composed({name: value} | others, dataset)))[name] == value
     else:
         found = problems({name: value} | others, dataset)
-        assert any(what.startswith(f"{name}={config.shown(value)}, but it must be") for what in found)
+        assert any(what.startswith(f"{name}={shown(value)}, but it must be") for what in found)
 
 
 def test_bounds_cover_what_the_field_expects() -> None:
@@ -96,7 +97,7 @@ def test_bounds_cover_what_the_field_expects() -> None:
     ],
 )
 def test_type(name: str, value: Any, words: str) -> None:
-    assert problems({name: value}) == [f"{name}={config.shown(value)} is not {words}"]
+    assert problems({name: value}) == [f"{name}={shown(value)} is not {words}"]
 
 
 @pytest.mark.parametrize("name", ["clip_norm", "test_steps", "curve_steps", "threads", "resume", "model.directions"])

@@ -12,9 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from metalstm.config import BUDGETS, GROUPS, TrainSettings, as_mapping, flat, plain, shown, train_settings
+from metalstm.config import BUDGETS, GROUPS, TrainSettings, as_mapping, train_settings
 from metalstm.datasets.base import Dataset
 from metalstm.errors import CheckpointError, ConfigError, DataError, Problem
+from metalstm.fields import flat, plain, shown
 from metalstm.files import write_atomically
 from metalstm.run.directory import CONFIG, RESULT, write_json
 
