@@ -15,6 +15,7 @@ from metalstm.datasets.sinusoid import load_sinusoid
 from metalstm.errors import ConfigError, Problem
 from metalstm.learners.base import Learner
 from metalstm.learners.maml import MAML
+from metalstm.nn.memory import keep_freed_memory
 from metalstm.nn.model import Directions, LSTMModel, ModelShape
 from metalstm.run.meta_test import Protocol
 from metalstm.tasks.classes import ClassPool
@@ -109,6 +110,9 @@ def make_learner(settings: TrainSettings, dataset: Dataset) -> Learner:
         learner.learned_rates,
         learner.order,
         learner.engine,
+        learner.tasks_at_a_time,
+        learner.recompute,
+        None if settings.precision == "float32" else getattr(torch, settings.precision),
     ).to(torch.device(settings.device))
 
 
@@ -123,7 +127,7 @@ def test_protocol(settings: TrainSettings) -> Protocol:
 
 
 def use_machine(device: str, threads: int | None) -> None:
-    """Sets the number of threads, and makes sure of the device.
+    """Sets the number of threads and how memory is kept, and makes sure of the device.
 
     Raises:
         ConfigError: no such device here; there is no silent fall-back.
@@ -138,3 +142,4 @@ def use_machine(device: str, threads: int | None) -> None:
         ) from error
     if threads is not None:
         torch.set_num_threads(threads)
+    keep_freed_memory()

@@ -60,6 +60,8 @@ class MAMLSettings:
     learned_rates: bool
     order: str = one_of("first", "second")
     engine: str = one_of("batched", "higher")
+    tasks_at_a_time: int | None = bounded(minimum=1)
+    recompute: bool
 
 
 GROUPS: dict[str, dict[str, type]] = {
@@ -98,6 +100,7 @@ class TrainSettings:
     scratch_steps: int = bounded(minimum=1)
     device: str
     threads: int | None = bounded(minimum=1)
+    precision: str = one_of("float32", "bfloat16", "float16")
     output_dir: str
     resume: str | None
 
@@ -203,6 +206,16 @@ def at_odds(settings: TrainSettings) -> Iterator[Problem]:
         yield Problem(
             f"model.dropout={settings.model.dropout}, but learner.engine=higher has no dropout",
             "use learner.engine=batched, or model.dropout=0",
+        )
+    if settings.learner.engine == "higher" and settings.learner.recompute:
+        yield Problem(
+            "learner.recompute=true, but learner.engine=higher remembers every inner step",
+            "use learner.engine=batched, or learner.recompute=false",
+        )
+    if settings.learner.engine == "higher" and settings.precision != "float32":
+        yield Problem(
+            f"precision={settings.precision}, but learner.engine=higher is the reference in float32",
+            "use learner.engine=batched, or precision=float32",
         )
     if settings.scratch_tasks == 1:
         yield Problem("scratch_tasks=1, but an interval takes 2 tasks", "use scratch_tasks>=2, or 0 for no baseline")

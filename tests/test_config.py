@@ -73,7 +73,8 @@ def test_bound(name: str, value: Any, allowed: bool) -> None:
 
 def test_bounds_cover_what_the_field_expects() -> None:
     refused = {name for name, _, allowed in bounds() if not allowed}
-    unbounded = {"device", "output_dir", "resume", "model.layer_norm", "learner.learned_rates"}
+    switches = {"model.layer_norm", "learner.learned_rates", "learner.recompute"}
+    unbounded = {"device", "output_dir", "resume", *switches}
     ours = {name for name in flat(plain(composed({}))) if not name.endswith(".name")}
     assert ours - refused == unbounded
 
@@ -154,6 +155,8 @@ def test_unknown_choice_of_a_group_lists_what_there_is(group: str, value: Any) -
         ({"ways": 1}, "glyphs", "ways=1"),
         ({"ways": 1, "model.directions": 4}, "sinusoid", "model.directions=4"),
         ({"learner.engine": "higher", "model.dropout": 0.2}, "glyphs", "model.dropout=0.2"),
+        ({"learner.engine": "higher", "learner.recompute": True}, "glyphs", "learner.recompute=true"),
+        ({"learner.engine": "higher", "precision": "bfloat16"}, "glyphs", "precision=bfloat16"),
         ({"scratch_tasks": 1}, "glyphs", "scratch_tasks=1"),
         ({"scratch_tasks": 20, "test_tasks": 10}, "glyphs", "scratch_tasks=20"),
     ],

@@ -27,7 +27,7 @@ class HigherEngine:
         ValueError: a model with dropout, whose masks `torch.nn.LSTM` would draw from the global generator.
     """
 
-    one_task_at_a_time = True
+    most_tasks: int | None = 1
 
     def __init__(self, model: LSTMModel, rates: InnerRates, kind: Kind) -> None:
         if model.shape.dropout > 0:
@@ -62,8 +62,7 @@ class HigherEngine:
                     return
                 rates = to_plain(shape, broadcastable(self.rates(step), self.model))
                 with torch.enable_grad():
-                    outputs = fast(support.inputs.squeeze(0), params=params)
-                    loss = task_loss(self.kind, outputs.unsqueeze(0), support.targets).sum()
+                    loss = task_loss(self.kind, self.predict(fast, params, support), support.targets).sum()
                     params = list(
                         inner.step(
                             loss,
@@ -74,9 +73,10 @@ class HigherEngine:
                     )
 
     @staticmethod
-    def predict(fast: nn.Module, weights: Sequence[Tensor], inputs: Tensor) -> Tensor:
-        """The answers of a patched module with these weights: [1, B, S, F] to [1, B, O]."""
-        outputs: Tensor = fast(inputs.squeeze(0), params=weights)
+    def predict(fast: nn.Module, weights: Sequence[Tensor], examples: Examples) -> Tensor:
+        """The answers of a patched module with these weights to the B examples of one task, [1, B, O]."""
+        lengths = None if examples.lengths is None else examples.lengths.squeeze(0)
+        outputs: Tensor = fast(examples.inputs.squeeze(0), lengths, params=weights)
         return outputs.unsqueeze(0)
 
 

@@ -14,58 +14,79 @@ from torch import Tensor
 
 from metalstm.learners.objective import Kind, task_loss
 from metalstm.learners.rates import InnerRates
-from metalstm.nn.model import LSTMModel, Weights
+from metalstm.learners.recompute import recomputed
+from metalstm.nn.model import LSTMModel, Prepared, Weights
 from metalstm.tasks.examples import Examples
 
 # How far the adaptation can be differentiated: not at all (testing), with the inner gradients taken as constants (Finn
 # et al. 2017, section 5.2), or through the inner gradients as well.
 Order = Literal["none", "first", "second"]
-Predict = Callable[[Tensor], Tensor]  # inputs [T, B, S, F] to outputs [T, B, O]
+Predict = Callable[[Examples], Tensor]  # B examples of T tasks to outputs [T, B, O]
 
 
 class Engine(Protocol):
     """A way to run the inner loop."""
 
-    one_task_at_a_time: bool  # support sets must hold a single task
+    @property
+    def most_tasks(self) -> int | None:
+        """How many tasks support sets may hold; None: any number."""
 
     def adapt(
         self, support: Examples, steps: int, order: Order, generator: torch.Generator | None = None
     ) -> Iterator[Predict]:
-        """Yields the model before adapting and after each of `steps` steps, as a function from inputs to outputs."""
+        """Yields the model before adapting and after each of `steps` steps, as a function from examples to outputs."""
 
 
 class BatchedEngine:
-    """Adapts all tasks at once: every weight has a tasks axis, and a step of all tasks is one tensor program."""
+    """Adapts all tasks at once: every weight has a tasks axis, and a step of all tasks is one tensor program.
 
-    one_task_at_a_time = False
+    Args:
+        model: what adapts; its weights are the start.
+        rates: of the inner steps.
+        kind: classification or regression.
+        recompute: keep of each inner step but its weights, and compute the rest again when it is differentiated:
+            memory for a third more time, for many inner steps.
+    """
 
-    def __init__(self, model: LSTMModel, rates: InnerRates, kind: Kind) -> None:
+    most_tasks: int | None = None
+
+    def __init__(self, model: LSTMModel, rates: InnerRates, kind: Kind, recompute: bool = False) -> None:
         self.model = model
         self.rates = rates
         self.kind = kind
+        self.recompute = recompute
 
     def adapt(
         self, support: Examples, steps: int, order: Order, generator: torch.Generator | None = None
     ) -> Iterator[Predict]:
-        model = self.model
-        prepared = model.prepare(support.inputs)
-        weights = model.start(len(support.inputs))
+        prepared = self.model.prepare(support.inputs, support.lengths)
+        weights: Weights = self.model.start(len(support.inputs))
         for step in range(steps + 1):
             if order == "none":
                 weights = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
             yield partial(self.predict, weights, generator)
             if step == steps:
                 return
-            # Inner update, Finn et al. 2017, Algorithm 2, line 6.
-            with torch.enable_grad():
-                losses = task_loss(self.kind, model.answer(prepared, weights, generator), support.targets)
-                gradients = torch.autograd.grad(losses.sum(), list(weights.values()), create_graph=order == "second")
+            update = partial(self.update, prepared, support.targets)
             rates = self.rates(step)
-            with torch.set_grad_enabled(order != "none"):
-                weights = {
-                    name: weight - rates[name] * gradient
-                    for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
-                }
+            if self.recompute and order == "second":
+                weights = recomputed(update, weights, rates, generator)
+            else:
+                with torch.set_grad_enabled(order != "none"):
+                    weights = update(weights, rates, order, generator)
 
-    def predict(self, weights: Weights, generator: torch.Generator | None, inputs: Tensor) -> Tensor:
-        return self.model.answer(self.model.prepare(inputs), weights, generator)
+    def update(
+        self, prepared: Prepared, targets: Tensor, weights: Weights, rates: Weights, order: Order,
+        generator: torch.Generator | None,
+    ) -> dict[str, Tensor]:  # fmt: skip
+        """Inner update, Finn et al. 2017, Algorithm 2, line 6: every weight less its rate times its gradient."""
+        with torch.enable_grad():
+            losses = task_loss(self.kind, self.model.answer(prepared, weights, generator), targets)
+            gradients = torch.autograd.grad(losses.sum(), list(weights.values()), create_graph=order == "second")
+        return {
+            name: weight - rates[name] * gradient
+            for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
+        }
+
+    def predict(self, weights: Weights, generator: torch.Generator | None, examples: Examples) -> Tensor:
+        return self.model.answer(self.model.prepare(examples.inputs, examples.lengths), weights, generator)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -16,8 +17,6 @@ from metalstm.learners.rates import InnerRates
 from metalstm.nn.model import LSTMModel
 from metalstm.tasks.examples import TaskBatch
 
-ENGINES: dict[str, type[BatchedEngine] | type[HigherEngine]] = {"batched": BatchedEngine, "higher": HigherEngine}
-
 
 class MAML(Learner):
     """Meta-learns the weights that the inner loop starts from, and its rates if they are learned.
@@ -29,7 +28,11 @@ class MAML(Learner):
         inner_lr: their rate, or where learned rates start.
         learned_rates: a learned rate for every weight and step.
         order: `second` differentiates through the inner gradients, `first` takes them as constants (FOMAML).
-        engine: `batched`, all tasks at once; `higher`, one at a time.
+        engine: `batched`, many tasks at once; `higher`, one at a time.
+        tasks_at_a_time: how many tasks of a meta-batch are in memory at once in training; None: as many as the engine
+            can take.
+        recompute: see `BatchedEngine`; the engine `higher` does without.
+        precision: what the operands of matrix products are rounded to (`torch.autocast`); None: not rounded.
     """
 
     def __init__(
@@ -41,6 +44,9 @@ class MAML(Learner):
         learned_rates: bool = False,
         order: Literal["first", "second"] = "second",
         engine: str = "batched",
+        tasks_at_a_time: int | None = None,
+        recompute: bool = False,
+        precision: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -48,32 +54,40 @@ class MAML(Learner):
         self.kind = kind
         self.inner_steps = inner_steps
         self.order = order
-        self.engine: Engine = ENGINES[engine](model, self.rates, kind)
+        engines: dict[str, Callable[[LSTMModel, InnerRates, Kind], Engine]] = {
+            "batched": partial(BatchedEngine, recompute=recompute),
+            "higher": HigherEngine,
+        }
+        self.engine = engines[engine](model, self.rates, kind)
+        self.precision = precision
+        self.tasks_at_a_time = self.engine.most_tasks if tasks_at_a_time is None else tasks_at_a_time
 
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None) -> Outcome:
         """The query loss after adapting, averaged over tasks: Finn et al. 2017, Algorithm 2, line 8."""
-        if self.engine.one_task_at_a_time:
-            return self.meta_loss_task_by_task(tasks, generator)
-        losses, outputs = self.query_losses(tasks, generator)
+        if self.tasks_at_a_time is not None and self.tasks_at_a_time < tasks.tasks:
+            return self.meta_loss_in_parts(tasks, generator)
+        with self.rounding(tasks):
+            losses, outputs = self.query_losses(tasks, generator)
         return Outcome(losses.mean(), self.metrics(losses, outputs, tasks))
 
     def query_losses(self, tasks: TaskBatch, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Each task's loss on its query set after adapting, [T], and the predictions it stands on, [T, Q, O]."""
         for predict in self.engine.adapt(tasks.support, self.inner_steps, self.order, generator):
             adapted = predict
-        outputs = adapted(tasks.query.inputs)
+        outputs = adapted(tasks.query)
         return task_loss(self.kind, outputs, tasks.query.targets), outputs
 
-    def meta_loss_task_by_task(self, tasks: TaskBatch, generator: torch.Generator | None) -> Outcome:
-        """The same, with the graph of one task in memory at a time.
+    def meta_loss_in_parts(self, tasks: TaskBatch, generator: torch.Generator | None) -> Outcome:
+        """The same, with the graph of a few tasks in memory at a time.
 
-        Each task's gradient is taken at once and its graph let go; the loss returned has their mean as its gradient.
+        Each part's gradient is taken at once and its graph let go; the loss returned has their mean as its gradient.
         """
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
         total = [torch.zeros_like(parameter) for parameter in parameters]
         all_losses, all_outputs = [], []
-        for index in range(tasks.tasks):
-            losses, outputs = self.query_losses(tasks.task(index), generator)
+        for part in tasks.split(self.tasks_at_a_time):
+            with self.rounding(tasks):
+                losses, outputs = self.query_losses(part, generator)
             if losses.requires_grad:
                 gradients = torch.autograd.grad(losses.sum() / tasks.tasks, parameters, allow_unused=True)
                 for sum_, gradient in zip(total, gradients, strict=True):
@@ -88,6 +102,11 @@ class MAML(Learner):
         )
         return Outcome(with_gradient, self.metrics(losses, torch.cat(all_outputs), tasks))
 
+    def rounding(self, tasks: TaskBatch) -> torch.autocast:
+        # Without its cache of rounded weights: those of the inner loop are new at every step.
+        device = tasks.support.inputs.device.type
+        return torch.autocast(device, self.precision, enabled=self.precision is not None, cache_enabled=False)
+
     def metrics(self, losses: Tensor, outputs: Tensor, tasks: TaskBatch) -> dict[str, Tensor]:
         return {
             "loss": losses.detach(),
@@ -97,7 +116,9 @@ class MAML(Learner):
     @torch.no_grad()
     def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
         """Query predictions after each number of inner steps in `at`: [len(at), T, Q, O]."""
-        if self.engine.one_task_at_a_time and tasks.tasks > 1:
-            return torch.cat([self.adaptation_curve(tasks.task(i), at) for i in range(tasks.tasks)], dim=1)
-        adapted = enumerate(self.engine.adapt(tasks.support, max(at), "none"))
-        return torch.stack([predict(tasks.query.inputs) for step, predict in adapted if step in at])
+        parts = []
+        for part in tasks.split(self.engine.most_tasks):
+            with self.rounding(tasks):
+                adapted = enumerate(self.engine.adapt(part.support, max(at), "none"))
+                parts.append(torch.stack([predict(part.query) for step, predict in adapted if step in at]))
+        return torch.cat(parts, dim=1)

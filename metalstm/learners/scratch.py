@@ -49,7 +49,7 @@ class Scratch:
         model = models[0]
         kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
         optimizer = kinds[self.optimizer](list(weights.values()), lr=self.lr)
-        support, query = model.prepare(tasks.support.inputs), model.prepare(tasks.query.inputs)
+        support, query = (model.prepare(examples.inputs, examples.lengths) for examples in tasks)
         predictions = []
         for step in range(max(at) + 1):
             if step in at:

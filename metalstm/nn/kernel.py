@@ -1,18 +1,20 @@
 """An LSTM layer over whole sequences, for many groups of weights at once, twice differentiable.
 
 Legend: G groups (a task and a direction, each with weights of its own), S time steps, B examples, F features, H hidden.
-Layout: every sequence is [G, S, B, ...], so that a time step is a view, and so is the matrix of all steps and examples
-of a group; the weight gradients are then single products over all steps.
 
-With z_s = x_s W_x' + b + h_{s-1} W_h' the gates' inputs, `Layer` runs the recurrence of `cells.forward_cell`, and
+With z_s = x_s W_x' + b + h_{s-1} W_h' the gates' inputs, `Layer` runs the recurrence (`sweeps.forward`), and
 
-- its gradient (`LayerGradient`) is back-propagation through time: dz_s backwards, then dW_x = sum_s dz_s' x_s,
-  dW_h = sum_s dz_s' h_{s-1}, db = sum_s dz_s, dx_s = dz_s W_x;
+- its gradient (`LayerGradient`) is back-propagation through time: dz_s backwards (`sweeps.backward`), then single
+  products over all steps, dW_x = sum_s dz_s' x_s, dW_h = sum_s dz_s' h_{s-1}, db = sum_s dz_s, dx_s = dz_s W_x;
 - the gradient of that gradient in direction v is a Hessian-vector product, so it takes no tape: Pearlmutter's
   R-operator runs the recurrence's tangent forwards and the tangent of back-propagation backwards ("Fast exact
-  multiplication by the Hessian", 1994). The tangent of h is the derivative with respect to the incoming gradient.
+  multiplication by the Hessian", 1994).
 
-A third derivative is refused, where the second is asked for with `create_graph=True`.
+The second derivative comes in two parts, so that the loss's own curvature takes no sweep of its own. The outer
+backward pass meets `LayerGradient` first: it runs the tangent forwards and hands out the states' tangent, which is the
+derivative with respect to the incoming gradient. Autograd carries that through the loss's second derivative and comes
+back to `Layer` with the tangent of the incoming gradient; only then one tangent of back-propagation runs, for both
+parts at once. A third derivative is refused, where the second is asked for with `create_graph=True`.
 """
 
 from __future__ import annotations
@@ -22,177 +24,229 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metalstm.nn.pointwise import cells_for
+from metalstm.nn.compiled import sweeps_for
+from metalstm.nn.sweeps import Sweeps, padding
+from metalstm.nn.tape import Derivatives, Tangents, Tape, Wanted, of_steps
 
 
-def lstm_layer(inputs: Tensor, w_x: Tensor, w_h: Tensor, bias: Tensor) -> Tensor:
-    """Runs one LSTM layer from zero states.
+def lstm_layer(
+    inputs: Tensor,
+    w_x: Tensor,
+    w_h: Tensor,
+    bias: Tensor,
+    h_first: Tensor | None = None,
+    c_first: Tensor | None = None,
+    lengths: Tensor | None = None,
+    last: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Runs one LSTM layer.
+
+    Under `torch.autocast` the operands of all matrix products are rounded to its precision; sums, states and
+    derivatives stay in float32.
 
     Args:
-        inputs: [G, S, B, F].
+        inputs: [G, S, B, F]. What lies beyond the lengths is not looked at.
         w_x: [G, 4H, F]; gates in the order i, f, g, o.
         w_h: [G, 4H, H].
         bias: [G, 4H].
+        h_first, c_first: [G, B, H], the state before the first step; None: zero.
+        lengths: [G, B] int64, 0 <= length <= S: how many steps of a sequence are real; None: all.
+        last: return the hidden states of the last step alone.
 
     Returns:
-        The hidden states of all time steps, [G, S, B, H].
+        The hidden states of all time steps, [G, S, B, H], zero beyond the lengths; or those of the last real step, [G,
+        B, H] (h_first where the length is 0). And the cell states after the last real step, [G, B, H].
     """
-    states: Tensor = Layer.apply(inputs.contiguous(), w_x, w_h, bias)
-    return states
+    kind = inputs.device.type
+    precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    if precision is not None:
+        inputs = inputs.float()
+    if lengths is not None:
+        inputs = inputs.masked_fill(padding(lengths, inputs.shape[1]), 0)
+    states, c_last = Layer.apply(inputs.contiguous(), w_x, w_h, bias, h_first, c_first, lengths, last, precision)
+    return states, c_last
 
 
 class Layer(torch.autograd.Function):
     """The recurrence; differentiable twice."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, w_x: Tensor, w_h: Tensor, bias: Tensor) -> Tensor:
-        groups, steps, examples, _ = inputs.shape
-        hidden = w_h.shape[-1]
-        gates = project(inputs, w_x)
-        gates += bias[:, None, None]
-        # Slot 0 of h and c is the state before the first step.
-        h = inputs.new_empty(groups, steps + 1, examples, hidden)
-        c = torch.empty_like(h)
-        h[:, 0].zero_()
-        c[:, 0].zero_()
-        product = inputs.new_empty(groups, examples, 4 * hidden)
-        recurrent = w_h.transpose(1, 2)
-        cell = cells_for(inputs).forward_cell
-        gate, hs, cs = gates.unbind(1), h.unbind(1), c.unbind(1)
-        for s in range(steps):
-            torch.bmm(hs[s], recurrent, out=product)
-            cell(product, cs[s], gate[s], cs[s + 1], hs[s + 1])
-        ctx.save_for_backward(inputs, w_x, w_h, bias)
-        ctx.tape = (gates, h, c)
-        return h[:, 1:]
-
-    @staticmethod
-    def backward(ctx: Any, d_states: Tensor) -> Any:  # type: ignore[override]
-        inputs, w_x, w_h, bias = ctx.saved_tensors
-        wants_inputs = ctx.needs_input_grad[0]
-        again = torch.is_grad_enabled()  # create_graph=True: this gradient will itself be differentiated
-        d_inputs, d_w_x, d_w_h, d_bias = LayerGradient.apply(
-            d_states, inputs, w_x, w_h, bias, ctx.tape, wants_inputs, again
-        )
-        return d_inputs, d_w_x, d_w_h, d_bias
-
-
-class LayerGradient(torch.autograd.Function):
-    """The gradient of `Layer`; differentiable once more."""
-
-    @staticmethod
     def forward(
         ctx: Any,
-        d_states: Tensor,
         inputs: Tensor,
         w_x: Tensor,
         w_h: Tensor,
         bias: Tensor,
-        tape: tuple[Tensor, Tensor, Tensor],
-        wants_inputs: bool,
-        again: bool,
-    ) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
-        gates, h, c = tape
-        groups, steps, examples, hidden = d_states.shape
-        d_z = torch.empty_like(gates)
-        # What back-propagation passes through, kept where its tangent will be asked for.
-        kept = steps if again else 1
-        d_h = d_states.new_empty(groups, kept, examples, hidden)
-        d_c_after = torch.empty_like(d_h)
-        d_c = d_states.new_zeros(groups, examples, hidden)
-        product = torch.zeros_like(d_c)
-        cell = cells_for(d_states).backward_cell
-        gate, cs, d_zs, d_hs = gates.unbind(1), c.unbind(1), d_z.unbind(1), d_h.unbind(1)
-        for s in reversed(range(steps)):
-            slot = s if again else 0
-            torch.add(product, d_states[:, s], out=d_hs[slot])
-            if again:
-                d_c_after[:, s] = d_c
-            cell(gate[s], cs[s + 1], cs[s], d_hs[slot], d_c, d_zs[s])
-            if s > 0:
-                torch.bmm(d_zs[s], w_h, out=product)
-        d_w_x = over_all_steps(d_z, inputs)
-        d_w_h = over_all_steps(d_z, h[:, :-1])
-        d_bias = d_z.sum(dim=(1, 2))
-        d_inputs = project(d_z, w_x.transpose(1, 2)) if wants_inputs else None
-        if again:
-            ctx.save_for_backward(inputs, w_x, w_h)
-            ctx.tape = (gates, h, c, d_z, d_h, d_c_after)
-        return d_inputs, d_w_x, d_w_h, d_bias
+        h_first: Tensor | None,
+        c_first: Tensor | None,
+        lengths: Tensor | None,
+        last: bool,
+        precision: torch.dtype | None,
+    ) -> tuple[Tensor, Tensor]:
+        tape = Tape(inputs, w_x, w_h, lengths, last)
+        for states, first in ((tape.h, h_first), (tape.c, c_first)):
+            states[:, 0] = 0 if first is None else first
+        sweeps = sweeps_for(inputs, precision)
+        sweeps.forward(
+            inputs=inputs, w_x=w_x, w_h=w_h, bias=bias, lengths=lengths, gates=tape.gates, h=tape.h, c=tape.c
+        )
+        states, c_last = tape.select(tape.h), tape.c[:, -1]
+        ctx.save_for_backward(inputs, w_x, w_h, states)
+        ctx.tape, ctx.sweeps, ctx.precision = tape, sweeps, precision
+        ctx.set_materialize_grads(False)
+        return states, c_last
 
     @staticmethod
-    def backward(ctx: Any, v_inputs: Tensor | None, v_w_x: Tensor, v_w_h: Tensor, v_bias: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, d_states: Tensor | None, d_c_last: Tensor | None) -> Any:  # type: ignore[override]
+        _, _, _, states = ctx.saved_tensors  # raises if one of them was written into since
+        wanted = ctx.needs_input_grad[:6]
+        tangents = ctx.tape.take()
+        if tangents:
+            derivatives = second_derivative(ctx.tape, ctx.sweeps, ctx.precision, tangents, d_states, d_c_last, wanted)
+        else:
+            again = torch.is_grad_enabled()  # create_graph=True: this gradient will itself be differentiated
+            derivatives = LayerGradient.apply(
+                d_states, d_c_last, states, ctx.tape, ctx.sweeps, ctx.precision, wanted, again
+            )
+        return *derivatives, None, None, None
+
+
+class LayerGradient(torch.autograd.Function):
+    """The gradient of `Layer`; differentiable once more.
+
+    It takes the layer's states only to stand before the layer in the outer backward pass.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        d_states: Tensor | None,
+        d_c_last: Tensor | None,
+        states: Tensor,
+        tape: Tape,
+        sweeps: Sweeps,
+        precision: torch.dtype | None,
+        wanted: Wanted,
+        again: bool,
+    ) -> tuple[Tensor | None, ...]:
+        size, pieces = tape.pieces()
+        # What back-propagation passes through, kept where its tangent will be asked for.
+        d_z = torch.empty_like(tape.gates if again else tape.gates[:, :size])
+        d_h, d_c_after = (torch.empty_like(tape.c[:, 1:]) if again else None for _ in range(2))
+        arriving = torch.zeros_like(tape.c[:, 0])
+        d_c = torch.zeros_like(arriving) if d_c_last is None else d_c_last.clone()
+        total = Derivatives(tape, precision, wanted)
+        for steps in pieces:
+            sweeps.backward(
+                gates=tape.gates,
+                c=tape.c,
+                w_h=tape.w_h,
+                lengths=tape.lengths,
+                steps=steps,
+                to_start=wanted[4],
+                last=tape.last,
+                d_states=d_states,
+                d_h=d_h,
+                d_c_after=d_c_after,
+                d_z=d_z,
+                arriving=arriving,
+                d_c=d_c,
+            )
+            piece = of_steps(d_z, steps)
+            total.add(steps, piece, tape.inputs, tape.h, tape.w_x)
+            total.add_bias(piece)
+        if again:
+            ctx.tape, ctx.sweeps, ctx.kept = tape, sweeps, (d_z, d_h, d_c_after)
+        ctx.set_materialize_grads(False)
+        total.add_first(arriving, d_c, d_states)
+        return total.all()
+
+    @staticmethod
+    def backward(ctx: Any, *v: Tensor | None) -> Any:
         if torch.is_grad_enabled():  # `once_differentiable` would let `torch.autograd.grad` skip its own refusal
             raise RuntimeError("lstm_layer has no third derivative: take its second one without create_graph=True")
-        inputs, w_x, w_h = ctx.saved_tensors
-        gates, h, c, d_z, d_h, d_c_after = ctx.tape
-        groups, steps, examples, hidden = d_h.shape
-        cells = cells_for(d_h)
+        tape, sweeps, (d_z, d_h, d_c_after) = ctx.tape, ctx.sweeps, ctx.kept
+        v_inputs, v_x, v_h, v_bias, v_h_first, v_c_first = v
+        v_x = torch.zeros_like(tape.w_x) if v_x is None else v_x
+        v_h = torch.zeros_like(tape.w_h) if v_h is None else v_h
+        v_bias = torch.zeros_like(tape.w_h[..., 0]) if v_bias is None else v_bias
+        gates_dot, h_dot, c_dot = (torch.empty_like(tensor) for tensor in (tape.gates, tape.h, tape.c))
+        for states, first in ((h_dot, v_h_first), (c_dot, v_c_first)):
+            states[:, 0] = 0 if first is None else first
+        sweeps.tangent_forward(
+            inputs=tape.inputs,
+            v_inputs=v_inputs,
+            w_x=tape.w_x,
+            v_x=v_x,
+            w_h=tape.w_h,
+            v_h=v_h,
+            v_bias=v_bias,
+            gates=tape.gates,
+            h=tape.h,
+            c=tape.c,
+            gates_dot=gates_dot,
+            h_dot=h_dot,
+            c_dot=c_dot,
+        )
+        tape.leave(Tangents(v_inputs, v_x, v_h, gates_dot, h_dot, c_dot, d_z, d_h, d_c_after))
+        wants_states, wants_c_last = ctx.needs_input_grad[:2]
+        d_states_dot = tape.select(h_dot) if wants_states else None
+        d_c_last_dot = c_dot[:, -1] if wants_c_last else None
+        return d_states_dot, d_c_last_dot, None, None, None, None, None, None
 
-        # Tangents forwards.
-        gates_dot = project(inputs, v_w_x)
-        add_project(gates_dot, h[:, :-1], v_w_h)
-        gates_dot += v_bias[:, None, None]
-        if v_inputs is not None:
-            add_project(gates_dot, v_inputs.contiguous(), w_x)
-        h_dot, c_dot = torch.empty_like(h), torch.empty_like(c)
-        h_dot[:, 0].zero_()
-        c_dot[:, 0].zero_()
-        product = gates.new_empty(groups, examples, 4 * hidden)
-        recurrent = w_h.transpose(1, 2)
-        gate, cs, gate_dots, h_dots, c_dots = (x.unbind(1) for x in (gates, c, gates_dot, h_dot, c_dot))
-        for s in range(steps):
-            torch.bmm(h_dots[s], recurrent, out=product)
-            cells.tangent_forward_cell(
-                product, gate[s], cs[s + 1], cs[s], c_dots[s], gate_dots[s], c_dots[s + 1], h_dots[s + 1]
+
+def second_derivative(
+    tape: Tape,
+    sweeps: Sweeps,
+    precision: torch.dtype | None,
+    tangents: list[Tangents],
+    d_states_dot: Tensor | None,
+    d_c_last_dot: Tensor | None,
+    wanted: Wanted,
+) -> tuple[Tensor | None, ...]:
+    """Back-propagates an outer loss through the gradients that were taken from a layer, and through the layer itself.
+
+    Args:
+        tape: of the layer.
+        sweeps, precision: how it runs.
+        tangents: one of each gradient; the layer's own derivative is added to the first.
+        d_states_dot, d_c_last_dot: the outer loss's derivatives with respect to the layer's results, which by symmetry
+            are the tangents of what the gradient was computed from.
+        wanted: which of the layer's six arguments need a derivative.
+
+    Returns:
+        The derivatives with respect to inputs, w_x, w_h, bias, h_first and c_first.
+    """
+    total = Derivatives(tape, precision, wanted)
+    size, pieces = tape.pieces()
+    d_z_dot = torch.empty_like(tape.gates[:, :size])
+    for t in tangents:
+        arriving_dot = torch.zeros_like(tape.c[:, 0])
+        d_c_dot = torch.zeros_like(arriving_dot) if d_c_last_dot is None else d_c_last_dot.clone()
+        for steps in pieces:
+            sweeps.tangent_backward(
+                gates=tape.gates,
+                c=tape.c,
+                w_h=tape.w_h,
+                v_h=t.v_h,
+                lengths=tape.lengths,
+                steps=steps,
+                to_start=wanted[4],
+                last=tape.last,
+                gates_dot=t.gates_dot,
+                c_dot=t.c_dot,
+                d_z=t.d_z,
+                d_h=t.d_h,
+                d_c_after=t.d_c_after,
+                d_states_dot=d_states_dot,
+                d_z_dot=d_z_dot,
+                arriving_dot=arriving_dot,
+                d_c_dot=d_c_dot,
             )
-
-        # Tangents of back-propagation, backwards.
-        d_h_dot = project(d_z, v_w_h.transpose(1, 2))  # slot s: what step s sends back to h of step s - 1
-        d_z_dot = torch.empty_like(d_z)
-        d_c_dot = d_h.new_zeros(groups, examples, hidden)
-        arriving = torch.zeros_like(d_c_dot)
-        product = torch.empty_like(d_c_dot)
-        d_hs, d_cs_after, d_z_dots, d_h_dots = (x.unbind(1) for x in (d_h, d_c_after, d_z_dot, d_h_dot))
-        for s in reversed(range(steps)):
-            cells.tangent_backward_cell(
-                *(gate[s], cs[s + 1], cs[s], gate_dots[s], c_dots[s + 1], c_dots[s]),
-                *(d_hs[s], d_cs_after[s], arriving, d_c_dot, d_z_dots[s]),
-            )
-            if s > 0:
-                torch.bmm(d_z_dots[s], w_h, out=product)
-                torch.add(product, d_h_dots[s], out=arriving)
-
-        g_w_x = over_all_steps(d_z_dot, inputs)
-        if v_inputs is not None:
-            g_w_x += over_all_steps(d_z, v_inputs.contiguous())
-        g_w_h = over_all_steps(d_z_dot, h[:, :-1])
-        g_w_h += over_all_steps(d_z, h_dot[:, :-1])
-        g_bias = d_z_dot.sum(dim=(1, 2))
-        g_inputs = None
-        if ctx.needs_input_grad[1]:
-            g_inputs = project(d_z_dot, w_x.transpose(1, 2))
-            add_project(g_inputs, d_z, v_w_x.transpose(1, 2))
-        return h_dot[:, 1:], g_inputs, g_w_x, g_w_h, g_bias, None, None, None
-
-
-def rows(sequences: Tensor) -> Tensor:
-    """[G, S, B, K] as the matrices [G, S * B, K] of all steps and examples; always a view."""
-    groups, steps, examples, width = sequences.shape
-    return sequences.view(groups, steps * examples, width)
-
-
-def project(sequences: Tensor, weight: Tensor) -> Tensor:
-    """[G, S, B, K] times [G, L, K] transposed, for all steps at once: [G, S, B, L]."""
-    product: Tensor = torch.bmm(rows(sequences), weight.transpose(1, 2))
-    return product.view(*sequences.shape[:3], product.shape[-1])
-
-
-def add_project(total: Tensor, sequences: Tensor, weight: Tensor) -> None:
-    """Adds `project(sequences, weight)` to `total` [G, S, B, L] in place."""
-    rows(total).baddbmm_(rows(sequences), weight.transpose(1, 2))
-
-
-def over_all_steps(left: Tensor, right: Tensor) -> Tensor:
-    """[G, S, B, L] and [G, S, B, K] to [G, L, K]: the sum over steps and examples of their outer products."""
-    return torch.bmm(rows(left).transpose(1, 2), rows(right))
+            piece = of_steps(d_z_dot, steps)
+            total.add(steps, piece, tape.inputs, tape.h, tape.w_x)
+            total.add(steps, of_steps(t.d_z, steps), t.v_inputs, t.h_dot, t.v_x)
+            total.add_bias(piece)
+        total.add_first(arriving_dot, d_c_dot, d_states_dot)
+        d_states_dot = d_c_last_dot = None
+    return total.all()

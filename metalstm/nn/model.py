@@ -14,6 +14,15 @@ from torch import Tensor, nn
 from metalstm.nn.kernel import lstm_layer
 
 Weights = Mapping[str, Tensor]  # by name, each [T, ...]: every task its own
+
+
+class Prepared(NamedTuple):
+    """Inputs laid out for reading: a group is a task and a direction."""
+
+    sequences: Tensor  # [T * D, S, B, F]
+    lengths: Tensor | None  # [T * D, B] int64; None: S everywhere
+
+
 Directions = Literal[1, 2, 4]
 
 
@@ -85,63 +94,86 @@ class LSTMModel(nn.Module):
         """The model's own weights, as every task's before it has adapted: [T, ...] each, not copied."""
         return {name: weight.expand(tasks, *weight.shape) for name, weight in self.named_parameters()}
 
-    def prepare(self, inputs: Tensor) -> Tensor:
-        """Lays inputs out for reading, once for however many passes: [T, B, S, F] to [T * D, S, B, F]."""
+    def prepare(self, inputs: Tensor, lengths: Tensor | None = None) -> Prepared:
+        """Lays inputs out for reading, once for however many passes.
+
+        Args:
+            inputs: [T, B, S, F].
+            lengths: [T, B] int64, 1 <= length <= S: how many steps of a sequence are real; None: all.
+
+        Raises:
+            ValueError: columns are to be read, of sequences that end early.
+        """
         along_rows = inputs.transpose(1, 2)  # [T, S, B, F]
         readings = [along_rows]
         if self.shape.directions == 4:
+            if lengths is not None:
+                raise ValueError("4 directions read columns too, which takes sequences of one length")
             readings.append(inputs.permute(0, 3, 1, 2))  # [T, F, B, S]: a step is a column
         if self.shape.both_ways:
-            readings = [reading for forwards in readings for reading in (forwards, forwards.flip(1))]
-        return torch.stack(readings, dim=1).flatten(0, 1)
+            readings = [reading for forwards in readings for reading in (forwards, backwards(forwards, lengths))]
+        if lengths is not None:
+            lengths = lengths.unsqueeze(1).expand(-1, self.shape.directions, -1).flatten(0, 1)
+        return Prepared(torch.stack(readings, dim=1).flatten(0, 1), lengths)
 
-    def read(self, prepared: Tensor, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
+    def read(self, prepared: Prepared, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
         """The features of prepared inputs, [T, B, D * H]: everything but the head.
 
         Args:
-            prepared: [T * D, S, B, F], from `prepare`.
+            prepared: from `prepare`.
             weights: every task's fast weights.
             generator: draws the dropout masks; None switches dropout off.
         """
-        states = prepared
+        states, lengths = prepared
+        steps = states.shape[1] if lengths is None else lengths.unsqueeze(-1)
         for layer in range(self.shape.layers):
             if layer > 0:
-                states = self.drop(self.join_both_ways(states), generator)
+                states = self.drop(self.join_both_ways(states, lengths), generator)
             bias = weights[f"bias_ih_l{layer}"] + weights[f"bias_hh_l{layer}"]
-            states = lstm_layer(
+            states, _ = lstm_layer(
                 states,
                 weights[f"weight_ih_l{layer}"].flatten(0, 1),
                 weights[f"weight_hh_l{layer}"].flatten(0, 1),
                 bias.flatten(0, 1),
+                lengths=lengths,
+                last=layer == self.shape.layers - 1 and self.shape.pooling == "last",
             )
-        pooled = states[:, -1] if self.shape.pooling == "last" else states.mean(dim=1)  # [T * D, B, H]
+        pooled = states if self.shape.pooling == "last" else states.sum(dim=1) / steps  # [T * D, B, H]
         features = pooled.unflatten(0, (-1, self.shape.directions)).transpose(1, 2).flatten(2)
         if self.shape.layer_norm:
             normal = nn.functional.layer_norm(features, features.shape[-1:])
             features = normal * weights["norm_weight"].unsqueeze(1) + weights["norm_bias"].unsqueeze(1)
         return self.drop(features, generator)
 
-    def answer(self, prepared: Tensor, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
+    def answer(self, prepared: Prepared, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
         """The outputs for prepared inputs, [T, B, O]."""
         features = self.read(prepared, weights, generator)
-        return torch.baddbmm(weights["head_bias"].unsqueeze(1), features, weights["head_weight"].transpose(1, 2))
+        outputs = torch.baddbmm(weights["head_bias"].unsqueeze(1), features, weights["head_weight"].transpose(1, 2))
+        return outputs.to(features.dtype)  # which autocast may have rounded
 
     def forward(
-        self, inputs: Tensor, weights: Weights | None = None, generator: torch.Generator | None = None
+        self,
+        inputs: Tensor,
+        lengths: Tensor | None = None,
+        weights: Weights | None = None,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         """[T, B, S, F] to [T, B, O], with the model's own weights where none are given."""
-        return self.answer(self.prepare(inputs), self.start(len(inputs)) if weights is None else weights, generator)
+        weights = self.start(len(inputs)) if weights is None else weights
+        return self.answer(self.prepare(inputs, lengths), weights, generator)
 
-    def join_both_ways(self, states: Tensor) -> Tensor:
+    def join_both_ways(self, states: Tensor, lengths: Tensor | None) -> Tensor:
         """The next layer's inputs: at each step, what the forward and the backward reading of an axis know of it.
 
         [T * D, S, B, H] to [T * D, S, B, 2H], each direction in its own reading order; unchanged for one direction.
         """
         if not self.shape.both_ways:
             return states
-        forwards, backwards = states.unflatten(0, (-1, 2)).unbind(1)
-        in_order = torch.cat((forwards, backwards.flip(1)), dim=-1)
-        return torch.stack((in_order, in_order.flip(1)), dim=1).flatten(0, 1)
+        if lengths is not None:
+            lengths = lengths[::2]
+        ahead, back = states.unflatten(0, (-1, 2)).unbind(1)
+        in_order = torch.cat((ahead, backwards(back, lengths)), dim=-1)
+        return torch.stack((in_order, backwards(in_order, lengths)), dim=1).flatten(0, 1)
 
     def drop(self, values: Tensor, generator: torch.Generator | None) -> Tensor:
         """Inverted dropout; the identity without a generator."""
@@ -150,3 +182,13 @@ class LSTMModel(nn.Module):
         keep = 1 - self.shape.dropout
         mask = torch.rand(values.shape, generator=generator).to(values.device) < keep
         return values * mask / keep
+
+
+def backwards(sequences: Tensor, lengths: Tensor | None) -> Tensor:
+    """[G, S, B, F], each of its [G, B] real length, in reverse; what lies beyond the end stays there."""
+    if lengths is None:
+        return sequences.flip(1)
+    step = torch.arange(sequences.shape[1], device=sequences.device).unsqueeze(1)  # [S, 1]
+    ends = lengths.unsqueeze(1)  # [G, 1, B]
+    source = torch.where(step < ends, ends - 1 - step, step)  # [G, S, B]
+    return sequences.gather(1, source.unsqueeze(-1).expand_as(sequences))

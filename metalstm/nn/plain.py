@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from metalstm.nn.model import LSTMModel, ModelShape
 
@@ -32,18 +33,31 @@ class PlainModel(nn.Module):
         self.norm = nn.LayerNorm(shape.joined_features) if shape.layer_norm else None
         self.head = nn.Linear(shape.joined_features, shape.outputs)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """[B, S, F] to [B, O]."""
+    def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """[B, S, F], with the [B] real lengths (at least 1) if they differ, to [B, O]."""
         features = []
         for lstm, sequences in zip(self.lstms, (inputs, inputs.transpose(1, 2)), strict=False):
-            states, (last, _) = lstm(sequences)
-            ways = 2 if self.shape.both_ways else 1
-            last_layer = last[-ways:]  # [ways, B, H]
-            pooled = last_layer.transpose(0, 1).flatten(1) if self.shape.pooling == "last" else states.mean(dim=1)
-            features.append(pooled)
+            states, last = self.run(lstm, sequences, lengths)
+            if self.shape.pooling == "mean":
+                steps = inputs.shape[1] if lengths is None else lengths.unsqueeze(1)
+                features.append(states.sum(dim=1) / steps)
+            else:
+                ways = 2 if self.shape.both_ways else 1
+                features.append(last[-ways:].transpose(0, 1).flatten(1))  # of the last layer
         joined = torch.cat(features, dim=-1)
         outputs: Tensor = self.head(joined if self.norm is None else self.norm(joined))
         return outputs
+
+    @staticmethod
+    def run(lstm: nn.Module, sequences: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The states of all steps, zero beyond the lengths, and the last ones: [B, S, ways * H] and [..., B, H]."""
+        if lengths is None:
+            states, (last, _) = lstm(sequences)
+            return states, last
+        packed = pack_padded_sequence(sequences, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        packed_states, (last, _) = lstm(packed)
+        states, _ = pad_packed_sequence(packed_states, batch_first=True, total_length=sequences.shape[1])
+        return states, last
 
 
 def to_plain(shape: ModelShape, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

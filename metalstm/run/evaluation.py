@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from metalstm.learners.objective import Kind, task_metric
-from metalstm.tasks.examples import Examples, TaskBatch
+from metalstm.tasks.examples import TaskBatch, joined
 from metalstm.tasks.sampler import TaskSampler
 
 # Sequences that are held in memory at a time; the more, the fewer passes.
@@ -93,7 +93,3 @@ def task_batches(sampler: TaskSampler, tasks: int) -> Iterator[TaskBatch]:
     for start in range(0, tasks, at_a_time):
         singles = [sampler(number) for number in range(start, min(start + at_a_time, tasks))]
         yield TaskBatch(joined([task.support for task in singles]), joined([task.query for task in singles]))
-
-
-def joined(examples: Sequence[Examples]) -> Examples:
-    return Examples(torch.cat([e.inputs for e in examples]), torch.cat([e.targets for e in examples]))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 class Examples(NamedTuple):
@@ -16,13 +18,16 @@ class Examples(NamedTuple):
 
     inputs: Tensor  # [T, B, S, F] float
     targets: Tensor  # classification: [T, B] int64, 0 <= label < ways; regression: [T, B, outputs] float
+    lengths: Tensor | None = None  # [T, B] int64, 1 <= length <= S, how many steps are real; None: all
 
     def to(self, device: torch.device) -> Examples:
-        return Examples(self.inputs.to(device), self.targets.to(device))
+        lengths = None if self.lengths is None else self.lengths.to(device)
+        return Examples(self.inputs.to(device), self.targets.to(device), lengths)
 
-    def task(self, index: int) -> Examples:
-        """The examples of one task, the tasks axis kept: [1, B, ...]."""
-        return Examples(self.inputs[index : index + 1], self.targets[index : index + 1])
+    def of_tasks(self, which: slice) -> Examples:
+        """The examples of some of the tasks."""
+        lengths = None if self.lengths is None else self.lengths[which]
+        return Examples(self.inputs[which], self.targets[which], lengths)
 
 
 class TaskBatch(NamedTuple):
@@ -40,4 +45,33 @@ class TaskBatch(NamedTuple):
 
     def task(self, index: int) -> TaskBatch:
         """One task as a meta-batch of one."""
-        return TaskBatch(self.support.task(index), self.query.task(index))
+        return self.of_tasks(slice(index, index + 1))
+
+    def of_tasks(self, which: slice) -> TaskBatch:
+        return TaskBatch(self.support.of_tasks(which), self.query.of_tasks(which))
+
+    def split(self, at_a_time: int | None) -> Iterator[TaskBatch]:
+        """The same tasks in meta-batches of at most `at_a_time`; None: in one."""
+        size = self.tasks if at_a_time is None else at_a_time
+        for first in range(0, self.tasks, size):
+            yield self.of_tasks(slice(first, first + size))
+
+
+def joined(batches: Sequence[Examples]) -> Examples:
+    """The examples of several batches of tasks as one batch, padded to the longest sequence."""
+    longest = max(batch.inputs.shape[2] for batch in batches)
+    inputs = [functional.pad(batch.inputs, (0, 0, 0, longest - batch.inputs.shape[2])) for batch in batches]
+    lengths = None
+    if any(batch.lengths is not None for batch in batches):
+        lengths = torch.cat([lengths_of(batch) for batch in batches])
+    elif any(batch.inputs.shape[2] != longest for batch in batches):
+        raise ValueError("sequences of several lengths, and no `lengths` to tell them apart")
+    return Examples(torch.cat(inputs), torch.cat([batch.targets for batch in batches]), lengths)
+
+
+def lengths_of(examples: Examples) -> Tensor:
+    """How many steps of each sequence are real, [T, B]."""
+    tasks, count, steps, _ = examples.inputs.shape
+    if examples.lengths is not None:
+        return examples.lengths
+    return torch.full((tasks, count), steps, device=examples.inputs.device)

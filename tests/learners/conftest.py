@@ -36,10 +36,13 @@ def difference() -> Callable[[Iterable[Tensor], Iterable[Tensor]], float]:
 def make_tasks() -> Callable[..., TaskBatch]:
     """A function that makes tasks that can be learned, the same numbers for every dtype.
 
-    Classification: each task has 3 noisy prototypes. Regression: each task has a linear map of its own.
+    Classification: each task has 3 noisy prototypes. Regression: each task has a linear map of its own. `ragged`: most
+    sequences end early, and what lies beyond the end is not a number.
     """
 
-    def make(kind: str = "classification", tasks: int = 3, dtype: torch.dtype = torch.float64) -> TaskBatch:
+    def make(
+        kind: str = "classification", tasks: int = 3, dtype: torch.dtype = torch.float64, ragged: bool = False
+    ) -> TaskBatch:
         generator = torch.Generator().manual_seed(5)
         ways = OUTPUTS[kind]
         prototypes = torch.randn(tasks, ways, STEPS, FEATURES, generator=generator)
@@ -49,9 +52,12 @@ def make_tasks() -> Callable[..., TaskBatch]:
             labels = torch.arange(ways).repeat_interleave(per_class).expand(tasks, -1)
             noise = torch.randn(tasks, ways * per_class, STEPS, FEATURES, generator=generator)
             inputs = prototypes[:, labels[0]] + 0.3 * noise
-            if kind == "classification":
-                return Examples(inputs.to(dtype), labels.clone())
-            return Examples(inputs.to(dtype), (inputs.flatten(2) @ maps).to(dtype))
+            targets = labels.clone() if kind == "classification" else (inputs.flatten(2) @ maps).to(dtype)
+            if not ragged:
+                return Examples(inputs.to(dtype), targets)
+            lengths = torch.randint(1, STEPS + 1, labels.shape, generator=generator)
+            beyond = torch.arange(STEPS) >= lengths.unsqueeze(-1)
+            return Examples(inputs.to(dtype).masked_fill(beyond.unsqueeze(-1), torch.nan), targets, lengths)
 
         return TaskBatch(examples(2), examples(4))
 
@@ -69,6 +75,9 @@ def make_maml() -> Callable[..., MAML]:
         order: str = "second",
         learned_rates: bool = False,
         engine: str = "batched",
+        tasks_at_a_time: int | None = None,
+        recompute: bool = False,
+        precision: torch.dtype | None = None,
         dtype: torch.dtype = torch.float64,
         **shape: object,
     ) -> MAML:
@@ -82,6 +91,9 @@ def make_maml() -> Callable[..., MAML]:
             learned_rates=learned_rates,
             order=order,
             engine=engine,
+            tasks_at_a_time=tasks_at_a_time,
+            recompute=recompute,
+            precision=precision,
         )
         with torch.no_grad():
             for weight in learner.model.parameters():

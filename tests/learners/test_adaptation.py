@@ -131,7 +131,7 @@ def test_memory_grows_with_the_steps_only_where_the_graph_is_kept(
     gc.collect()
     with torch.set_grad_enabled(order != "none"):
         for predict in learner.engine.adapt(tasks.support, 9, order):
-            predict(tasks.query.inputs)
+            predict(tasks.query)
             alive.append(numbers_alive())
     weights = tasks.tasks * sum(weight.numel() for weight in learner.model.parameters())
     growth = (alive[9] - alive[2]) / weights
@@ -164,17 +164,24 @@ def test_an_unknown_engine_is_refused() -> None:
 
 
 @each_kind
-def test_task_by_task_equals_all_at_once(
-    difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, kind: str
+@pytest.mark.parametrize("at_a_time", [1, 2])
+def test_parts_of_a_meta_batch_equal_all_at_once(
+    difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, at_a_time: int, kind: str
 ) -> None:
-    learner, tasks = make_maml(3, kind=kind, learned_rates=True), make_tasks(kind)
-    whole, parts = learner.meta_loss(tasks), learner.meta_loss_task_by_task(tasks, None)
+    tasks = make_tasks(kind)
+    learner = make_maml(3, kind=kind, learned_rates=True)
+    in_parts = make_maml(3, kind=kind, learned_rates=True, tasks_at_a_time=at_a_time)
+    sizes = []
+    adapt = in_parts.engine.adapt
+    in_parts.engine.adapt = lambda support, *rest: (sizes.append(len(support.inputs)), adapt(support, *rest))[1]
+    whole, parts = learner.meta_loss(tasks), in_parts.meta_loss(tasks)
+    assert sizes == ([1, 1, 1] if at_a_time == 1 else [2, 1])
     torch.testing.assert_close(parts.loss, whole.loss, rtol=1e-12, atol=0)
     for name, value in whole.metrics.items():
         torch.testing.assert_close(parts.metrics[name], value, rtol=1e-12, atol=0)
-    parameters = list(learner.parameters())
-    want = torch.autograd.grad(whole.loss, parameters)
-    assert difference(torch.autograd.grad(2 * parts.loss, parameters), [2 * gradient for gradient in want]) < 1e-12
+    want = torch.autograd.grad(whole.loss, list(learner.parameters()))
+    got = torch.autograd.grad(2 * parts.loss, list(in_parts.parameters()))
+    assert difference(got, [2 * gradient for gradient in want]) < 1e-12
 
 
 def test_frozen_parameters_are_left_out(make_tasks: MakeTasks, make_maml: MakeMAML) -> None:

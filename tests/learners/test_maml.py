@@ -98,12 +98,13 @@ def test_engines_agree(
     ],
     ids=["2layers", "2directions_mean", "2layers_2directions_norm"],
 )
+@pytest.mark.parametrize("ragged", [False, True], ids=["one_length", "ragged"])
 @each_dtype
 def test_engines_agree_on_larger_models(
     difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient,
-    dtype: torch.dtype, shape: dict[str, object],
+    dtype: torch.dtype, ragged: bool, shape: dict[str, object],
 ) -> None:  # fmt: skip
-    tasks = make_tasks(dtype=dtype)
+    tasks = make_tasks(dtype=dtype, ragged=ragged)
     got, want = (
         meta_gradient(make_maml(3, learned_rates=True, engine=engine, dtype=dtype, **shape), tasks)
         for engine in ("batched", "higher")

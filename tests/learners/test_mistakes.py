@@ -8,7 +8,7 @@ from torch import Tensor
 
 from metalstm.learners import inner_loop
 from metalstm.learners.maml import MAML
-from metalstm.nn import cells, kernel, pointwise
+from metalstm.nn import cells, kernel, model, sweeps
 from metalstm.tasks.examples import TaskBatch
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
@@ -56,9 +56,36 @@ def test_swapped_gates_would_be_noticed(
 
     tasks = make_tasks()
     want = meta_gradient(make_maml(3, engine="higher"), tasks)
-    wrong = pointwise.PLAIN._replace(forward_cell=forward_cell)
-    monkeypatch.setattr(kernel, "cells_for", lambda tensor: wrong)
+    monkeypatch.setattr(sweeps, "forward_cell", forward_cell)  # what float64 runs
     assert difference(meta_gradient(make_maml(3), tasks).values(), want.values()) > 0.1
+
+
+def test_curvature_left_out_would_be_noticed(
+    difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def second_derivative(*rest: object) -> tuple[Tensor | None, ...]:
+        *before, _, d_c_last_dot, wanted = rest
+        return true_second_derivative(*before, None, d_c_last_dot, wanted)
+
+    tasks = make_tasks()
+    want = meta_gradient(make_maml(3, engine="higher"), tasks)
+    true_second_derivative = kernel.second_derivative
+    monkeypatch.setattr(kernel, "second_derivative", second_derivative)
+    assert difference(meta_gradient(make_maml(3), tasks).values(), want.values()) > 0.02
+
+
+def test_ends_of_sequences_left_out_would_be_noticed(
+    difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def lstm_layer(inputs: Tensor, *weights: Tensor, lengths: Tensor, last: bool) -> tuple[Tensor, Tensor]:
+        return kernel.lstm_layer(inputs.nan_to_num(), *weights, last=last)
+
+    tasks = make_tasks(ragged=True)
+    want = meta_gradient(make_maml(3, engine="higher"), tasks)
+    monkeypatch.setattr(model, "lstm_layer", lstm_layer)
+    assert difference(meta_gradient(make_maml(3), tasks).values(), want.values()) > 0.02
 
 
 def test_rates_of_another_step_would_be_noticed(

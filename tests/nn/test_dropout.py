@@ -24,6 +24,11 @@ def features(model: LSTMModel, inputs: Tensor, generator: torch.Generator | None
     return model.read(model.prepare(inputs), model.start(len(inputs)), generator)
 
 
+def distinct(values: Tensor) -> Tensor:
+    """The values that differ by more than rounding."""
+    return values.detach().round(decimals=10).unique()
+
+
 @pytest.mark.parametrize("layers", [1, 2])
 def test_off_without_a_generator(make_model: MakeModel, layers: int) -> None:
     without, with_ = make_model(shape_of(layers, dropout=0.0)), make_model(shape_of(layers))
@@ -62,9 +67,9 @@ def test_between_layers_too(make_model: MakeModel) -> None:
     inputs = INPUTS[:1, :1].expand(1, 50, 5, 5)
     dropped = features(model, inputs, seeded(0))
     values = dropped[dropped != 0]
-    assert len(values.unique()) > 0.9 * len(values)  # with the last mask alone there were as many as units
+    assert len(distinct(values)) > 0.9 * len(values)  # with the last mask alone there were as many as units
     single = features(make_model(shape_of(1)), inputs, seeded(0))
-    assert len(single[single != 0].unique()) == 6
+    assert len(distinct(single[single != 0])) == 6
 
 
 def test_the_gradient_sees_the_same_mask(make_model: MakeModel) -> None:

@@ -83,6 +83,38 @@ def test_swapped_gates_would_be_noticed(difference: Difference, make_model: Make
     assert difference([model(inputs.unsqueeze(0)).squeeze(0)], [plain(inputs)]) > 1e-2
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.directions < 4], ids=name_of)
+def test_equals_torch_lstm_on_packed_sequences(
+    difference: Difference, make_model: MakeModel, shape: ModelShape, dtype: torch.dtype
+) -> None:
+    tolerance = 1e-10 if dtype == torch.float64 else 1e-5
+    model = make_model(shape, dtype)
+    plain = export_weights(model).double()
+    inputs = sequences(4)
+    lengths = torch.tensor([SIDE, 1, 3, 2])
+    beyond = (torch.arange(SIDE) >= lengths.unsqueeze(1)).unsqueeze(-1)
+
+    whole = model(inputs.unsqueeze(0).to(dtype)).squeeze(0)
+    outputs = model(inputs.masked_fill(beyond, torch.nan).unsqueeze(0).to(dtype), lengths.unsqueeze(0)).squeeze(0)
+    want = plain(inputs.masked_fill(beyond, 7), lengths)
+    assert difference([outputs], [want]) < tolerance
+    torch.testing.assert_close(outputs[0], whole[0])
+    assert all((outputs[i] - whole[i]).norm() > 1e-3 * whole[i].norm() for i in (1, 2, 3))
+
+    names = list(dict(plain.named_parameters()))
+    got = derivatives(outputs, dict(model.named_parameters()), lambda w: [to_plain(shape, w)[name] for name in names])
+    reference = derivatives(want, dict(plain.named_parameters()), lambda w: [w[name] for name in names])
+    for mine, other in zip(got, reference, strict=True):
+        assert difference(mine, other) < tolerance
+
+
+def test_columns_take_sequences_of_one_length(make_model: MakeModel) -> None:
+    model = make_model(ModelShape(SIDE, 3, hidden_size=6, directions=4))
+    with pytest.raises(ValueError, match="one length"):
+        model(sequences(1, 4), torch.full((1, 4), SIDE))
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=name_of)
 def test_every_task_has_its_own_weights(difference: Difference, make_model: MakeModel, shape: ModelShape) -> None:
     models = [make_model(shape, seed=seed) for seed in range(3)]
@@ -90,11 +122,11 @@ def test_every_task_has_its_own_weights(difference: Difference, make_model: Make
     fast = {
         name: torch.stack([model.get_parameter(name) for model in models]) for name, _ in models[0].named_parameters()
     }
-    together = models[0](inputs, fast)
+    together = models[0](inputs, weights=fast)
     alone = torch.cat([model(inputs[task : task + 1]) for task, model in enumerate(models)])
     assert difference(together, alone) < 1e-12
     by_first = models[0](inputs)
-    assert torch.equal(by_first, models[0](inputs, models[0].start(3)))
+    assert torch.equal(by_first, models[0](inputs, weights=models[0].start(3)))
     assert difference(by_first[:1], alone[:1]) < 1e-12
     assert difference(by_first[1:], alone[1:]) > 1e-2  # other weights, other answers
 

@@ -1,0 +1,155 @@
+"""Where the time of a training step goes, and how much of the kernel's speed `metalstm-train` keeps."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from hydra import compose, initialize_config_module
+
+from metalstm import assembly, train
+from metalstm.config import train_settings
+from metalstm.nn import kernel, tape
+from metalstm.nn.compiled import sweeps_for
+from metalstm.nn.sweeps import Sweeps
+from metalstm.run.checkpoint import Checkpoints
+from metalstm.run.interruption import Interruption
+from metalstm.run.loop import MetaTraining
+
+SETTINGS = {
+    "20w5s_t4": ["ways=20", "shots=5", "meta_batch_size=4"],
+    "5w1s_t32": ["ways=5", "shots=1", "meta_batch_size=32"],
+}
+SAME = ["train_queries=15", "model.directions=1", "learner.inner_steps=5", "validation_tasks=2", "scratch_tasks=0"]
+KERNEL = "products and cells"  # within adapting and the outer backward pass
+
+
+class Stopwatch:
+    """Seconds spent in functions, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*given: Any, **named: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return function(*given, **named)
+            finally:
+                self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+        return run
+
+
+@contextmanager
+def training_of(setting: str, steps: int, threads: int) -> Iterator[MetaTraining]:
+    """A meta-training on glyphs with the default recipe but for the setting's sizes, in a folder that goes away."""
+    with (
+        initialize_config_module("metalstm.configs", version_base="1.3"),
+        tempfile.TemporaryDirectory() as folder,
+        Interruption() as interruption,
+    ):
+        overrides = [*SETTINGS[setting], *SAME, f"steps={steps}", f"threads={threads}", f"validate_every={steps}"]
+        settings = train_settings(compose("train", overrides))
+        assembly.use_machine(settings.device, settings.threads)
+        dataset = assembly.make_dataset(settings.dataset)
+        learner = assembly.make_learner(settings, dataset)
+        checkpoints = Checkpoints(Path(folder, "checkpoints"), settings.keep_checkpoints)
+        training = train.meta_training(settings, dataset, learner, Path(folder), checkpoints, None, interruption)
+        yield training
+        training.metrics.close()
+
+
+def speed_kept(setting: str, steps: int, threads: int) -> dict[str, float]:
+    """Training steps, with all that belongs to them but validation, in turn with bare meta-gradients of the same size."""
+    bare: list[float] = []
+    whole: list[float] = []
+    with training_of(setting, steps, threads) as training:
+        sampler, learner = training.sampler, training.learner
+        fixed = sampler(0)
+        begun: list[float] = []
+
+        def sample(step: int) -> Any:
+            if begun:
+                whole.append(time.perf_counter() - begun[-1])
+            started = time.perf_counter()
+            learner.zero_grad()
+            learner.meta_loss(fixed).loss.backward()
+            bare.append(time.perf_counter() - started)
+            begun.append(time.perf_counter())
+            return sampler(step)
+
+        training.sampler = mock.Mock(side_effect=sample, generator=sampler.generator)
+        training.run()
+    # The first step warms up; the last one ends in validation and is not in `whole`.
+    bare_s, whole_s = statistics.median(bare[1:-1]), statistics.median(whole[1:])
+    return {"bare_s": bare_s, "step_s": whole_s, "kept": bare_s / whole_s, "runs": len(whole) - 1}
+
+
+def shares(setting: str, steps: int, threads: int) -> dict[str, float]:
+    """The parts of a training step, as fractions of all steps' time; `KERNEL` overlaps the others."""
+    watch = Stopwatch()
+    fused = sweeps_for(torch.zeros(1))
+    sweeps = Sweeps(*(watch.timed(KERNEL, sweep) for sweep in fused))
+    with (
+        training_of(setting, steps, threads) as training,
+        mock.patch.object(kernel, "sweeps_for", lambda *_: sweeps),
+        mock.patch.object(tape.Derivatives, "add", watch.timed(KERNEL, tape.Derivatives.add)),
+        mock.patch.object(torch.Tensor, "backward", watch.timed("outer backward", torch.Tensor.backward)),
+        mock.patch.object(training, "validate_if_due", lambda step: False),
+        mock.patch.object(training, "save", watch.timed("checkpoints", training.save)),
+        mock.patch.object(training.learner, "meta_loss", watch.timed("adapting", training.learner.meta_loss)),
+        mock.patch.object(training.outer, "step", watch.timed("outer step", training.outer.step)),
+        mock.patch.object(training.metrics, "record", watch.timed("logging", training.metrics.record)),
+    ):
+        sampler = training.sampler
+        training.sampler = mock.Mock(
+            side_effect=watch.timed("sampling", sampler), generator=watch.timed("sampling", sampler.generator)
+        )
+        training.run()  # warms up
+        training.step = 0
+        watch.seconds.clear()
+        started = time.perf_counter()
+        training.run()
+        total = time.perf_counter() - started
+    seconds = watch.seconds
+    seconds["optimizer"] = seconds.pop("outer step") - seconds["outer backward"]
+    parts = {name: seconds[name] / total for name in seconds if name != KERNEL}
+    parts["loop"] = 1 - sum(parts.values())
+    return {**parts, KERNEL: seconds[KERNEL] / total}
+
+
+def measure(out: Path, steps: int, threads: int, command: str, environment: dict[str, Any]) -> str:
+    """Writes `training.json` and `training.md` into `out`; returns the table."""
+    rows = [
+        {"setting": setting, **speed_kept(setting, steps, threads), "shares": shares(setting, steps, threads)}
+        for setting in SETTINGS
+    ]
+    out.mkdir(parents=True, exist_ok=True)
+    report = {"environment": environment, "command": command, "rows": rows}
+    (out / "training.json").write_text(json.dumps(report, indent=2) + "\n")
+    lines = [
+        f"`{command}`: steps of `metalstm-train` (glyphs, default recipe, hidden 64, 1 direction, 5 inner steps) in turn "
+        "with bare meta-gradients of the same size.",
+        "",
+        "| | " + " | ".join(row["setting"] for row in rows) + " |",
+        "|---|" + "---|" * len(rows),
+        "| bare meta-gradient, s | " + " | ".join(f"{row['bare_s']:.3f}" for row in rows) + " |",
+        "| training step, s | " + " | ".join(f"{row['step_s']:.3f}" for row in rows) + " |",
+        "| speed kept | " + " | ".join(f"{row['kept']:.1%}" for row in rows) + " |",
+        *(
+            f"| {name} | " + " | ".join(f"{row['shares'][name]:.1%}" for row in rows) + " |"
+            for name in rows[0]["shares"]
+        ),
+    ]
+    table = "\n".join(lines) + "\n"
+    (out / "training.md").write_text(table)
+    return table

@@ -1,0 +1,96 @@
+"""Times one second-order MAML meta-gradient of an LSTM in several systems, side by side.
+
+    python scripts/benchmark.py                                   everything: about half an hour on two cores
+    python scripts/benchmark.py --settings 20w5s_t4 --hidden 64   a part of it
+    python scripts/benchmark.py --growth                          how metalstm's own cost grows with each size
+
+The systems: `metalstm`; `higher` with `torch.nn.LSTM`, a task at a time; `torch_func`, vmap and grad, cell by cell;
+`jax`, jit(grad(vmap)) with scan; and `matmul`, the matrix products of metalstm's algorithm and nothing else. All get
+the same numbers, and nothing is timed before their meta-gradients agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import shlex
+import sys
+from pathlib import Path
+
+from bench.problem import QUICK, SETTINGS, BenchmarkError, variants
+from bench.system import CLASSES, require_jax
+
+HIDDEN = [64, 128, 256]
+OUT = Path(__file__).parents[1] / "outputs" / "reference" / "benchmark"
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument(
+        "--hidden", nargs="+", type=positive, default=HIDDEN, help="64 brings 4 directions and 2 layers along"
+    )
+    parser.add_argument(
+        "--systems", nargs="+", choices=CLASSES, default=list(CLASSES), help="metalstm, the reference, is always there"
+    )
+    parser.add_argument("--rounds", type=positive, default=7, help="timed steps of each system; slow cases get fewer")
+    parser.add_argument("--threads", type=positive, default=2)
+    parser.add_argument("--out", type=Path, default=OUT, help="folder for the results")
+    parser.add_argument("--growth", action="store_true", help="time and memory of metalstm against each size")
+    parser.add_argument("--quick", action="store_true", help="one tiny case instead, for a try")
+    return parser.parse_args(arguments)
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is below 1")
+    return number
+
+
+def command(args: argparse.Namespace) -> str:
+    """What to type for the same run again; not where its results went."""
+    words = ["python", "scripts/benchmark.py"]
+    for name, default in vars(parse([])).items():
+        value = getattr(args, name)
+        if name != "out" and value != default:
+            words.append(f"--{name}")
+            words += [] if value is True else [str(item) for item in (value if isinstance(value, list) else [value])]
+    return shlex.join(words)
+
+
+def main() -> None:
+    args = parse()
+    try:
+        if args.growth:
+            run_growth(args)
+        else:
+            run_comparison(args)
+    except BenchmarkError as error:
+        sys.exit(f"error: {error}")
+
+
+def run_growth(args: argparse.Namespace) -> None:
+    if importlib.util.find_spec("matplotlib") is None:
+        raise BenchmarkError("matplotlib is not installed: pip install 'metalstm[figures]'")
+    from bench import growth
+
+    growth.run(args.quick, args.threads, command(args), args.out)
+
+
+def run_comparison(args: argparse.Namespace) -> None:
+    names = [name for name in CLASSES if name in args.systems or name == "metalstm"]
+    if "jax" in names:
+        require_jax()
+    if args.quick:
+        cases = [QUICK]
+    else:
+        cases = [case for setting in args.settings for case in variants(SETTINGS[setting], args.hidden)]
+    from bench import compare
+
+    compare.run(cases, names, args.rounds, args.threads, command(args), args.out)
+    print((args.out / "benchmark.md").read_text())
+
+
+if __name__ == "__main__":
+    main()
