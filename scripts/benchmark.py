@@ -3,6 +3,7 @@
     python scripts/benchmark.py                                   everything: about half an hour on two cores
     python scripts/benchmark.py --settings 20w5s_t4 --hidden 64   a part of it
     python scripts/benchmark.py --growth                          how metalstm's own cost grows with each size
+    python scripts/benchmark.py --training                        where the time of a training step goes
 
 The systems: `metalstm`; `higher` with `torch.nn.LSTM`, a task at a time; `torch_func`, vmap and grad, cell by cell;
 `jax`, jit(grad(vmap)) with scan; and `matmul`, the matrix products of metalstm's algorithm and nothing else. All get
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -21,6 +23,7 @@ from bench.problem import QUICK, SETTINGS, BenchmarkError, variants
 from bench.system import CLASSES, require_jax
 
 HIDDEN = [64, 128, 256]
+BUSY = 0.5  # processes that want a core, averaged over a minute
 OUT = Path(__file__).parents[1] / "outputs" / "reference" / "benchmark"
 
 
@@ -37,6 +40,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=positive, default=2)
     parser.add_argument("--out", type=Path, default=OUT, help="folder for the results")
     parser.add_argument("--growth", action="store_true", help="time and memory of metalstm against each size")
+    parser.add_argument("--training", action="store_true", help="a training step's parts, and the speed that it keeps")
     parser.add_argument("--quick", action="store_true", help="one tiny case instead, for a try")
     return parser.parse_args(arguments)
 
@@ -61,13 +65,28 @@ def command(args: argparse.Namespace) -> str:
 
 def main() -> None:
     args = parse()
+    warn_if_busy()
     try:
         if args.growth:
             run_growth(args)
+        elif args.training:
+            from bench import training
+
+            training.run(args.quick, args.threads, command(args), args.out)
         else:
             run_comparison(args)
     except BenchmarkError as error:
         sys.exit(f"error: {error}")
+
+
+def warn_if_busy() -> None:
+    load = os.getloadavg()[0]
+    if load > BUSY:
+        print(
+            f"warning: other programs keep this machine busy (load average {load:.1f}). Threads wait for each other at "
+            "every small product, so one that has lost its core can make times many times too long.",
+            file=sys.stderr,
+        )
 
 
 def run_growth(args: argparse.Namespace) -> None:

@@ -56,15 +56,47 @@ def lstm_layer(
     Returns:
         The hidden states of all time steps, [G, S, B, H], zero beyond the lengths; or those of the last real step, [G,
         B, H] (h_first where the length is 0). And the cell states after the last real step, [G, B, H].
+
+    Raises:
+        ValueError: shapes that do not go together.
+        TypeError: inputs and weights of several precisions, without autocast.
     """
+    check_shapes(inputs, w_x, w_h, bias, h_first, c_first, lengths)
     kind = inputs.device.type
     precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
     if precision is not None:
         inputs = inputs.float()
+    elif any(weight.dtype != inputs.dtype for weight in (w_x, w_h, bias)):
+        raise TypeError(f"inputs are {inputs.dtype}, weights {w_x.dtype}, {w_h.dtype} and {bias.dtype}")
     if lengths is not None:
         inputs = inputs.masked_fill(padding(lengths, inputs.shape[1]), 0)
     states, c_last = Layer.apply(inputs.contiguous(), w_x, w_h, bias, h_first, c_first, lengths, last, precision)
     return states, c_last
+
+
+def check_shapes(
+    inputs: Tensor,
+    w_x: Tensor,
+    w_h: Tensor,
+    bias: Tensor,
+    h_first: Tensor | None,
+    c_first: Tensor | None,
+    lengths: Tensor | None,
+) -> None:
+    """Makes sure that compiled code may trust the shapes; a `ValueError` says what does not fit."""
+    (groups, _, examples, features), hidden = inputs.shape, w_h.shape[-1]
+    for name, tensor, expected in (
+        ("w_x", w_x, (groups, 4 * hidden, features)),
+        ("w_h", w_h, (groups, 4 * hidden, hidden)),
+        ("bias", bias, (groups, 4 * hidden)),
+        ("h_first", h_first, (groups, examples, hidden)),
+        ("c_first", c_first, (groups, examples, hidden)),
+        ("lengths", lengths, (groups, examples)),
+    ):
+        if tensor is not None and tensor.shape != expected:
+            raise ValueError(
+                f"{name} has shape {tuple(tensor.shape)}; with inputs {tuple(inputs.shape)} not {expected}"
+            )
 
 
 class Layer(torch.autograd.Function):
@@ -91,14 +123,14 @@ class Layer(torch.autograd.Function):
             inputs=inputs, w_x=w_x, w_h=w_h, bias=bias, lengths=lengths, gates=tape.gates, h=tape.h, c=tape.c
         )
         states, c_last = tape.select(tape.h), tape.c[:, -1]
-        ctx.save_for_backward(inputs, w_x, w_h, states)
+        ctx.save_for_backward(inputs, w_x, w_h, lengths, states, c_last)
         ctx.tape, ctx.sweeps, ctx.precision = tape, sweeps, precision
         ctx.set_materialize_grads(False)
         return states, c_last
 
     @staticmethod
     def backward(ctx: Any, d_states: Tensor | None, d_c_last: Tensor | None) -> Any:  # type: ignore[override]
-        _, _, _, states = ctx.saved_tensors  # raises if one of them was written into since
+        *_, states, _ = ctx.saved_tensors  # raises if one of them was written into since
         wanted = ctx.needs_input_grad[:6]
         tangents = ctx.tape.take()
         if tangents:
@@ -134,7 +166,7 @@ class LayerGradient(torch.autograd.Function):
         d_z = torch.empty_like(tape.gates if again else tape.gates[:, :size])
         d_h, d_c_after = (torch.empty_like(tape.c[:, 1:]) if again else None for _ in range(2))
         arriving = torch.zeros_like(tape.c[:, 0])
-        d_c = torch.zeros_like(arriving) if d_c_last is None else d_c_last.clone()
+        d_c = torch.zeros_like(arriving) if d_c_last is None else d_c_last.clone(memory_format=torch.contiguous_format)
         total = Derivatives(tape, precision, wanted)
         for steps in pieces:
             sweeps.backward(
@@ -157,6 +189,7 @@ class LayerGradient(torch.autograd.Function):
             total.add_bias(piece)
         if again:
             ctx.tape, ctx.sweeps, ctx.kept = tape, sweeps, (d_z, d_h, d_c_after)
+            ctx.save_for_backward(tape.inputs, tape.w_x, tape.w_h, tape.lengths, tape.h, tape.c)
         ctx.set_materialize_grads(False)
         total.add_first(arriving, d_c, d_states)
         return total.all()
@@ -165,6 +198,7 @@ class LayerGradient(torch.autograd.Function):
     def backward(ctx: Any, *v: Tensor | None) -> Any:
         if torch.is_grad_enabled():  # `once_differentiable` would let `torch.autograd.grad` skip its own refusal
             raise RuntimeError("lstm_layer has no third derivative: take its second one without create_graph=True")
+        _ = ctx.saved_tensors  # raises if one of them was written into since
         tape, sweeps, (d_z, d_h, d_c_after) = ctx.tape, ctx.sweeps, ctx.kept
         v_inputs, v_x, v_h, v_bias, v_h_first, v_c_first = v
         v_x = torch.zeros_like(tape.w_x) if v_x is None else v_x
@@ -222,7 +256,11 @@ def second_derivative(
     d_z_dot = torch.empty_like(tape.gates[:, :size])
     for t in tangents:
         arriving_dot = torch.zeros_like(tape.c[:, 0])
-        d_c_dot = torch.zeros_like(arriving_dot) if d_c_last_dot is None else d_c_last_dot.clone()
+        d_c_dot = (
+            torch.zeros_like(arriving_dot)
+            if d_c_last_dot is None
+            else d_c_last_dot.clone(memory_format=torch.contiguous_format)
+        )
         for steps in pieces:
             sweeps.tangent_backward(
                 gates=tape.gates,

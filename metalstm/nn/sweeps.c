@@ -98,7 +98,7 @@ static int run(const Sweep *n, int64_t depth, int64_t columns, PackGroup pack_gr
 static void add_states(const Sweep *n, Block block, const float *d_states, int64_t s, float *total, int64_t width) {
     const int64_t S = n->S, H = n->H;
     for (int64_t r = 0; d_states && r < block.rows; r++) {
-        if (n->last && s != LENGTH(r) - 1)
+        if (n->last ? s != LENGTH(r) - 1 : s >= LENGTH(r))
             continue;
         const float *own = n->last ? ROW(d_states, 1, 0, r, H) : ROW(d_states, S, s, r, H);
         for (int64_t k = 0; k < H; k++)

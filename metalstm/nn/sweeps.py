@@ -98,7 +98,8 @@ def backward(
         steps: the first step and the one after the last, to go through backwards; all steps are gone through in pieces.
         to_start: whether `arriving` is wanted before step 0.
         last: d_states is that of the last states alone.
-        d_states: the states' own derivative, [G, S, B, H], or [G, B, H] if `last`; None: zero.
+        d_states: the states' own derivative, [G, S, B, H], or [G, B, H] if `last`; what lies beyond the lengths is not
+            looked at. None: zero.
         d_h, d_c_after: [G, S, B, H]; receive the whole derivative with respect to h of each step, and what flows back
             into its C from later steps. None: not kept.
         d_z: [G, Z, B, 4H]; receives the derivative with respect to the gates' inputs, that of step s in slot s % Z.
@@ -202,7 +203,7 @@ def own_part(d_states: Tensor | None, s: int, last: bool, lengths: Tensor | None
     if d_states is None:
         return 0.0
     if not last:
-        return d_states[:, s]
+        return d_states[:, s] if lengths is None else torch.where((lengths > s).unsqueeze(-1), d_states[:, s], 0)
     if lengths is None:
         return d_states if s == steps - 1 else 0.0
     return torch.where((lengths == s + 1).unsqueeze(-1), d_states, 0)

@@ -15,6 +15,8 @@ from unittest import mock
 import torch
 from hydra import compose, initialize_config_module
 
+from bench.environment import environment, in_words
+from bench.table import in_short, line
 from metalstm import assembly, train
 from metalstm.config import train_settings
 from metalstm.nn import kernel, tape
@@ -69,7 +71,7 @@ def training_of(setting: str, steps: int, threads: int) -> Iterator[MetaTraining
 
 
 def speed_kept(setting: str, steps: int, threads: int) -> dict[str, float]:
-    """Training steps, with all that belongs to them but validation, in turn with bare meta-gradients of the same size."""
+    """Training steps, with all that belongs to them but validation, in turn with bare meta-gradients of that size."""
     bare: list[float] = []
     whole: list[float] = []
     with training_of(setting, steps, threads) as training:
@@ -101,10 +103,10 @@ def shares(setting: str, steps: int, threads: int) -> dict[str, float]:
     sweeps = Sweeps(*(watch.timed(KERNEL, sweep) for sweep in fused))
     with (
         training_of(setting, steps, threads) as training,
-        mock.patch.object(kernel, "sweeps_for", lambda *_: sweeps),
+        mock.patch.object(kernel, "sweeps_for", return_value=sweeps),
         mock.patch.object(tape.Derivatives, "add", watch.timed(KERNEL, tape.Derivatives.add)),
         mock.patch.object(torch.Tensor, "backward", watch.timed("outer backward", torch.Tensor.backward)),
-        mock.patch.object(training, "validate_if_due", lambda step: False),
+        mock.patch.object(training, "validate_if_due", return_value=False),
         mock.patch.object(training, "save", watch.timed("checkpoints", training.save)),
         mock.patch.object(training.learner, "meta_loss", watch.timed("adapting", training.learner.meta_loss)),
         mock.patch.object(training.outer, "step", watch.timed("outer step", training.outer.step)),
@@ -127,29 +129,38 @@ def shares(setting: str, steps: int, threads: int) -> dict[str, float]:
     return {**parts, KERNEL: seconds[KERNEL] / total}
 
 
-def measure(out: Path, steps: int, threads: int, command: str, environment: dict[str, Any]) -> str:
-    """Writes `training.json` and `training.md` into `out`; returns the table."""
+def run(quick: bool, threads: int, command: str, out: Path) -> dict[str, Any]:
+    """Measures both settings: `training.json` and `training.md`."""
+    steps = 4 if quick else 24
     rows = [
-        {"setting": setting, **speed_kept(setting, steps, threads), "shares": shares(setting, steps, threads)}
+        {"setting": setting, **speed_kept(setting, steps, threads), "shares": shares(setting, steps // 2, threads)}
         for setting in SETTINGS
     ]
+    report = {"environment": environment(threads), "command": command, "rows": rows}
     out.mkdir(parents=True, exist_ok=True)
-    report = {"environment": environment, "command": command, "rows": rows}
-    (out / "training.json").write_text(json.dumps(report, indent=2) + "\n")
+    (out / "training.json").write_text(json.dumps(report, indent=1) + "\n")
+    (out / "training.md").write_text(markdown(report))
+    return report
+
+
+def markdown(report: dict[str, Any]) -> str:
+    rows = report["rows"]
     lines = [
-        f"`{command}`: steps of `metalstm-train` (glyphs, default recipe, hidden 64, 1 direction, 5 inner steps) in turn "
-        "with bare meta-gradients of the same size.",
+        f"`{report['command']}` on {in_words(report['environment'])}",
         "",
-        "| | " + " | ".join(row["setting"] for row in rows) + " |",
-        "|---|" + "---|" * len(rows),
-        "| bare meta-gradient, s | " + " | ".join(f"{row['bare_s']:.3f}" for row in rows) + " |",
-        "| training step, s | " + " | ".join(f"{row['step_s']:.3f}" for row in rows) + " |",
-        "| speed kept | " + " | ".join(f"{row['kept']:.1%}" for row in rows) + " |",
+        "Steps of meta-training on glyphs (default recipe, 15 training queries, 5 inner steps, one direction) in turn "
+        "with bare meta-gradients of the same size, medians; then the parts of a step as shares of its time.",
+        "",
+        line(["", *(in_short(row["setting"]) for row in rows)]),
+        line(["---", *("---:" for _ in rows)]),
         *(
-            f"| {name} | " + " | ".join(f"{row['shares'][name]:.1%}" for row in rows) + " |"
-            for name in rows[0]["shares"]
+            line([words, *(f"{row[key]:{form}}" for row in rows)])
+            for key, words, form in (
+                ("bare_s", "bare meta-gradient, s", ".3f"),
+                ("step_s", "training step, s", ".3f"),
+                ("kept", "speed kept", ".1%"),
+            )
         ),
+        *(line([name, *(f"{row['shares'][name]:.1%}" for row in rows)]) for name in rows[0]["shares"]),
     ]
-    table = "\n".join(lines) + "\n"
-    (out / "training.md").write_text(table)
-    return table
+    return "\n".join(lines) + "\n"

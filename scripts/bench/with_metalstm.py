@@ -9,6 +9,7 @@ import torch
 from bench.problem import INNER_LR, Array, Problem
 from bench.system import System
 from metalstm.learners.maml import MAML
+from metalstm.nn.memory import keep_freed_memory
 from metalstm.nn.model import Directions, LSTMModel, ModelShape
 from metalstm.tasks.examples import Examples, TaskBatch
 
@@ -29,6 +30,7 @@ def start_model(problem: Problem) -> LSTMModel:
 class MetalstmSystem(System):
     def __init__(self, problem: Problem) -> None:
         self.facts = {}
+        keep_freed_memory()  # as metalstm-train does; in a process that they share, the other torch systems gain too
         self.case = problem.case
         self.model = start_model(problem)
         order: Literal["first", "second"] = "second" if problem.case.order == "second" else "first"

@@ -226,13 +226,16 @@ def test_nothing_need_be_contiguous(difference: Difference, by_cell: Layer, dtyp
         assert not any(tensor.is_contiguous() for tensor in given)
         return [tensor.requires_grad_() for tensor in given]
 
-    def turned(layer: Layer) -> Layer:
-        """The same, but that the derivatives with respect to its results arrive in another order in memory."""
-        return lambda *rest: tuple(tensor.mT * 1 for tensor in layer(*rest))
+    def turned(*rest: object) -> tuple[Tensor, Tensor]:
+        """The layer, where the derivatives with respect to its results arrive in another order in memory."""
+        results = lstm_layer(*rest)
+        for tensor in results:
+            tensor.register_hook(lambda arriving: arriving.mT.contiguous().mT)
+        return results
 
     lengths = torch.tensor([[0], [3], [SIZES[1]]]).expand(-1, SIZES[2])
-    got = derivatives(turned(lstm_layer), strided(dtype), lengths, last)
-    want = derivatives(turned(by_cell), strided(torch.float64), lengths, last)
+    got = derivatives(turned, strided(dtype), lengths, last)
+    want = derivatives(by_cell, strided(torch.float64), lengths, last)
     for mine, other in zip(got, want, strict=True):
         assert difference(mine, other) < TOLERANCE[dtype]
 
@@ -341,3 +344,19 @@ def test_autocast(
     with torch.autocast("cpu", precision):  # the derivatives taken within: no difference
         inside = derivatives(lstm_layer, arguments(dtype=torch.float32, first=first), *options)
     assert all(map(torch.equal, chain(*got), chain(*inside)))
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16], ids=str)
+def test_autocast_rounds_the_operands_of_every_product(precision: torch.dtype) -> None:
+    """With one group, step and example, the derivatives of the weights are products without a sum."""
+
+    def rounded(tensor: Tensor) -> Tensor:
+        return tensor.to(precision).float()
+
+    given = arguments((1, 1, 1, *SIZES[3:]), torch.float32)
+    inputs, _, _, _, h_first, _ = given
+    with torch.autocast("cpu", precision):
+        _, w_x, w_h, bias, *_ = grad(loss(*lstm_layer(*given)), given)
+    for got, factor in ((w_x, inputs[:, 0]), (w_h, h_first)):
+        assert torch.equal(rounded(got), rounded(rounded(bias).unsqueeze(-1) * rounded(factor)))
+        assert not torch.equal(got, bias.unsqueeze(-1) * factor)

@@ -165,7 +165,7 @@ def test_missing_jax_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from bench.problem import BenchmarkError
     from bench.system import require_jax
 
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # noqa: PT008
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BenchmarkError, match=r"pip install 'metalstm\[benchmark\]'"):
         require_jax()
 
