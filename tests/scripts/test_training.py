@@ -1,0 +1,43 @@
+"""The profile of a training step: its parts add up, and name where the time goes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+def test_parts_of_a_training_step_add_up(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "scripts/benchmark.py",
+        "--training",
+        "--quick",
+        "--threads",
+        "1",
+        "--out",
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "training.json").read_text())
+    assert [row["setting"] for row in report["rows"]] == ["20w5s_t4", "5w1s_t32"]
+    for row in report["rows"]:
+        parts = dict(row["shares"])
+        kernel = parts.pop("products and cells")
+        assert set(parts) == {
+            *("sampling", "adapting", "outer backward", "optimizer", "logging", "checkpoints", "loop")
+        }
+        assert sum(parts.values()) == pytest.approx(1)
+        assert min(parts.values()) > -1e-3
+        assert parts["adapting"] > 0.2 < parts["outer backward"]
+        assert 0.5 < kernel < parts["adapting"] + parts["outer backward"]
+        assert row["kept"] == pytest.approx(row["bare_s"] / row["step_s"])
+        assert row["runs"] >= 2
+    assert "| speed kept |" in (tmp_path / "training.md").read_text()
