@@ -32,7 +32,7 @@ class MAML(Learner):
         tasks_at_a_time: how many tasks of a meta-batch are in memory at once in training; None: as many as the engine
             can take.
         recompute: see `BatchedEngine`; the engine `higher` does without.
-        precision: what the operands of matrix products are rounded to (`torch.autocast`); None: not rounded.
+        precision: what matrix products are rounded to (`torch.autocast`); None: not rounded.
     """
 
     def __init__(

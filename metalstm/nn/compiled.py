@@ -56,7 +56,7 @@ class Sweep(ctypes.Structure):
 
 
 def sweeps_for(tensor: Tensor, precision: torch.dtype | None = None) -> Sweeps:
-    """The fastest sweeps for tensors like this one, the operands of products rounded to `precision` unless None."""
+    """The fastest sweeps for tensors like this one, matrix products rounded to `precision` unless None."""
     if tensor.device.type == "cpu" and tensor.dtype == torch.float32 and precision is None:
         return fused_sweeps() or plain_sweeps()
     return plain_sweeps(precision)

@@ -41,8 +41,8 @@ def lstm_layer(
 ) -> tuple[Tensor, Tensor]:
     """Runs one LSTM layer.
 
-    Under `torch.autocast` the operands of all matrix products are rounded to its precision; sums, states and
-    derivatives stay in float32.
+    Under `torch.autocast` the operands and results of all matrix products are rounded to its precision, with whatever
+    precision the device adds them up in; states and derivatives are float32.
 
     Args:
         inputs: [G, S, B, F]. What lies beyond the lengths is not looked at.
@@ -59,7 +59,7 @@ def lstm_layer(
 
     Raises:
         ValueError: shapes that do not go together.
-        TypeError: inputs and weights of several precisions, without autocast.
+        TypeError: inputs and weights of several precisions, without autocast; or lengths that are not int64.
     """
     check_shapes(inputs, w_x, w_h, bias, h_first, c_first, lengths)
     kind = inputs.device.type
@@ -69,6 +69,8 @@ def lstm_layer(
     elif any(weight.dtype != inputs.dtype for weight in (w_x, w_h, bias)):
         raise TypeError(f"inputs are {inputs.dtype}, weights {w_x.dtype}, {w_h.dtype} and {bias.dtype}")
     if lengths is not None:
+        if lengths.dtype != torch.int64:
+            raise TypeError(f"lengths are {lengths.dtype}, not int64")
         inputs = inputs.masked_fill(padding(lengths, inputs.shape[1]), 0)
     states, c_last = Layer.apply(inputs.contiguous(), w_x, w_h, bias, h_first, c_first, lengths, last, precision)
     return states, c_last

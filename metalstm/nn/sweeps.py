@@ -37,8 +37,8 @@ def plain_sweeps(precision: torch.dtype | None = None) -> Sweeps:
     """The sweeps of this file.
 
     Args:
-        precision: what the operands of matrix products are rounded to; sums and states keep the inputs' precision.
-            None: not rounded.
+        precision: what the operands and results of matrix products are rounded to; all else keeps the inputs'
+            precision. None: not rounded.
     """
     return Sweeps(
         *(partial(sweep, precision=precision) for sweep in (forward, backward, tangent_forward, tangent_backward))
@@ -223,7 +223,7 @@ def padding(lengths: Tensor, steps: int) -> Tensor:
 
 
 def multiply(left: Tensor, right: Tensor, precision: torch.dtype | None) -> Tensor:
-    """The product [G, M, K] times [G, K, N], in the precision of `left`, its operands rounded to `precision`."""
+    """The product [G, M, K] times [G, K, N] as a tensor like `left`, rounded to `precision` on the way."""
     if precision is None:
         return torch.bmm(left, right)
     return torch.bmm(left.to(precision), right.to(precision)).to(left.dtype)

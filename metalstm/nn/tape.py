@@ -66,11 +66,11 @@ class Tape:
         self.left.append((this_backward_pass(), tangents))
 
     def take(self) -> list[Tangents]:
-        """What was left in this backward pass; an earlier one that was broken off may have left something too."""
+        """What was left in this backward pass; one around it, or one broken off, may have left something too."""
         now = this_backward_pass()
-        left = [tangents for when, tangents in self.left if when == now]
-        self.left.clear()
-        return left
+        mine = [tangents for when, tangents in self.left if when == now]
+        self.left = [(when, tangents) for when, tangents in self.left if when != now]
+        return mine
 
 
 def this_backward_pass() -> int:

@@ -281,6 +281,34 @@ def test_a_pass_that_was_broken_off_leaves_nothing_behind() -> None:
         torch.testing.assert_close(grad(total, given, retain_graph=True), tuple(want), rtol=1e-12, atol=1e-12)
 
 
+def test_a_backward_pass_within_another(by_cell: Layer) -> None:
+    def gradients(layer: Layer) -> list[Tensor]:
+        given = arguments(SIZES, torch.float64)
+        states, c_last = layer(*given)
+        other = c_last.sum()
+        gradient = torch.autograd.grad(states.square().sum(), given, create_graph=True)
+        within: list[Tensor] = []
+
+        def interrupt(passing: Tensor) -> Tensor:
+            within.extend(torch.autograd.grad(other, given, retain_graph=True))
+            return passing
+
+        states.register_hook(interrupt)
+        outer = torch.autograd.grad(sum(tensor.square().sum() for tensor in gradient), given)
+        assert len(within) == len(given)
+        return [*outer, *within]
+
+    torch.testing.assert_close(gradients(lstm_layer), gradients(by_cell), rtol=1e-10, atol=1e-12)
+
+
+def test_lengths_are_whole_numbers() -> None:
+    lengths = lengths_of("ragged")
+    assert lengths is not None
+    for other in (lengths.int(), lengths.double()):
+        with pytest.raises(TypeError, match="not int64"):
+            lstm_layer(*arguments(SIZES, torch.float32), lengths=other)
+
+
 def test_a_third_derivative_is_refused() -> None:
     given = arguments()
     gradient = grad(loss(*lstm_layer(*given)), given, create_graph=True)
