@@ -42,17 +42,7 @@ def measure_case(case: Case, names: Sequence[str], rounds: int, threads: int) ->
     Raises:
         BenchmarkError: the systems do not agree.
     """
-    systems: dict[str, System] = {}
-    try:
-        for name in names:
-            systems[name] = prepare(name, make_problem(case), threads)
-        check_agreement(systems)
-        seconds = take_turns(systems, rounds, BUDGET_S)
-    finally:
-        for system in systems.values():
-            system.close()
-    facts = {name: system.facts for name, system in systems.items()}
-    systems.clear()  # before memory is needed elsewhere
+    seconds, facts = time_case(case, names, rounds, threads)
     return [
         {
             "setting": case.setting,
@@ -71,3 +61,19 @@ def measure_case(case: Case, names: Sequence[str], rounds: int, threads: int) ->
         }
         for name in names
     ]
+
+
+def time_case(
+    case: Case, names: Sequence[str], rounds: int, threads: int
+) -> tuple[dict[str, list[float]], dict[str, dict[str, float]]]:
+    """The seconds of every system's steps, and its `facts`; the systems are gone when memory is measured."""
+    systems: dict[str, System] = {}
+    try:
+        for name in names:
+            systems[name] = prepare(name, make_problem(case), threads)
+        check_agreement(systems)
+        seconds = take_turns(systems, rounds, BUDGET_S)
+    finally:
+        for system in systems.values():
+            system.close()
+    return seconds, {name: system.facts for name, system in systems.items()}

@@ -8,6 +8,7 @@ from typing import Any
 
 AXES = {
     "tasks": "tasks in a meta-batch",
+    "tasks_at_a_time": "tasks at a time, of 32",
     "inner_steps": "inner steps",
     "length": "sequence length, time steps",
     "hidden": "hidden size",
@@ -15,6 +16,7 @@ AXES = {
 QUANTITIES = {"median_s": "time of a step, s", "peak_mib": "peak memory of a step, MiB"}
 ORDERS = {
     "second": ("second order", "#0b6e99", "o"),
+    "recomputed": ("second order, recomputed", "#8e6bbf", "D"),
     "first": ("first order", "#c8553d", "s"),
     "none": ("evaluation", "#5b8c5a", "^"),
 }
@@ -26,7 +28,7 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(14, 6.4), dpi=130, layout="constrained")
+    figure = Figure(figsize=(17, 6.4), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(QUANTITIES), len(AXES), sharex="col", sharey="row")
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 Labels = NDArray[np.int64]
-Order = Literal["second", "first", "none"]
+Order = Literal["second", "recomputed", "first", "none"]
 
 INNER_LR = 0.1
 
@@ -42,7 +42,9 @@ class Case:
     length: int = 28  # S
     features: int = 28  # F
     inner_steps: int = 5
-    order: Order = "second"  # `none`: adapt and predict, without a meta-gradient
+    # `recomputed`: second order, inner steps computed twice; `none`: adapt and predict, without a meta-gradient
+    order: Order = "second"
+    tasks_at_a_time: int | None = None  # None: all; metalstm alone can choose
 
     def __post_init__(self) -> None:
         if self.directions not in (1, 4) or (self.directions > 1 and self.layers > 1):

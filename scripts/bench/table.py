@@ -26,8 +26,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"`{report['command']}` on {in_words(report['environment'])}",
         "",
         "One second-order meta-gradient, 5 inner steps, sequences of 28 steps by 28 features. Seconds: the median of "
-        "the runs, and how many times metalstm's it is. Products alone: the matrix products of metalstm's algorithm, "
-        "without anything around them; at peak: their FLOPs at the speed of one 1024 x 1024 x 1024 product. "
+        "the runs, and how many times metalstm's it is. Products alone: the matrix products of metalstm's algorithm by "
+        "torch.bmm, without anything around them; at peak: their FLOPs at the speed of one 1024 x 1024 x 1024 product. "
         "MiB: the most that a step takes on top of the problem, the model and the libraries.",
         "",
         line(HEAD),

@@ -1,4 +1,7 @@
-"""The matrix products that metalstm's meta-gradient stands on, and nothing else: what no system with them can beat.
+"""The matrix products that metalstm's meta-gradient stands on, by `torch.bmm`, and nothing else.
+
+No lower bound: a kernel that keeps weights and states in the cache from one time step to the next can do with less than
+single calls, for all the pointwise work that comes on top. That bound is the products' FLOPs at the machine's peak.
 
 Legend: G groups (a task and a direction), S time steps, B examples, F features, H hidden, D directions, O outputs.
 

@@ -33,8 +33,16 @@ class MetalstmSystem(System):
         keep_freed_memory()  # as metalstm-train does; in a process that they share, the other torch systems gain too
         self.case = problem.case
         self.model = start_model(problem)
-        order: Literal["first", "second"] = "second" if problem.case.order == "second" else "first"
-        self.learner = MAML(self.model, "classification", problem.case.inner_steps, INNER_LR, order=order)
+        order: Literal["first", "second"] = "second" if problem.case.order in ("second", "recomputed") else "first"
+        self.learner = MAML(
+            self.model,
+            "classification",
+            problem.case.inner_steps,
+            INNER_LR,
+            order=order,
+            tasks_at_a_time=problem.case.tasks_at_a_time,
+            recompute=problem.case.order == "recomputed",
+        )
         self.tasks = TaskBatch(
             Examples(torch.from_numpy(problem.support_inputs), targets=torch.from_numpy(problem.support_targets)),
             Examples(torch.from_numpy(problem.query_inputs), targets=torch.from_numpy(problem.query_targets)),

@@ -192,7 +192,7 @@ def test_growth_draws_every_series(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed (pip install 'metalstm[figures]')")
     from bench.growth_figure import draw
 
-    axes = ["tasks", "inner_steps", "length", "hidden"]
+    axes = ["tasks", "tasks_at_a_time", "inner_steps", "length", "hidden"]
     series = [(axis, order) for axis in axes for order in ("second", "first")]
     report = {
         "base": {"ways": 5, "shots": 1, "tasks": 8, "hidden": 64, "inner_steps": 5, "length": 28},
