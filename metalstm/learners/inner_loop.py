@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from metalstm.learners.descent import descend
 from metalstm.learners.objective import Kind, task_loss
 from metalstm.learners.rates import InnerRates
 from metalstm.learners.recompute import recomputed
@@ -79,14 +80,11 @@ class BatchedEngine:
         self, prepared: Prepared, targets: Tensor, weights: Weights, rates: Weights, order: Order,
         generator: torch.Generator | None,
     ) -> dict[str, Tensor]:  # fmt: skip
-        """Inner update, Finn et al. 2017, Algorithm 2, line 6: every weight less its rate times its gradient."""
+        """The weights after one step of gradient descent on the support loss."""
         with torch.enable_grad():
             losses = task_loss(self.kind, self.model.answer(prepared, weights, generator), targets)
             gradients = torch.autograd.grad(losses.sum(), list(weights.values()), create_graph=order == "second")
-        return {
-            name: weight - rates[name] * gradient
-            for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
-        }
+        return descend(weights, rates, gradients)
 
     def predict(self, weights: Weights, generator: torch.Generator | None, examples: Examples) -> Tensor:
         return self.model.answer(self.model.prepare(examples.inputs, examples.lengths), weights, generator)

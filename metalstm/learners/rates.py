@@ -26,6 +26,8 @@ class InnerRates(nn.Module):
         self.value = value
         self.steps = steps
         self.learned = learned
+        # A single number, which takes the precision of the weights that it meets.
+        self.register_buffer("fixed", torch.tensor(value, dtype=torch.float64), persistent=False)
         if learned:
             for name, weight in weights.items():
                 self.register_parameter(name, nn.Parameter(torch.ones(steps, *weight.shape)))
@@ -34,5 +36,4 @@ class InnerRates(nn.Module):
         if self.learned:
             index = min(step, self.steps - 1)
             return {name: self.value * self.get_parameter(name)[index] for name in self.names}
-        # A number that takes the precision of the weights it meets.
-        return {name: torch.tensor(self.value, dtype=torch.float64) for name in self.names}
+        return dict.fromkeys(self.names, self.get_buffer("fixed"))

@@ -117,7 +117,7 @@ class Layer(torch.autograd.Function):
         last: bool,
         precision: torch.dtype | None,
     ) -> tuple[Tensor, Tensor]:
-        tape = Tape(inputs, w_x, w_h, lengths, last)
+        tape = Tape.blank(inputs, w_x, w_h, lengths, last)
         for states, first in ((tape.h, h_first), (tape.c, c_first)):
             states[:, 0] = 0 if first is None else first
         sweeps = sweeps_for(inputs, precision)
@@ -125,22 +125,23 @@ class Layer(torch.autograd.Function):
             inputs=inputs, w_x=w_x, w_h=w_h, bias=bias, lengths=lengths, gates=tape.gates, h=tape.h, c=tape.c
         )
         states, c_last = tape.select(tape.h), tape.c[:, -1]
-        ctx.save_for_backward(inputs, w_x, w_h, lengths, states, c_last)
-        ctx.tape, ctx.sweeps, ctx.precision = tape, sweeps, precision
+        ctx.save_for_backward(*tape.tensors, states, c_last)
+        ctx.last, ctx.left, ctx.sweeps, ctx.precision = last, tape.left, sweeps, precision
         ctx.set_materialize_grads(False)
         return states, c_last
 
     @staticmethod
     def backward(ctx: Any, d_states: Tensor | None, d_c_last: Tensor | None) -> Any:  # type: ignore[override]
-        *_, states, _ = ctx.saved_tensors  # raises if one of them was written into since
+        *tensors, states, _ = ctx.saved_tensors  # raises if one of them was written into since
+        tape = Tape.of(tensors, ctx.last, ctx.left)
         wanted = ctx.needs_input_grad[:6]
-        tangents = ctx.tape.take()
+        tangents = tape.take()
         if tangents:
-            derivatives = second_derivative(ctx.tape, ctx.sweeps, ctx.precision, tangents, d_states, d_c_last, wanted)
+            derivatives = second_derivative(tape, ctx.sweeps, ctx.precision, tangents, d_states, d_c_last, wanted)
         else:
             again = torch.is_grad_enabled()  # create_graph=True: this gradient will itself be differentiated
             derivatives = LayerGradient.apply(
-                d_states, d_c_last, states, ctx.tape, ctx.sweeps, ctx.precision, wanted, again
+                d_states, d_c_last, states, tape, ctx.sweeps, ctx.precision, wanted, again
             )
         return *derivatives, None, None, None
 
@@ -190,8 +191,8 @@ class LayerGradient(torch.autograd.Function):
             total.add(steps, piece, tape.inputs, tape.h, tape.w_x)
             total.add_bias(piece)
         if again:
-            ctx.tape, ctx.sweeps, ctx.kept = tape, sweeps, (d_z, d_h, d_c_after)
-            ctx.save_for_backward(tape.inputs, tape.w_x, tape.w_h, tape.lengths, tape.h, tape.c)
+            ctx.save_for_backward(*tape.tensors, d_z, d_h, d_c_after)
+            ctx.last, ctx.left, ctx.sweeps = tape.last, tape.left, sweeps
         ctx.set_materialize_grads(False)
         total.add_first(arriving, d_c, d_states)
         return total.all()
@@ -200,8 +201,8 @@ class LayerGradient(torch.autograd.Function):
     def backward(ctx: Any, *v: Tensor | None) -> Any:
         if torch.is_grad_enabled():  # `once_differentiable` would let `torch.autograd.grad` skip its own refusal
             raise RuntimeError("lstm_layer has no third derivative: take its second one without create_graph=True")
-        _ = ctx.saved_tensors  # raises if one of them was written into since
-        tape, sweeps, (d_z, d_h, d_c_after) = ctx.tape, ctx.sweeps, ctx.kept
+        *tensors, d_z, d_h, d_c_after = ctx.saved_tensors  # raises if one of them was written into since
+        tape, sweeps = Tape.of(tensors, ctx.last, ctx.left), ctx.sweeps
         v_inputs, v_x, v_h, v_bias, v_h_first, v_c_first = v
         v_x = torch.zeros_like(tape.w_x) if v_x is None else v_x
         v_h = torch.zeros_like(tape.w_h) if v_h is None else v_h

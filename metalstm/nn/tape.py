@@ -6,6 +6,7 @@ Legend: G groups, S time steps, B examples, F features, H hidden.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -33,18 +34,37 @@ class Tangents(NamedTuple):
     d_c_after: Tensor  # [G, S, B, H]
 
 
-class Tape:
+class Tape(NamedTuple):
     """What a layer remembers of its forward pass, shared with the gradients that are taken from it."""
 
-    def __init__(self, inputs: Tensor, w_x: Tensor, w_h: Tensor, lengths: Tensor | None, last: bool) -> None:
-        self.inputs, self.w_x, self.w_h = inputs, w_x, w_h
-        self.lengths, self.last = lengths, last
+    inputs: Tensor  # [G, S, B, F]
+    w_x: Tensor  # [G, 4H, F]
+    w_h: Tensor  # [G, 4H, H]
+    lengths: Tensor | None  # [G, B]
+    gates: Tensor  # [G, S, B, 4H]
+    h: Tensor  # [G, S + 1, B, H]
+    c: Tensor  # [G, S + 1, B, H]
+    last: bool
+    left: list[tuple[int, Tangents]]  # with the backward pass that they belong to
+
+    @classmethod
+    def blank(cls, inputs: Tensor, w_x: Tensor, w_h: Tensor, lengths: Tensor | None, last: bool) -> Tape:
         groups, steps, examples, _ = inputs.shape
         hidden = w_h.shape[-1]
-        self.gates = inputs.new_empty(groups, steps, examples, 4 * hidden)
-        self.h = inputs.new_empty(groups, steps + 1, examples, hidden)
-        self.c = torch.empty_like(self.h)
-        self.left: list[tuple[int, Tangents]] = []  # with the backward pass that they belong to
+        gates = inputs.new_empty(groups, steps, examples, 4 * hidden)
+        h, c = (inputs.new_empty(groups, steps + 1, examples, hidden) for _ in range(2))
+        return cls(inputs, w_x, w_h, lengths, gates, h, c, last, [])
+
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor], last: bool, left: list[tuple[int, Tangents]]) -> Tape:
+        """The tape with these `tensors`."""
+        inputs, w_x, w_h, lengths, gates, h, c = tensors
+        return cls(inputs, w_x, w_h, lengths, gates, h, c, last, left)
+
+    @property
+    def tensors(self) -> tuple[Tensor | None, ...]:
+        """Its first fields. A node of the graph saves them as tensors, so that they go when autograd lets it go."""
+        return self.inputs, self.w_x, self.w_h, self.lengths, self.gates, self.h, self.c
 
     def select(self, h: Tensor) -> Tensor:
         """The part of h [G, S + 1, B, H] that the layer shows."""
@@ -69,7 +89,7 @@ class Tape:
         """What was left in this backward pass; one around it, or one broken off, may have left something too."""
         now = this_backward_pass()
         mine = [tangents for when, tangents in self.left if when == now]
-        self.left = [(when, tangents) for when, tangents in self.left if when != now]
+        self.left[:] = [(when, tangents) for when, tangents in self.left if when != now]
         return mine
 
 

@@ -1,5 +1,7 @@
 """The LSTM layer and its hand-written derivatives: against autograd, `torch.nn.LSTM` and finite differences."""
 
+import gc
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
@@ -95,7 +97,7 @@ def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> i
 def test_pieces_go_backwards(pieces: int) -> None:
     inputs, w_x, w_h, *_ = arguments()
     expected = {1: (7, [(0, 7)]), 3: (3, [(6, 7), (3, 6), (0, 3)])}
-    assert tape.Tape(inputs, w_x, w_h, None, False).pieces() == expected[pieces]
+    assert tape.Tape.blank(inputs, w_x, w_h, None, False).pieces() == expected[pieces]
 
 
 @each_first
@@ -391,3 +393,25 @@ def test_autocast_rounds_the_operands_of_every_product(precision: torch.dtype) -
     for got, factor in ((w_x, inputs[:, 0]), (w_h, h_first)):
         assert torch.equal(rounded(got), rounded(rounded(bias).unsqueeze(-1) * rounded(factor)))
         assert not torch.equal(got, bias.unsqueeze(-1) * factor)
+
+
+@pytest.mark.parametrize("create_graph", [False, True], ids=["first", "second"])
+def test_what_a_layer_remembers_goes_with_the_backward_pass(
+    monkeypatch: pytest.MonkeyPatch, create_graph: bool
+) -> None:
+    tapes = []
+    blank = tape.Tape.blank
+    monkeypatch.setattr(tape.Tape, "blank", lambda *rest: (tapes.append(made := blank(*rest)), made)[1])
+    inputs, w_x, w_h, *_ = arguments()
+    weights = w_x.requires_grad_()
+    loss = lstm_layer(inputs, weights, w_h, torch.zeros_like(w_h[..., 0]))[0].square().sum()
+    if create_graph:
+        (gradient,) = torch.autograd.grad(loss, weights, create_graph=True)
+        loss = gradient.square().sum()
+    remembered = [weakref.ref(tensor) for made in tapes for tensor in (made.gates, made.c)]
+    tapes.clear()
+    gc.collect()
+    assert all(tensor() is not None for tensor in remembered)
+    loss.backward()
+    gc.collect()
+    assert all(tensor() is None for tensor in remembered)
