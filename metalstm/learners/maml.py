@@ -17,6 +17,9 @@ from metalstm.learners.rates import InnerRates
 from metalstm.nn.model import LSTMModel
 from metalstm.tasks.examples import TaskBatch
 
+# What these hold in memory is less than what autograd holds, cell by cell, of a single task.
+AT_A_TIME_ON_A_CPU = 4
+
 
 class MAML(Learner):
     """Meta-learns the weights that the inner loop starts from, and its rates if they are learned.
@@ -30,7 +33,7 @@ class MAML(Learner):
         order: `second` differentiates through the inner gradients, `first` takes them as constants (FOMAML).
         engine: `batched`, many tasks at once; `higher`, one at a time.
         tasks_at_a_time: how many tasks of a meta-batch are in memory at once in training; None: as many as the engine
-            can take.
+            can take, on a CPU at most `AT_A_TIME_ON_A_CPU`.
         recompute: see `BatchedEngine`; the engine `higher` does without.
         precision: what matrix products are rounded to (`torch.autocast`); None: not rounded.
     """
@@ -60,15 +63,24 @@ class MAML(Learner):
         }
         self.engine = engines[engine](model, self.rates, kind)
         self.precision = precision
-        self.tasks_at_a_time = self.engine.most_tasks if tasks_at_a_time is None else tasks_at_a_time
+        self.tasks_at_a_time = tasks_at_a_time
 
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None) -> Outcome:
         """The query loss after adapting, averaged over tasks: Finn et al. 2017, Algorithm 2, line 8."""
-        if self.tasks_at_a_time is not None and self.tasks_at_a_time < tasks.tasks:
-            return self.meta_loss_in_parts(tasks, generator)
+        at_a_time = self.most_tasks(tasks.support.inputs.device)
+        if at_a_time is not None and at_a_time < tasks.tasks:
+            return self.meta_loss_in_parts(tasks, at_a_time, generator)
         with self.rounding(tasks):
             losses, outputs = self.query_losses(tasks, generator)
         return Outcome(losses.mean(), self.metrics(losses, outputs, tasks))
+
+    def most_tasks(self, device: torch.device) -> int | None:
+        """How many tasks are in memory at once in training; None: any number."""
+        if self.tasks_at_a_time is not None:
+            return self.tasks_at_a_time
+        if self.engine.most_tasks is not None or device.type != "cpu":
+            return self.engine.most_tasks
+        return AT_A_TIME_ON_A_CPU
 
     def query_losses(self, tasks: TaskBatch, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Each task's loss on its query set after adapting, [T], and the predictions it stands on, [T, Q, O]."""
@@ -77,7 +89,7 @@ class MAML(Learner):
         outputs = adapted(tasks.query)
         return task_loss(self.kind, outputs, tasks.query.targets), outputs
 
-    def meta_loss_in_parts(self, tasks: TaskBatch, generator: torch.Generator | None) -> Outcome:
+    def meta_loss_in_parts(self, tasks: TaskBatch, at_a_time: int, generator: torch.Generator | None) -> Outcome:
         """The same, with the graph of a few tasks in memory at a time.
 
         Each part's gradient is taken at once and its graph let go; the loss returned has their mean as its gradient.
@@ -85,14 +97,11 @@ class MAML(Learner):
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
         total = [torch.zeros_like(parameter) for parameter in parameters]
         all_losses, all_outputs = [], []
-        for part in tasks.split(self.tasks_at_a_time):
+        for part in tasks.split(at_a_time):
             with self.rounding(tasks):
                 losses, outputs = self.query_losses(part, generator)
             if losses.requires_grad:
-                gradients = torch.autograd.grad(losses.sum() / tasks.tasks, parameters, allow_unused=True)
-                for sum_, gradient in zip(total, gradients, strict=True):
-                    if gradient is not None:
-                        sum_ += gradient
+                self.add_gradients(losses.sum() / tasks.tasks, parameters, total)
             all_losses.append(losses.detach())
             all_outputs.append(outputs.detach())
         losses = torch.cat(all_losses)
@@ -101,6 +110,13 @@ class MAML(Learner):
             for parameter, gradient in zip(parameters, total, strict=True)
         )
         return Outcome(with_gradient, self.metrics(losses, torch.cat(all_outputs), tasks))
+
+    def add_gradients(self, loss: Tensor, parameters: Sequence[Tensor], total: Sequence[Tensor]) -> None:
+        """Back-propagates the loss of a part of the tasks, and adds its gradients to those of the other parts."""
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        for sum_, gradient in zip(total, gradients, strict=True):
+            if gradient is not None:
+                sum_ += gradient
 
     def rounding(self, tasks: TaskBatch) -> torch.autocast:
         # Without its cache of rounded weights: those of the inner loop are new at every step.

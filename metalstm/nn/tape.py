@@ -17,7 +17,7 @@ from metalstm.nn.sweeps import multiply, project
 Wanted = tuple[bool, ...]  # which of inputs, w_x, w_h, bias, h_first and c_first need a derivative
 # Numbers of d_z that are gone through at a time, so that they are still in the cache when the weights' derivatives read
 # them, and need not be kept for all steps.
-NUMBERS_IN_A_PIECE = 2**21
+NUMBERS_IN_A_PIECE = 2**19
 
 
 class Tangents(NamedTuple):

@@ -105,7 +105,9 @@ def shares(setting: str, steps: int, threads: int) -> dict[str, float]:
         training_of(setting, steps, threads) as training,
         mock.patch.object(kernel, "sweeps_for", return_value=sweeps),
         mock.patch.object(tape.Derivatives, "add", watch.timed(KERNEL, tape.Derivatives.add)),
+        mock.patch.object(tape.Derivatives, "add_bias", watch.timed(KERNEL, tape.Derivatives.add_bias)),
         mock.patch.object(torch.Tensor, "backward", watch.timed("outer backward", torch.Tensor.backward)),
+        mock.patch.object(training.learner, "add_gradients", watch.timed("parts", training.learner.add_gradients)),
         mock.patch.object(training, "validate_if_due", return_value=False),
         mock.patch.object(training, "save", watch.timed("checkpoints", training.save)),
         mock.patch.object(training.learner, "meta_loss", watch.timed("adapting", training.learner.meta_loss)),
@@ -124,6 +126,9 @@ def shares(setting: str, steps: int, threads: int) -> dict[str, float]:
         total = time.perf_counter() - started
     seconds = watch.seconds
     seconds["optimizer"] = seconds.pop("outer step") - seconds["outer backward"]
+    if "parts" in seconds:  # of a meta-batch, each back-propagated as soon as it has adapted
+        seconds["adapting"] -= seconds["parts"]
+        seconds["outer backward"] += seconds.pop("parts")
     parts = {name: seconds[name] / total for name in seconds if name != KERNEL}
     parts["loop"] = 1 - sum(parts.values())
     return {**parts, KERNEL: seconds[KERNEL] / total}

@@ -191,3 +191,15 @@ def test_frozen_parameters_are_left_out(make_tasks: MakeTasks, make_maml: MakeMA
     learner.meta_loss(make_tasks()).loss.backward()
     assert all(weight.grad is not None for weight in learner.model.parameters())
     assert all(rate.grad is None for rate in learner.rates.parameters())
+
+
+def test_on_a_cpu_few_tasks_are_in_memory_unless_asked(make_tasks: MakeTasks, make_maml: MakeMAML) -> None:
+    tasks, learner = make_tasks(tasks=6), make_maml(1)
+    sizes = []
+    adapt = learner.engine.adapt
+    learner.engine.adapt = lambda support, *rest: (sizes.append(len(support.inputs)), adapt(support, *rest))[1]
+    learner.meta_loss(tasks)
+    assert sizes == [4, 2]
+    assert learner.most_tasks(torch.device("cuda")) is None
+    assert make_maml(1, tasks_at_a_time=9).most_tasks(torch.device("cpu")) == 9
+    assert make_maml(1, engine="higher").most_tasks(torch.device("cpu")) == 1

@@ -175,7 +175,8 @@ def test_peak_counts_what_a_step_takes(tiny: Callable[..., Case]) -> None:
     """Eight times the tasks take about eight times the memory, once that is well above a page."""
     from bench.measure import peak_mib
 
-    small, large = (peak_mib("metalstm", tiny(tasks=tasks, hidden=64), THREADS) for tasks in (32, 256))
+    cases = (tiny(tasks=tasks, tasks_at_a_time=tasks, hidden=64) for tasks in (32, 256))
+    small, large = (peak_mib("metalstm", case, THREADS) for case in cases)
     assert 5 < large / small < 11
 
 
