@@ -1,4 +1,4 @@
-"""From typed settings to the things a run is made of: dataset, samplers, model, learner."""
+"""From typed settings to the things a run is made of, but for the learner."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ from metalstm.datasets.glyphs import load_glyphs
 from metalstm.datasets.omniglot import load_omniglot
 from metalstm.datasets.sinusoid import load_sinusoid
 from metalstm.errors import ConfigError, Problem
-from metalstm.learners.base import Learner
-from metalstm.learners.maml import MAML
 from metalstm.nn.memory import keep_freed_memory
-from metalstm.nn.model import Directions, LSTMModel, ModelShape
 from metalstm.run.meta_test import Protocol
 from metalstm.tasks.classes import ClassPool
-from metalstm.tasks.sampler import TaskSampler, TaskShape, seeded_generator
+from metalstm.tasks.sampler import TaskSampler, TaskShape
 
 
 def make_dataset(settings: Any) -> Dataset:
@@ -64,7 +61,7 @@ def check_tasks_fit(settings: TrainSettings, dataset: Dataset) -> None:
                     f"use shots+{name}<={source.examples_per_class}",
                 )
             )
-    if settings.model.directions == 4 and not dataset.images:
+    if getattr(settings.model, "directions", None) == 4 and not dataset.images:
         problems.append(
             Problem(f"model.directions=4 reads columns, but dataset '{dataset.name}' has no images", "use 1 or 2")
         )
@@ -83,44 +80,13 @@ def make_sampler(settings: TrainSettings, dataset: Dataset, split: str) -> TaskS
     return TaskSampler(dataset.splits[split], task_shape(settings, split), tasks, settings.seed, split)
 
 
-def model_shape(settings: TrainSettings, dataset: Dataset) -> ModelShape:
-    model = settings.model
-    directions: Directions = model.directions or (4 if dataset.images else 1)
-    outputs = settings.ways if dataset.outputs is None else dataset.outputs
-    return ModelShape(
-        dataset.features,
-        outputs,
-        model.hidden_size,
-        model.layers,
-        directions,
-        model.pooling,
-        model.layer_norm,
-        model.dropout,
-    )
-
-
-def make_learner(settings: TrainSettings, dataset: Dataset) -> Learner:
-    model = LSTMModel(model_shape(settings, dataset), seeded_generator(settings.seed, "start"))
-    learner = settings.learner
-    return MAML(
-        model,
-        dataset.kind,
-        learner.inner_steps,
-        learner.inner_lr,
-        learner.learned_rates,
-        learner.order,
-        learner.engine,
-        learner.tasks_at_a_time,
-        learner.recompute,
-        None if settings.precision == "float32" else getattr(torch, settings.precision),
-    ).to(torch.device(settings.device))
-
-
 def test_protocol(settings: TrainSettings) -> Protocol:
     return Protocol(
         settings.test_tasks,
         settings.steps_tested,
         settings.steps_shown,
+        "shot" if settings.steps_are_shots else "step",
+        settings.scratch_inner_steps,
         settings.scratch_tasks,
         settings.scratch_steps,
     )

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from metalstm.errors import ConfigError, Problem
 from metalstm.fields import bounded, one_of, typed
+from metalstm.learner_settings import LEARNERS
 
 
 @dataclass(kw_only=True)
@@ -53,21 +54,19 @@ class LSTMSettings:
 
 
 @dataclass(kw_only=True)
-class MAMLSettings:
+class MLPSettings:
     name: str
-    inner_steps: int = bounded(minimum=1)
-    inner_lr: float = bounded(above=0)
-    learned_rates: bool
-    order: str = one_of("first", "second")
-    engine: str = one_of("batched", "higher")
-    tasks_at_a_time: int | None = bounded(minimum=1)
-    recompute: bool
+    width: int = bounded(minimum=1)
+    layers: int = bounded(minimum=1)
+    dropout: float = bounded(minimum=0, below=1)
 
+
+SCRATCH_STEPS = 5
 
 GROUPS: dict[str, dict[str, type]] = {
     "dataset": {"glyphs": GlyphsSettings, "omniglot": OmniglotSettings, "sinusoid": SinusoidSettings},
-    "model": {"lstm": LSTMSettings},
-    "learner": {"maml": MAMLSettings, "fomaml": MAMLSettings},
+    "model": {"lstm": LSTMSettings, "mlp": MLPSettings},
+    "learner": LEARNERS,
 }
 
 
@@ -105,16 +104,30 @@ class TrainSettings:
     resume: str | None
 
     @property
+    def steps_are_shots(self) -> bool:
+        """Whether the learner only reads its support set: one more step of its adaptation is one more shot."""
+        return not hasattr(self.learner, "inner_steps")
+
+    @property
     def steps_tested(self) -> int:
-        """Inner steps that the result is read after."""
-        steps: int = self.learner.inner_steps if self.test_steps is None else self.test_steps
+        """Steps that the result is read after."""
+        if self.test_steps is not None:
+            return self.test_steps
+        steps: int = self.shots if self.steps_are_shots else self.learner.inner_steps
         return steps
 
     @property
     def steps_shown(self) -> int:
-        """Inner steps that the adaptation curve shows, never fewer than the result is read after."""
+        """Steps that the adaptation curve shows, never fewer than the result is read after."""
+        if self.steps_are_shots:
+            return self.shots
         steps = 2 * self.steps_tested if self.curve_steps is None else self.curve_steps
         return max(steps, self.steps_tested)
+
+    @property
+    def scratch_inner_steps(self) -> int:
+        """Inner steps of the baseline that takes as many as the learner, or a few where it takes none."""
+        return SCRATCH_STEPS if self.steps_are_shots else max(1, self.steps_tested)
 
 
 @dataclass(kw_only=True)
@@ -192,7 +205,7 @@ def at_odds(settings: TrainSettings) -> Iterator[Problem]:
         )
     if not regression and settings.ways < 2:
         yield Problem(f"ways={settings.ways}, but telling classes apart takes 2", "use ways>=2")
-    if regression and settings.model.directions not in (None, 1, 2):
+    if regression and getattr(settings.model, "directions", None) not in (None, 1, 2):
         yield Problem(
             f"model.directions={settings.model.directions} reads columns, but dataset 'sinusoid' has no images",
             "use model.directions=1 or 2",
@@ -202,20 +215,27 @@ def at_odds(settings: TrainSettings) -> Iterator[Problem]:
             f"learner.order={settings.learner.order}, but learner=fomaml is first order",
             "use learner=maml, or leave learner.order out",
         )
-    if settings.learner.engine == "higher" and settings.model.dropout > 0:
+    if getattr(settings.learner, "engine", None) == "higher":
+        yield from beyond_higher(settings)
+    if (
+        settings.learner.name == "memory"
+        and settings.learner.support == "pooled"
+        and settings.learner.labels == "offset"
+    ):
         yield Problem(
-            f"model.dropout={settings.model.dropout}, but learner.engine=higher has no dropout",
-            "use learner.engine=batched, or model.dropout=0",
+            "learner.labels=offset, but with learner.support=pooled no example comes after another",
+            "use learner.labels=joined, or learner.support=sequential",
         )
-    if settings.learner.engine == "higher" and settings.learner.recompute:
+    if settings.precision != "float32" and not hasattr(settings.learner, "tasks_at_a_time"):
         yield Problem(
-            "learner.recompute=true, but learner.engine=higher remembers every inner step",
-            "use learner.engine=batched, or learner.recompute=false",
+            f"precision={settings.precision}, but learner={settings.learner.name} computes in float32",
+            "use precision=float32, or learner=maml",
         )
-    if settings.learner.engine == "higher" and settings.precision != "float32":
+    if settings.steps_are_shots and settings.steps_tested > settings.shots:
         yield Problem(
-            f"precision={settings.precision}, but learner.engine=higher is the reference in float32",
-            "use learner.engine=batched, or precision=float32",
+            f"test_steps={settings.test_steps}, but a step of learner={settings.learner.name} is one more shot, and "
+            f"there are shots={settings.shots}",
+            f"use test_steps<={settings.shots}, or leave it out",
         )
     if settings.scratch_tasks == 1:
         yield Problem("scratch_tasks=1, but an interval takes 2 tasks", "use scratch_tasks>=2, or 0 for no baseline")
@@ -223,4 +243,28 @@ def at_odds(settings: TrainSettings) -> Iterator[Problem]:
         yield Problem(
             f"scratch_tasks={settings.scratch_tasks}, but there are test_tasks={settings.test_tasks}",
             f"use scratch_tasks<={settings.test_tasks}",
+        )
+
+
+def beyond_higher(settings: TrainSettings) -> Iterator[Problem]:
+    """Settings that the engine `higher` does not know."""
+    if settings.model.name != "lstm":
+        yield Problem(
+            f"model={settings.model.name}, but learner.engine=higher adapts the LSTM alone",
+            "use learner.engine=batched, or model=lstm",
+        )
+    if settings.model.dropout > 0:
+        yield Problem(
+            f"model.dropout={settings.model.dropout}, but learner.engine=higher has no dropout",
+            "use learner.engine=batched, or model.dropout=0",
+        )
+    if settings.learner.recompute:
+        yield Problem(
+            "learner.recompute=true, but learner.engine=higher remembers every inner step",
+            "use learner.engine=batched, or learner.recompute=false",
+        )
+    if settings.precision != "float32":
+        yield Problem(
+            f"precision={settings.precision}, but learner.engine=higher is the reference in float32",
+            "use learner.engine=batched, or precision=float32",
         )

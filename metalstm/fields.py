@@ -16,9 +16,11 @@ from typing import Any
 from metalstm.errors import Problem
 
 
-def bounded(minimum: float | None = None, above: float | None = None, below: float | None = None) -> Any:
-    """A number: not smaller than `minimum`, larger than `above`, smaller than `below`."""
-    return field(metadata={"minimum": minimum, "above": above, "below": below})
+def bounded(
+    minimum: float | None = None, above: float | None = None, below: float | None = None, maximum: float | None = None
+) -> Any:
+    """A number: not smaller than `minimum`, larger than `above`, smaller than `below`, not larger than `maximum`."""
+    return field(metadata={"minimum": minimum, "above": above, "below": below, "maximum": maximum})
 
 
 def one_of(*choices: Any) -> Any:
@@ -90,6 +92,9 @@ def broken_bounds(item: dataclasses.Field[Any], value: Any, name: str) -> Iterat
     minimum, above, below = limits.get("minimum"), limits.get("above"), limits.get("below")
     if minimum is not None and value < minimum:
         yield f"it must be at least {minimum}", f"use {name}>={minimum}"
+    maximum = limits.get("maximum")
+    if maximum is not None and value > maximum:
+        yield f"it must be at most {maximum}", f"use {name}<={maximum}"
     if above is not None and value <= above:
         yield f"it must be larger than {above}", f"use {name}>{above}"
     if below is not None and value >= below:

@@ -25,7 +25,7 @@ def meta_test_run(config: DictConfig) -> None:
 
     import torch
 
-    from metalstm import assembly
+    from metalstm import assembly, learner_assembly
     from metalstm.config import meta_test_settings
     from metalstm.errors import CheckpointError, ConfigError
     from metalstm.fields import plain
@@ -33,7 +33,7 @@ def meta_test_run(config: DictConfig) -> None:
     from metalstm.run import directory, results, resume
     from metalstm.run.checkpoint import BEST, LATEST, Checkpoints
     from metalstm.run.interruption import Interruption
-    from metalstm.run.meta_test import meta_test
+    from metalstm.run.meta_test import Judge
 
     given = meta_test_settings(config)
     path = Path(given.run)
@@ -67,30 +67,32 @@ def meta_test_run(config: DictConfig) -> None:
     checkpoint = best or checkpoints.newest(LATEST, device)
     if checkpoint is None:
         raise CheckpointError.of(f"{path} has no checkpoint yet", f"go on with it: metalstm-train resume={path}")
-    learner = assembly.make_learner(settings, dataset)
+    learner = learner_assembly.make_learner(settings, dataset)
     learner.load_state_dict(checkpoint.state["learner"])
     log.info("run       %s, step %d", path, checkpoint.step)
-    protocol = assembly.test_protocol(settings)
+    shape = learner_assembly.model_shape(settings, dataset)
     with Interruption() as interruption:
 
         def heed() -> None:
             interruption.heed("the meta-test was stopped", "start it again")
 
-        sampler = assembly.make_sampler(settings, dataset, "meta_test")
-        curve = meta_test(learner, sampler, protocol, dataset.kind, device, heed)
+        validation, test = (
+            assembly.make_sampler(settings, dataset, split) for split in ("meta_validation", "meta_test")
+        )
+        judge = Judge(validation, test, assembly.test_protocol(settings), dataset.kind, device, heed)
+        tested = judge.judge(learner, shape, settings.seed)
     newest = checkpoints.newest(LATEST, device)
     trained_steps, seconds = (0, 0.0) if newest is None else (newest.step, newest.state["seconds"])
     result = results.result(
         plain(settings),
         command_line(),
         dataset,
-        curve,
-        protocol.steps,
-        {},
+        tested,
         checkpoint.step,
         results.training(trained_steps, seconds, settings.meta_batch_size),
     )
     file = directory.new_run_directory(path / "tests") / directory.RESULT
+    directory.write_json(file.with_name(directory.PER_TASK), results.per_task(tested))
     directory.write_json(file, result)
     log.info("%s", summary(result))
     log.info("result    %s", file)

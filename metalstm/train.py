@@ -51,7 +51,7 @@ def run(settings: TrainSettings, resumed: Path | None) -> None:
     """
     import torch
 
-    from metalstm import assembly
+    from metalstm import assembly, learner_assembly
     from metalstm.run import directory, resume
     from metalstm.run.checkpoint import LATEST, Checkpoints
     from metalstm.run.interruption import Interruption
@@ -59,7 +59,7 @@ def run(settings: TrainSettings, resumed: Path | None) -> None:
     assembly.use_machine(settings.device, settings.threads)
     dataset = assembly.make_dataset(settings.dataset)
     assembly.check_tasks_fit(settings, dataset)
-    learner = assembly.make_learner(settings, dataset)
+    learner = learner_assembly.make_learner(settings, dataset)
     # From here on a signal ends the run at a step boundary; before, there is nothing to save.
     with Interruption() as interruption:
         if resumed is None:
@@ -163,13 +163,13 @@ def finish(settings: TrainSettings, dataset: Dataset, training: MetaTraining, pa
     """Meta-tests the best checkpoint beside the baselines; writes `result.json` and the figure."""
     import torch
 
-    from metalstm import assembly
+    from metalstm import assembly, learner_assembly
     from metalstm.fields import plain
     from metalstm.reporting.figures import draw_adaptation_curve
     from metalstm.reporting.summary import summary
     from metalstm.run import directory, results
     from metalstm.run.checkpoint import BEST
-    from metalstm.run.meta_test import baselines, meta_test
+    from metalstm.run.meta_test import Judge
 
     device = torch.device(settings.device)
     best = training.checkpoints.newest(BEST, device)
@@ -177,26 +177,25 @@ def finish(settings: TrainSettings, dataset: Dataset, training: MetaTraining, pa
         log.warning("the best checkpoint is gone; the last one is tested")
     else:
         training.learner.load_state_dict(best.state["learner"])
-    validation, test = (assembly.make_sampler(settings, dataset, split) for split in ("meta_validation", "meta_test"))
-    protocol = assembly.test_protocol(settings)
-    shape = assembly.model_shape(settings, dataset)
+    shape = learner_assembly.model_shape(settings, dataset)
 
     def heed() -> None:
         # The last step's checkpoint is saved already; the learner holds the best one's weights now.
         training.interruption.heed("the meta-test was stopped", f"go on with resume={path}")
 
-    curve = meta_test(training.learner, test, protocol, dataset.kind, device, heed)
-    compared = baselines(shape, validation, test, protocol, dataset.kind, device, settings.seed, heed)
+    splits = ("meta_validation", "meta_test")
+    validation, test = (assembly.make_sampler(settings, dataset, split) for split in splits)
+    judge = Judge(validation, test, assembly.test_protocol(settings), dataset.kind, device, heed)
+    tested = judge.judge(training.learner, shape, settings.seed)
     result = results.result(
         plain(settings),
         command_line(),
         dataset,
-        curve,
-        protocol.steps,
-        compared,
+        tested,
         None if best is None else best.step,
         results.training(training.step, training.seconds, settings.meta_batch_size),
     )
+    directory.write_json(path / directory.PER_TASK, results.per_task(tested))
     directory.write_json(path / directory.RESULT, result)
     figure = path / "figures" / "adaptation_curve.png"
     drawn = draw_adaptation_curve(result, figure)

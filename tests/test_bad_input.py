@@ -109,7 +109,7 @@ def test_all_at_once(refused: Any) -> None:
 
 @pytest.mark.parametrize("given", ["learner.inner_lr=1e30", "outer_lr=1e20"])
 def test_divergence(given: str, in_process: Any, tiny: Any, only_run: Any) -> None:
-    ended = in_process("train", *tiny(**{"learner.learned_rates": False, "model.layer_norm": True}), given)
+    ended = in_process("train", *tiny(**{"learner.learned_rates": "none", "model.layer_norm": True}), given)
     check(ended, 5, ["maml: the ", "at step", "outer_lr", "learner.inner_lr"])
     assert not (only_run(Path()) / "result.json").exists()
 

@@ -114,7 +114,7 @@ def test_a_sweep_goes_on_after_a_failed_job(process: Any, tiny: Any, result_of: 
 
 def test_a_sweep_with_more_overrides_than_a_file_name_holds(in_process: Any, tiny: Any) -> None:
     more = {"outer_schedule": "constant", "model.pooling": "mean", "model.layer_norm": True, "keep_checkpoints": 1}
-    more |= {"learner.inner_lr": 0.1, "learner.learned_rates": False, "dataset.examples": 10, "clip_norm": 1.0}
+    more |= {"learner.inner_lr": 0.1, "learner.learned_rates": "none", "dataset.examples": 10, "clip_norm": 1.0}
     assert in_process("train", *tiny(steps=1, scratch_tasks=0, **more), "seed=0,1", "-m").code == 0
     assert len(list(Path().rglob("result.json"))) == 2
 

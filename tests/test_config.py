@@ -73,7 +73,7 @@ def test_bound(name: str, value: Any, allowed: bool) -> None:
 
 def test_bounds_cover_what_the_field_expects() -> None:
     refused = {name for name, _, allowed in bounds() if not allowed}
-    switches = {"model.layer_norm", "learner.learned_rates", "learner.recompute"}
+    switches = {"model.layer_norm", "learner.recompute"}
     unbounded = {"device", "output_dir", "resume", *switches}
     ours = {name for name in flat(plain(composed({}))) if not name.endswith(".name")}
     assert ours - refused == unbounded

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metalstm.nn.model import Weights
+from metalstm.nn.base import Weights
 
 
 def descend(weights: Weights, rates: Weights, gradients: Sequence[Tensor]) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ import higher
 import torch
 from torch import Tensor, nn
 
+from metalstm.learners.adaptable import Adaptable, WholeModel
 from metalstm.learners.inner_loop import Order, Predict
 from metalstm.learners.objective import Kind, task_loss
 from metalstm.learners.rates import InnerRates
@@ -24,12 +25,16 @@ class HigherEngine:
     """Adapts one task at a time.
 
     Raises:
-        ValueError: a model with dropout, whose masks `torch.nn.LSTM` would draw from the global generator.
+        ValueError: a model with dropout, whose masks `torch.nn.LSTM` would draw from the global generator; or anything
+            but an LSTM of which every weight adapts from its own.
     """
 
     most_tasks: int | None = 1
 
-    def __init__(self, model: LSTMModel, rates: InnerRates, kind: Kind) -> None:
+    def __init__(self, adaptable: Adaptable, rates: InnerRates, kind: Kind) -> None:
+        model = adaptable.model
+        if type(adaptable) is not WholeModel or not isinstance(model, LSTMModel):
+            raise ValueError("the engine `higher` adapts every weight of an LSTM")
         if model.shape.dropout > 0:
             raise ValueError("the engine `higher` has no dropout")
         self.model = model

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from metalstm.learners.adaptable import Adaptable
 from metalstm.learners.descent import descend
 from metalstm.learners.objective import Kind, task_loss
 from metalstm.learners.rates import InnerRates
 from metalstm.learners.recompute import recomputed
-from metalstm.nn.model import LSTMModel, Prepared, Weights
+from metalstm.nn.base import Weights
 from metalstm.tasks.examples import Examples
 
 # How far the adaptation can be differentiated: not at all (testing), with the inner gradients taken as constants (Finn
@@ -42,7 +43,7 @@ class BatchedEngine:
     """Adapts all tasks at once: every weight has a tasks axis, and a step of all tasks is one tensor program.
 
     Args:
-        model: what adapts; its weights are the start.
+        adaptable: what adapts.
         rates: of the inner steps.
         kind: classification or regression.
         recompute: keep of each inner step but its weights, and compute the rest again when it is differentiated:
@@ -51,8 +52,8 @@ class BatchedEngine:
 
     most_tasks: int | None = None
 
-    def __init__(self, model: LSTMModel, rates: InnerRates, kind: Kind, recompute: bool = False) -> None:
-        self.model = model
+    def __init__(self, adaptable: Adaptable, rates: InnerRates, kind: Kind, recompute: bool = False) -> None:
+        self.adaptable = adaptable
         self.rates = rates
         self.kind = kind
         self.recompute = recompute
@@ -60,15 +61,16 @@ class BatchedEngine:
     def adapt(
         self, support: Examples, steps: int, order: Order, generator: torch.Generator | None = None
     ) -> Iterator[Predict]:
-        prepared = self.model.prepare(support.inputs, support.lengths)
-        weights: Weights = self.model.start(len(support.inputs))
+        with torch.set_grad_enabled(order != "none"):
+            laid_out = self.adaptable.lay_out(support, generator)
+            weights = self.adaptable.start(laid_out, support)
         for step in range(steps + 1):
             if order == "none":
                 weights = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
             yield partial(self.predict, weights, generator)
             if step == steps:
                 return
-            update = partial(self.update, prepared, support.targets)
+            update = partial(self.update, laid_out, support.targets)
             rates = self.rates(step)
             if self.recompute and order == "second":
                 weights = recomputed(update, weights, rates, generator)
@@ -77,14 +79,14 @@ class BatchedEngine:
                     weights = update(weights, rates, order, generator)
 
     def update(
-        self, prepared: Prepared, targets: Tensor, weights: Weights, rates: Weights, order: Order,
+        self, laid_out: Any, targets: Tensor, weights: Weights, rates: Weights, order: Order,
         generator: torch.Generator | None,
     ) -> dict[str, Tensor]:  # fmt: skip
         """The weights after one step of gradient descent on the support loss."""
         with torch.enable_grad():
-            losses = task_loss(self.kind, self.model.answer(prepared, weights, generator), targets)
+            losses = task_loss(self.kind, self.adaptable.outputs(laid_out, weights, generator), targets)
             gradients = torch.autograd.grad(losses.sum(), list(weights.values()), create_graph=order == "second")
         return descend(weights, rates, gradients)
 
     def predict(self, weights: Weights, generator: torch.Generator | None, examples: Examples) -> Tensor:
-        return self.model.answer(self.model.prepare(examples.inputs, examples.lengths), weights, generator)
+        return self.adaptable.outputs(self.adaptable.lay_out(examples, generator), weights, generator)

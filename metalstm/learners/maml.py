@@ -9,12 +9,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from metalstm.learners.adaptable import Adaptable
 from metalstm.learners.base import Learner, Outcome
 from metalstm.learners.higher_engine import HigherEngine
 from metalstm.learners.inner_loop import BatchedEngine, Engine
-from metalstm.learners.objective import Kind, metric_name, task_loss, task_metric
-from metalstm.learners.rates import InnerRates
-from metalstm.nn.model import LSTMModel
+from metalstm.learners.objective import Kind, task_loss, task_metrics
+from metalstm.learners.rates import InnerRates, LearnedRates
 from metalstm.tasks.examples import TaskBatch
 
 # What these hold in memory is less than what autograd holds, cell by cell, of a single task.
@@ -25,11 +25,11 @@ class MAML(Learner):
     """Meta-learns the weights that the inner loop starts from, and its rates if they are learned.
 
     Args:
-        model: the LSTM; its weights are the start.
+        adaptable: what adapts, of which model.
         kind: classification or regression.
         inner_steps: gradient steps on the support set in training.
         inner_lr: their rate, or where learned rates start.
-        learned_rates: a learned rate for every weight and step.
+        learned_rates: which rates are learned, see `rates`.
         order: `second` differentiates through the inner gradients, `first` takes them as constants (FOMAML).
         engine: `batched`, many tasks at once; `higher`, one at a time.
         tasks_at_a_time: how many tasks of a meta-batch are in memory at once in training; None: as many as the engine
@@ -40,11 +40,11 @@ class MAML(Learner):
 
     def __init__(
         self,
-        model: LSTMModel,
+        adaptable: Adaptable,
         kind: Kind,
         inner_steps: int,
         inner_lr: float,
-        learned_rates: bool = False,
+        learned_rates: LearnedRates = "none",
         order: Literal["first", "second"] = "second",
         engine: str = "batched",
         tasks_at_a_time: int | None = None,
@@ -52,26 +52,26 @@ class MAML(Learner):
         precision: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.model = model
-        self.rates = InnerRates(dict(model.named_parameters()), inner_lr, inner_steps, learned_rates)
+        self.model = adaptable.model
+        self.rates = InnerRates(adaptable.weight_shapes(), inner_lr, inner_steps, learned_rates)
         self.kind = kind
         self.inner_steps = inner_steps
         self.order = order
-        engines: dict[str, Callable[[LSTMModel, InnerRates, Kind], Engine]] = {
+        engines: dict[str, Callable[[Adaptable, InnerRates, Kind], Engine]] = {
             "batched": partial(BatchedEngine, recompute=recompute),
             "higher": HigherEngine,
         }
-        self.engine = engines[engine](model, self.rates, kind)
+        self.engine = engines[engine](adaptable, self.rates, kind)
         self.precision = precision
         self.tasks_at_a_time = tasks_at_a_time
 
-    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None) -> Outcome:
+    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
         """The query loss after adapting, averaged over tasks: Finn et al. 2017, Algorithm 2, line 8."""
         at_a_time = self.most_tasks(tasks.support.inputs.device)
         if at_a_time is not None and at_a_time < tasks.tasks:
-            return self.meta_loss_in_parts(tasks, at_a_time, generator)
+            return self.meta_loss_in_parts(tasks, at_a_time, generator, progress)
         with self.rounding(tasks):
-            losses, outputs = self.query_losses(tasks, generator)
+            losses, outputs = self.query_losses(tasks, generator, progress)
         return Outcome(losses.mean(), self.metrics(losses, outputs, tasks))
 
     def most_tasks(self, device: torch.device) -> int | None:
@@ -82,14 +82,18 @@ class MAML(Learner):
             return self.engine.most_tasks
         return AT_A_TIME_ON_A_CPU
 
-    def query_losses(self, tasks: TaskBatch, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def query_losses(
+        self, tasks: TaskBatch, generator: torch.Generator | None, progress: float
+    ) -> tuple[Tensor, Tensor]:
         """Each task's loss on its query set after adapting, [T], and the predictions it stands on, [T, Q, O]."""
         for predict in self.engine.adapt(tasks.support, self.inner_steps, self.order, generator):
             adapted = predict
         outputs = adapted(tasks.query)
         return task_loss(self.kind, outputs, tasks.query.targets), outputs
 
-    def meta_loss_in_parts(self, tasks: TaskBatch, at_a_time: int, generator: torch.Generator | None) -> Outcome:
+    def meta_loss_in_parts(
+        self, tasks: TaskBatch, at_a_time: int, generator: torch.Generator | None, progress: float
+    ) -> Outcome:
         """The same, with the graph of a few tasks in memory at a time.
 
         Each part's gradient is taken at once and its graph let go; the loss returned has their mean as its gradient.
@@ -99,7 +103,7 @@ class MAML(Learner):
         all_losses, all_outputs = [], []
         for part in tasks.split(at_a_time):
             with self.rounding(tasks):
-                losses, outputs = self.query_losses(part, generator)
+                losses, outputs = self.query_losses(part, generator, progress)
             if losses.requires_grad:
                 self.add_gradients(losses.sum() / tasks.tasks, parameters, total)
             all_losses.append(losses.detach())
@@ -124,10 +128,7 @@ class MAML(Learner):
         return torch.autocast(device, self.precision, enabled=self.precision is not None, cache_enabled=False)
 
     def metrics(self, losses: Tensor, outputs: Tensor, tasks: TaskBatch) -> dict[str, Tensor]:
-        return {
-            "loss": losses.detach(),
-            metric_name(self.kind): task_metric(self.kind, outputs.detach(), tasks.query.targets),
-        }
+        return task_metrics(self.kind, losses, outputs, tasks.query.targets)
 
     @torch.no_grad()
     def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:

@@ -29,3 +29,8 @@ def task_metric(kind: Kind, outputs: Tensor, targets: Tensor) -> Tensor:
     if kind == "regression":
         return (outputs - targets).square().mean(dim=(-2, -1))
     return (outputs.argmax(dim=-1) == targets).float().mean(dim=-1)
+
+
+def task_metrics(kind: Kind, losses: Tensor, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    """What is written down of a meta-batch, by name, [T] each, from losses [T] and outputs [T, B, O]."""
+    return {"loss": losses.detach(), metric_name(kind): task_metric(kind, outputs.detach(), targets)}

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metalstm.nn.model import Weights
+from metalstm.nn.base import Weights
 
 # Weights, their rates, an order and a generator to the weights after an inner step.
 Update = Callable[..., dict[str, Tensor]]

@@ -5,15 +5,13 @@ Legend: T tasks, B examples, S time steps, F features, H hidden, D directions, O
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from metalstm.nn.base import Model, Weights
 from metalstm.nn.kernel import lstm_layer
-
-Weights = Mapping[str, Tensor]  # by name, each [T, ...]: every task its own
 
 
 class Prepared(NamedTuple):
@@ -47,8 +45,11 @@ class ModelShape(NamedTuple):
         """What the head reads: the D directions' hidden states side by side."""
         return self.directions * self.hidden_size
 
+    def build(self, generator: torch.Generator) -> LSTMModel:
+        return LSTMModel(self, generator)
 
-class LSTMModel(nn.Module):
+
+class LSTMModel(Model):
     """A stack of LSTM layers, the states of its last layer pooled over time and joined, and a linear head.
 
     A sequence is read in `directions` ways, each by an LSTM of its own; the forward and the backward reading of an axis
@@ -67,19 +68,11 @@ class LSTMModel(nn.Module):
 
     def __init__(self, shape: ModelShape, generator: torch.Generator) -> None:
         super().__init__()
-        self.shape = shape
+        self.shape: ModelShape = shape
         hidden, directions = shape.hidden_size, shape.directions
         for layer in range(shape.layers):
             width = shape.features if layer == 0 else hidden * (2 if shape.both_ways else 1)
-            weight_ih = torch.empty(directions, 4 * hidden, width)
-            weight_hh = torch.empty(directions, 4 * hidden, hidden)
-            for direction in range(directions):
-                for gate in range(4):
-                    block = slice(gate * hidden, (gate + 1) * hidden)
-                    nn.init.xavier_uniform_(weight_ih[direction, block], generator=generator)
-                    nn.init.orthogonal_(weight_hh[direction, block], generator=generator)
-            bias_ih = torch.zeros(directions, 4 * hidden)
-            bias_ih[:, hidden : 2 * hidden] = 1
+            weight_ih, weight_hh, bias_ih = lstm_start(width, hidden, directions, generator)
             self.register_parameter(f"weight_ih_l{layer}", nn.Parameter(weight_ih))
             self.register_parameter(f"weight_hh_l{layer}", nn.Parameter(weight_hh))
             self.register_parameter(f"bias_ih_l{layer}", nn.Parameter(bias_ih))
@@ -87,12 +80,7 @@ class LSTMModel(nn.Module):
         if shape.layer_norm:
             self.norm_weight = nn.Parameter(torch.ones(shape.joined_features))
             self.norm_bias = nn.Parameter(torch.zeros(shape.joined_features))
-        self.head_weight = nn.Parameter(torch.zeros(shape.outputs, shape.joined_features))
-        self.head_bias = nn.Parameter(torch.zeros(shape.outputs))
-
-    def start(self, tasks: int) -> dict[str, Tensor]:
-        """The model's own weights, as every task's before it has adapted: [T, ...] each, not copied."""
-        return {name: weight.expand(tasks, *weight.shape) for name, weight in self.named_parameters()}
+        self.add_head(shape)
 
     def prepare(self, inputs: Tensor, lengths: Tensor | None = None) -> Prepared:
         """Lays inputs out for reading, once for however many passes.
@@ -145,23 +133,6 @@ class LSTMModel(nn.Module):
             features = normal * weights["norm_weight"].unsqueeze(1) + weights["norm_bias"].unsqueeze(1)
         return self.drop(features, generator)
 
-    def answer(self, prepared: Prepared, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
-        """The outputs for prepared inputs, [T, B, O]."""
-        features = self.read(prepared, weights, generator)
-        outputs = torch.baddbmm(weights["head_bias"].unsqueeze(1), features, weights["head_weight"].transpose(1, 2))
-        return outputs.to(features.dtype)  # which autocast may have rounded
-
-    def forward(
-        self,
-        inputs: Tensor,
-        lengths: Tensor | None = None,
-        weights: Weights | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """[T, B, S, F] to [T, B, O], with the model's own weights where none are given."""
-        weights = self.start(len(inputs)) if weights is None else weights
-        return self.answer(self.prepare(inputs, lengths), weights, generator)
-
     def join_both_ways(self, states: Tensor, lengths: Tensor | None) -> Tensor:
         """The next layer's inputs: at each step, what the forward and the backward reading of an axis know of it.
 
@@ -175,13 +146,21 @@ class LSTMModel(nn.Module):
         in_order = torch.cat((ahead, backwards(back, lengths)), dim=-1)
         return torch.stack((in_order, backwards(in_order, lengths)), dim=1).flatten(0, 1)
 
-    def drop(self, values: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Inverted dropout; the identity without a generator."""
-        if generator is None or self.shape.dropout == 0:
-            return values
-        keep = 1 - self.shape.dropout
-        mask = torch.rand(values.shape, generator=generator).to(values.device) < keep
-        return values * mask / keep
+
+def lstm_start(
+    features: int, hidden: int, directions: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Start weights of a layer, gate by gate: [D, 4H, F] Xavier, [D, 4H, H] orthogonal; biases [D, 4H], forget 1."""
+    weight_ih = torch.empty(directions, 4 * hidden, features)
+    weight_hh = torch.empty(directions, 4 * hidden, hidden)
+    for direction in range(directions):
+        for gate in range(4):
+            block = slice(gate * hidden, (gate + 1) * hidden)
+            nn.init.xavier_uniform_(weight_ih[direction, block], generator=generator)
+            nn.init.orthogonal_(weight_hh[direction, block], generator=generator)
+    bias = torch.zeros(directions, 4 * hidden)
+    bias[:, hidden : 2 * hidden] = 1
+    return weight_ih, weight_hh, bias
 
 
 def backwards(sequences: Tensor, lengths: Tensor | None) -> Tensor:

@@ -1,20 +1,50 @@
-"""Figures of a run, drawn from its `result.json`."""
+"""Figures of a run, and of several on the same tasks, drawn from their files."""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from metalstm.reporting.comparison import Entry, mean_and_ci95, task_in_words
+
 log = logging.getLogger(__name__)
 
-COLOURS = ("#0b6e99", "#c8553d", "#7a7a7a", "#5b8c5a")  # told apart in grey and by the colour-blind
+COLOURS = ("#0b6e99", "#c8553d", "#7a7a7a", "#5b8c5a", "#8e5ea2")  # told apart in grey and by the colour-blind
 
 
 def draw_adaptation_curve(result: Mapping[str, Any], path: Path) -> bool:
-    """The learner's curve and its baselines' with their 95% intervals over the number of steps.
+    """The learner's curve and its baselines' with their 95% intervals over the number of steps; see `draw`."""
+    curves = {f"{result['learner']}, meta-trained": result["curve"]}
+    curves |= {LABELS.get(name, name): baseline["curve"] for name, baseline in result["baselines"].items()}
+    points = {
+        label: [(point["step"], point["value"], point["ci95"]) for point in curve] for label, curve in curves.items()
+    }
+    title = f"{result['dataset']}, {task_in_words(result)}: learning {result['tasks']} tasks never seen before"
+    return draw(points, result, title, result["step_unit"], path)
+
+
+def draw_comparison(common: Mapping[str, Any], found: Sequence[Entry], path: Path) -> bool:
+    """The curves of several learners on the same tasks; see `draw`."""
+    points = {
+        entry.name: [(step, *mean_and_ci95(values)) for step, values in zip(entry.at, entry.values, strict=True)]
+        for entry in found
+    }
+    units = {entry.unit for entry in found}
+    title = f"{common['dataset']}, {task_in_words(common)}: learning tasks never seen before"
+    return draw(points, common, title, units.pop() if len(units) == 1 else "both", path)
+
+
+def draw(
+    curves: Mapping[str, Sequence[tuple[int, float, float]]],
+    common: Mapping[str, Any],
+    title: str,
+    unit: str,
+    path: Path,
+) -> bool:
+    """Draws curves of (step, value, half the width of the 95% interval), by label.
 
     Returns:
         Whether it was drawn; without matplotlib (extra `figures`) it is not, and the log says so.
@@ -25,22 +55,24 @@ def draw_adaptation_curve(result: Mapping[str, Any], path: Path) -> bool:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4.2), dpi=150, layout="constrained")
+    many = len(curves) > len(COLOURS)
+    figure = Figure(figsize=(10 if many else 7, 6 if many else 4.2), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    percent = 100 if result["metric"] == "accuracy" else 1
-    lines = {f"{result['learner']}, meta-trained": result["curve"]}
-    lines |= {LABELS.get(name, name): baseline["curve"] for name, baseline in result["baselines"].items()}
-    for (label, curve), colour, marker in zip(lines.items(), COLOURS, "osD^", strict=False):
-        steps = [point["step"] for point in curve]
-        values = [percent * point["value"] for point in curve]
-        half = [percent * point["ci95"] for point in curve]
-        axes.plot(steps, values, color=colour, marker=marker, markersize=4, label=label)
+    percent = 100 if common["metric"] == "accuracy" else 1
+    for number, (label, curve) in enumerate(curves.items()):
+        steps = [step for step, _, _ in curve]
+        values = [percent * value for _, value, _ in curve]
+        half = [percent * width for _, _, width in curve]
+        colour = COLOURS[number % len(COLOURS)]
+        style = ("-", "--", ":")[number // len(COLOURS) % 3]
+        marker = "osD^vP"[number % 6]
+        axes.plot(steps, values, color=colour, linestyle=style, marker=marker, markersize=4, label=label)
         low = [value - width for value, width in zip(values, half, strict=True)]
         high = [value + width for value, width in zip(values, half, strict=True)]
         axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
-    if result["metric"] == "accuracy":
-        chance = 100 / result["ways"]
+    if common["metric"] == "accuracy":
+        chance = 100 / common["ways"]
         axes.axhline(chance, color="black", linewidth=0.8, linestyle=":")
         axes.annotate("chance", (1, chance), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
         axes.set_ylim(0, 100)
@@ -49,22 +81,29 @@ def draw_adaptation_curve(result: Mapping[str, Any], path: Path) -> bool:
         axes.set_yscale("log")
         axes.set_ylabel("query mean squared error")
     axes.set_xscale("symlog", linthresh=10)
-    ticks = sorted({0, 1, 2, 5, 10, 20, 50, 100, result["steps"]})
-    last = max(point["step"] for curve in lines.values() for point in curve)
-    shown = [tick for tick in ticks if tick <= last]
+    last = max(step for curve in curves.values() for step, _, _ in curve)
+    ends = {curve[-1][0] for curve in curves.values()} if many else {common.get("steps", 0)}
+    shown = [tick for tick in sorted({0, 1, 2, 5, 10, 20, 50, 100, *ends}) if tick <= last]
     axes.set_xticks(shown, [str(tick) for tick in shown])
     axes.minorticks_off()
     axes.set_xlim(-0.5, 1.1 * last)
-    axes.set_xlabel("gradient steps on the support set")
-    task = f"{result['ways']}-way {result['shots']}-shot"
-    axes.set_title(f"{result['dataset']}, {task}: learning {result['tasks']} tasks never seen before", fontsize=10)
+    axes.set_xlabel(UNITS[unit])
+    axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=8, loc="best")
+    if many:
+        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    else:
+        axes.legend(fontsize=8, loc="best")
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path)
     return True
 
 
+UNITS = {
+    "step": "gradient steps on the support set",
+    "shot": "shots read",
+    "both": "gradient steps on the support set; of learners that read it, shots",
+}
 LABELS = {
     "scratch": "from scratch, the same inner steps",
     "scratch_many_steps": "from scratch, Adam, tuned",

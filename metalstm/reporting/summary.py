@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from metalstm.reporting.comparison import task_in_words
+
 
 def summary(result: Mapping[str, Any]) -> str:
     """The result as a person reads it."""
@@ -14,13 +16,11 @@ def summary(result: Mapping[str, Any]) -> str:
     def number(entry: Mapping[str, Any]) -> str:
         return f"{scale * entry['value']:.{digits}f} ± {scale * entry['ci95']:.{digits}f}{unit}"
 
-    task = (
-        f"{result['ways']}-way {result['shots']}-shot" if result["metric"] == "accuracy" else f"{result['shots']}-shot"
-    )
+    task = task_in_words(result)
     lines = [
         f"{result['metric']} on {result['tasks']} meta-test tasks of {result['dataset']}, {task}, 95% CI over tasks:"
     ]
-    rows = [(f"{result['learner']}, {result['steps']} steps", number(result))]
+    rows = [(f"{result['learner']}, {result['steps']} {result['step_unit']}s", number(result))]
     for name, entry in result["baselines"].items():
         what = "from scratch" if name == "scratch" else "from scratch, tuned Adam"
         rows.append((f"{what}, {entry['steps']} steps", f"{number(entry)}  ({entry['tasks']} tasks)"))

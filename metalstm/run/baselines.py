@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from metalstm.learners.objective import Kind
 from metalstm.learners.scratch import Scratch
-from metalstm.nn.model import ModelShape
-from metalstm.run.evaluation import Curve, meta_evaluate
+from metalstm.nn.base import Shape
+from metalstm.run.evaluation import Adapts, Curve, meta_evaluate
 from metalstm.tasks.sampler import TaskSampler
 
 log = logging.getLogger(__name__)
 
-SGD_RATES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-ADAM_RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+RATES = {"sgd": (0.01, 0.03, 0.1, 0.3, 1.0, 3.0), "adam": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
 TUNING_TASKS = 20  # of meta-validation
 
 
@@ -30,25 +29,29 @@ class Baseline(NamedTuple):
     lr: float
 
 
-def scratch_same_steps(
-    shape: ModelShape, kind: Kind, seed: int, steps: int, shown: int, evaluate: Evaluate
-) -> Baseline:
+def scratch_same_steps(shape: Shape, kind: Kind, seed: int, steps: int, shown: int, evaluate: Evaluate) -> Baseline:
     """From scratch by the learner's own inner loop: as many steps of gradient descent, the best fixed rate."""
-    lr = best_rate(shape, kind, seed, "sgd", SGD_RATES, [steps], evaluate)[0]
-    curve = evaluate("meta_test", Scratch(shape, kind, "sgd", lr, seed), list(range(shown + 1)))
-    return Baseline(curve, steps, "sgd", lr)
+
+    def scratch(lr: float) -> Scratch:
+        return Scratch(shape, kind, "sgd", lr, seed)
+
+    lr = best_rate("from scratch, sgd", RATES["sgd"], scratch, kind, [steps], evaluate)[0]
+    return Baseline(evaluate("meta_test", scratch(lr), list(range(shown + 1))), steps, "sgd", lr)
 
 
-def scratch_many_steps(shape: ModelShape, kind: Kind, seed: int, steps: int, evaluate: Evaluate) -> Baseline:
+def scratch_many_steps(shape: Shape, kind: Kind, seed: int, steps: int, evaluate: Evaluate) -> Baseline:
     """From scratch by Adam: the best rate and, among 0, 1, 2, 5, 10, ... up to `steps`, the best number of steps."""
+
+    def scratch(lr: float) -> Scratch:
+        return Scratch(shape, kind, "adam", lr, seed)
+
     at = one_two_five(steps)
-    lr, step = best_rate(shape, kind, seed, "adam", ADAM_RATES, at, evaluate)
-    curve = evaluate("meta_test", Scratch(shape, kind, "adam", lr, seed), at)
-    return Baseline(curve, step, "adam", lr)
+    lr, step = best_rate("from scratch, adam", RATES["adam"], scratch, kind, at, evaluate)
+    return Baseline(evaluate("meta_test", scratch(lr), at), step, "adam", lr)
 
 
 # (split, what adapts, steps to judge after) to its curve on that split's tasks
-Evaluate = Callable[[str, Scratch, Sequence[int]], Curve]
+Evaluate = Callable[[str, Adapts, Sequence[int]], Curve]
 
 
 def evaluator(
@@ -65,31 +68,30 @@ def evaluator(
     """
     samplers = {"meta_validation": (validation, TUNING_TASKS), "meta_test": (test, test_tasks)}
 
-    def evaluate(split: str, scratch: Scratch, at: Sequence[int]) -> Curve:
+    def evaluate(split: str, adapts: Adapts, at: Sequence[int]) -> Curve:
         sampler, tasks = samplers[split]
-        return meta_evaluate(scratch, sampler, tasks, at, kind, device, lambda done: between())
+        return meta_evaluate(adapts, sampler, tasks, at, kind, device, lambda done: between())
 
     return evaluate
 
 
 def best_rate(
-    shape: ModelShape,
-    kind: Kind,
-    seed: int,
-    optimizer: Literal["sgd", "adam"],
+    what: str,
     rates: Sequence[float],
+    make: Callable[[float], Adapts],
+    kind: Kind,
     at: Sequence[int],
     evaluate: Evaluate,
 ) -> tuple[float, int]:
-    """The rate and the number of steps that do best on meta-validation."""
+    """The rate and the number of steps that do best on meta-validation; `make` gives what adapts with a rate."""
     best = None
     for lr in rates:
-        for point in evaluate("meta_validation", Scratch(shape, kind, optimizer, lr, seed), at).points():
+        for point in evaluate("meta_validation", make(lr), at).points():
             # NaN, where a rate made training diverge, is better than nothing.
             if best is None or is_better(kind, point.value, best[0]):
                 best = (point.value, lr, point.step)
     assert best is not None
-    log.info("from scratch, %s: rate %g, %d steps, %.4f on meta-validation", optimizer, best[1], best[2], best[0])
+    log.info("%s: rate %g, %d steps, %.4f on meta-validation", what, best[1], best[2], best[0])
     return best[1], best[2]
 
 

@@ -15,6 +15,7 @@ from metalstm.errors import ConfigError
 from metalstm.files import write_atomically
 
 CONFIG = "config.yaml"
+PER_TASK = "per_task.json"
 RESULT = "result.json"
 METRICS = "metrics.jsonl"
 LOG = "train.log"

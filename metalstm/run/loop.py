@@ -92,6 +92,8 @@ class MetaTraining:
             DivergedError: the meta-loss or its gradient is not finite; nothing of that step was kept.
             Interrupted: a signal asked to stop; a checkpoint was saved.
         """
+        if not self.outer.parameters:
+            self.skip()
         progress = Progress("meta-train", self.schedule.steps, self.step, self.schedule.log_every)
         self.heed_interruption()
         if self.validate_if_due(self.step):  # a run stopped between a step and its validation
@@ -99,7 +101,8 @@ class MetaTraining:
         for step in self.steps_left():
             started = time.monotonic()
             tasks = self.sampler(step).to(self.device)
-            outcome = self.learner.meta_loss(tasks, self.sampler.generator(step, "learner"))
+            progressed = (step - 1) / self.schedule.steps
+            outcome = self.learner.meta_loss(tasks, self.sampler.generator(step, "learner"), progressed)
             self.outer.step(outcome.loss, step)
             values = {name: value.mean().item() for name, value in outcome.metrics.items()}
             self.metrics.record(step, "meta_train", values)
@@ -111,6 +114,13 @@ class MetaTraining:
             if self.due(self.schedule.checkpoint_every, step):
                 self.save()
         progress.close()
+
+    def skip(self) -> None:
+        """Of a learner that has nothing to meta-train, there is only the start to keep."""
+        log.info("nothing to meta-train")
+        self.step = self.schedule.steps
+        self.validate_if_due(self.step)
+        self.save()
 
     def steps_left(self) -> Iterator[int]:
         return iter(range(self.step + 1, self.schedule.steps + 1))

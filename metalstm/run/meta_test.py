@@ -1,16 +1,28 @@
-"""The meta-test that a run ends with: the learner, and the same LSTM from scratch on the same tasks."""
+"""The meta-test that a run ends with: the learner, and the same model from scratch on the same tasks."""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 
+from metalstm.learners.base import Learner
+from metalstm.learners.finetune import FineTune
 from metalstm.learners.objective import Kind
-from metalstm.nn.model import ModelShape
-from metalstm.run.baselines import Baseline, evaluator, scratch_many_steps, scratch_same_steps
+from metalstm.learners.scratch import Scratch
+from metalstm.nn.base import Shape
+from metalstm.run.baselines import (
+    RATES,
+    TUNING_TASKS,
+    Baseline,
+    best_rate,
+    evaluator,
+    scratch_many_steps,
+    scratch_same_steps,
+)
 from metalstm.run.evaluation import Adapts, Curve, meta_evaluate
 from metalstm.run.progress import Progress
 from metalstm.tasks.sampler import TaskSampler
@@ -22,49 +34,101 @@ class Protocol(NamedTuple):
     """What is measured."""
 
     tasks: int  # of meta-test
-    steps: int  # inner steps that the result is read after
+    steps: int  # that the result is read after
     steps_shown: int  # how far the adaptation curve goes
+    step_unit: str  # what a step is: `step`, or `shot` of a learner that only reads
+    scratch_inner_steps: int  # of the baseline that takes as many as the learner
     scratch_tasks: int  # the first so many of the tasks are for the baselines; 0: no baselines
     scratch_steps: int  # that a baseline may take
 
 
-def meta_test(
-    learner: Adapts,
-    sampler: TaskSampler,
-    protocol: Protocol,
-    kind: Kind,
-    device: torch.device,
-    between: Callable[[], None],
-) -> Curve:
-    """The learner's adaptation curve over `protocol.tasks` tasks; `between` is called after each batch of tasks."""
-    progress = Progress("meta-test", protocol.tasks, every=max(1, protocol.tasks // 4))
+class MetaTested(NamedTuple):
+    """What was measured."""
 
-    def after_batch(done: int) -> None:
-        progress.advance(done)
-        between()
-
-    at = range(protocol.steps_shown + 1)
-    curve = meta_evaluate(learner, sampler, protocol.tasks, at, kind, device, after_batch)
-    progress.close()
-    return curve
+    curve: Curve  # of the learner
+    steps: int  # that the result is read after
+    step_unit: str
+    seconds_per_step: float  # that a task's adaptation takes
+    picked_lr: float | None  # on meta-validation, by a learner that leaves its inner rate open
+    baselines: dict[str, Baseline]
 
 
-def baselines(
-    shape: ModelShape,
-    validation: TaskSampler,
-    test: TaskSampler,
-    protocol: Protocol,
-    kind: Kind,
-    device: torch.device,
-    seed: int,
-    between: Callable[[], None],
-) -> dict[str, Baseline]:
-    """The LSTM from scratch, by name: as many steps as the learner takes, and as many as do it good."""
-    if protocol.scratch_tasks == 0:
-        return {}
-    log.info("from scratch, for comparison: rates are picked on meta-validation")
-    evaluate = evaluator(validation, test, protocol.scratch_tasks, kind, device, between)
-    return {
-        "scratch": scratch_same_steps(shape, kind, seed, protocol.steps, protocol.steps_shown, evaluate),
-        "scratch_many_steps": scratch_many_steps(shape, kind, seed, protocol.scratch_steps, evaluate),
-    }
+class Judge(NamedTuple):
+    """Where and how learners are judged."""
+
+    validation: TaskSampler
+    test: TaskSampler
+    protocol: Protocol
+    kind: Kind
+    device: torch.device
+    between: Callable[[], None]  # called after each batch of tasks
+
+    def judge(self, learner: Learner, shape: Shape, seed: int) -> MetaTested:
+        """Meta-tests a learner, and its model from scratch.
+
+        Args:
+            learner: with the weights to test.
+            shape: of the baselines' model.
+            seed: of their starts.
+        """
+        protocol = self.protocol
+        picked = self.pick_rate(learner)
+        curve = self.meta_test(learner)
+        seconds = self.seconds_per_step(learner)
+        return MetaTested(curve, protocol.steps, protocol.step_unit, seconds, picked, self.baselines(shape, seed))
+
+    def meta_test(self, learner: Adapts) -> Curve:
+        """The learner's adaptation curve over `protocol.tasks` tasks."""
+        tasks = self.protocol.tasks
+        progress = Progress("meta-test", tasks, every=max(1, tasks // 4))
+
+        def after_batch(done: int) -> None:
+            progress.advance(done)
+            self.between()
+
+        at = range(self.protocol.steps_shown + 1)
+        curve = meta_evaluate(learner, self.test, tasks, at, self.kind, self.device, after_batch)
+        progress.close()
+        return curve
+
+    def seconds_per_step(self, learner: Adapts) -> float:
+        """What a step of adapting to one task takes: a single task, all steps, less none; the fastest of three."""
+        steps = max(1, self.protocol.steps)
+        task = self.test(0).to(self.device)
+
+        def seconds(at: int) -> float:
+            started = time.perf_counter()
+            learner.adaptation_curve(task, [at])
+            return time.perf_counter() - started
+
+        fastest = [min(seconds(at) for _ in range(3)) for at in (0, steps)]
+        return round(max(0.0, fastest[1] - fastest[0]) / steps, 6)
+
+    def pick_rate(self, learner: Learner) -> float | None:
+        """Picks on meta-validation the rate of a learner that leaves it open, and gives it to the learner."""
+        if not isinstance(learner, (FineTune, Scratch)) or learner.lr is not None:
+            return None
+
+        def with_rate(lr: float) -> Learner:
+            learner.lr = lr
+            return learner
+
+        evaluate = evaluator(self.validation, self.test, TUNING_TASKS, self.kind, self.device, self.between)
+        rates = RATES[learner.optimizer]
+        picked, _ = best_rate("inner_lr", rates, with_rate, self.kind, [self.protocol.steps], evaluate)
+        learner.lr = picked
+        return picked
+
+    def baselines(self, shape: Shape, seed: int) -> dict[str, Baseline]:
+        """The model from scratch, by name: as many steps as the learner takes, and as many as do it good."""
+        protocol = self.protocol
+        if protocol.scratch_tasks == 0:
+            return {}
+        log.info("from scratch, for comparison: rates are picked on meta-validation")
+        evaluate = evaluator(self.validation, self.test, protocol.scratch_tasks, self.kind, self.device, self.between)
+        same = protocol.scratch_inner_steps
+        shown = max(same, protocol.steps_shown)
+        return {
+            "scratch": scratch_same_steps(shape, self.kind, seed, same, shown, evaluate),
+            "scratch_many_steps": scratch_many_steps(shape, self.kind, seed, protocol.scratch_steps, evaluate),
+        }

@@ -39,7 +39,7 @@ class OuterOptimizer:
         self.steps = steps
         self.clip_norm = clip_norm
         self.learner = learner
-        self.adam = torch.optim.Adam(self.parameters, lr=lr)
+        self.adam = torch.optim.Adam(self.parameters or [torch.zeros(0)], lr=lr)
 
     def rate(self, step: int) -> float:
         """The rate at step 1, 2, ..., a function of the step alone."""

@@ -13,6 +13,7 @@ from metalstm.datasets.base import Dataset
 from metalstm.learners.objective import metric_name
 from metalstm.run.baselines import Baseline
 from metalstm.run.evaluation import Curve
+from metalstm.run.meta_test import MetaTested
 
 FORMAT = 1
 
@@ -58,9 +59,7 @@ def result(
     settings: Mapping[str, Any],
     command: Sequence[str],
     dataset: Dataset,
-    curve: Curve,
-    steps: int,
-    baselines: Mapping[str, Baseline],
+    tested: MetaTested,
     best_step: int | None,
     training: Mapping[str, float],
 ) -> dict[str, Any]:
@@ -70,13 +69,11 @@ def result(
         settings: the whole config.
         command: as it was given.
         dataset: what was sampled from.
-        curve: the learner's, on meta-test.
-        steps: inner steps that the result is read after.
-        baselines: by name.
+        tested: the learner and the baselines, on meta-test.
         best_step: of the checkpoint that was tested; None: the last step's.
         training: from `training`.
     """
-    point = curve.point(steps)
+    point = tested.curve.point(tested.steps)
     return {
         "format": FORMAT,
         "command": list(command),
@@ -87,21 +84,36 @@ def result(
         "shots": settings["shots"],
         "queries": settings["queries"],
         "split": "meta_test",
-        "tasks": curve.values.shape[1],
-        "steps": steps,
+        "tasks": tested.curve.values.shape[1],
+        "steps": tested.steps,
+        "step_unit": tested.step_unit,
+        "seconds_per_step": tested.seconds_per_step,
         "metric": metric_name(dataset.kind),
         "value": point.value,
         "ci95": point.ci95,
-        "curve": curve_entry(curve),
-        "baselines": {name: baseline_entry(baseline) for name, baseline in baselines.items()},
+        "curve": curve_entry(tested.curve),
+        "baselines": {name: baseline_entry(baseline) for name, baseline in tested.baselines.items()},
         "protocol": {
             "data": dataset.description,
             "fingerprint": dataset.fingerprint,
             "normalisation": "none: no statistics over a batch of examples, support or query",
             "best_checkpoint": best_step,
             "picked_by": "meta_validation",
+            "picked_lr": tested.picked_lr,
         },
         "training": dict(training),
         "settings": dict(settings),
         "environment": environment(settings["seed"]),
+    }
+
+
+def per_task(tested: MetaTested) -> dict[str, Any]:
+    """The content of `per_task.json`: the metric of every test task at every point of every curve, [P, N] each.
+
+    Task n is the same one in all runs of one dataset, task shape and seed, so that learners can be compared in pairs.
+    """
+    curves = {"learner": tested.curve} | {name: baseline.curve for name, baseline in tested.baselines.items()}
+    return {
+        name: {"at": list(curve.at), "values": [[round(value, 6) for value in row] for row in curve.values.tolist()]}
+        for name, curve in curves.items()
     }

@@ -52,7 +52,7 @@ class ClassPool:
             inputs = self.images[chosen.unsqueeze(-1), which].flatten(1, 2)
             return Examples(inputs.float() / 255, labels.repeat_interleave(which.shape[-1], dim=1))
 
-        return TaskBatch(gather(examples[..., :shots]), gather(examples[..., shots:]))
+        return TaskBatch(gather(examples[..., :shots]), gather(examples[..., shots:]), chosen)
 
 
 def distinct(tasks: int, rows: int, population: int, count: int, generator: torch.Generator) -> Tensor:

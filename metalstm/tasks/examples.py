@@ -29,26 +29,48 @@ class Examples(NamedTuple):
         lengths = None if self.lengths is None else self.lengths[which]
         return Examples(self.inputs[which], self.targets[which], lengths)
 
+    def chosen(self, which: Tensor) -> Examples:
+        """Of each task the examples [T, N] by number."""
+        task = torch.arange(len(which), device=which.device).unsqueeze(1)
+        lengths = None if self.lengths is None else self.lengths[task, which]
+        return Examples(self.inputs[task, which], self.targets[task, which], lengths)
+
+    def folded(self) -> Examples:
+        """All tasks' examples as those of a single one: [1, T * B, ...]; for weights that the tasks share."""
+        lengths = None if self.lengths is None else self.lengths.reshape(1, -1)
+        return Examples(self.inputs.flatten(0, 1).unsqueeze(0), self.targets.flatten(0, 1).unsqueeze(0), lengths)
+
 
 class TaskBatch(NamedTuple):
     """A meta-batch: each task's support set, to adapt to, and its query set, to be judged on."""
 
     support: Examples  # B = ways * shots
     query: Examples  # B = ways * queries
+    classes: Tensor | None = None  # [T, ways] int64: which of the split's classes a label stands for
 
     @property
     def tasks(self) -> int:
         return self.support.inputs.shape[0]
 
     def to(self, device: torch.device) -> TaskBatch:
-        return TaskBatch(self.support.to(device), self.query.to(device))
+        classes = None if self.classes is None else self.classes.to(device)
+        return TaskBatch(self.support.to(device), self.query.to(device), classes)
 
     def task(self, index: int) -> TaskBatch:
         """One task as a meta-batch of one."""
         return self.of_tasks(slice(index, index + 1))
 
     def of_tasks(self, which: slice) -> TaskBatch:
-        return TaskBatch(self.support.of_tasks(which), self.query.of_tasks(which))
+        classes = None if self.classes is None else self.classes[which]
+        return TaskBatch(self.support.of_tasks(which), self.query.of_tasks(which), classes)
+
+    def merged(self) -> Examples:
+        """Support and query sets as one set: [T, B of both, ...]."""
+        lengths = None
+        if self.support.lengths is not None or self.query.lengths is not None:
+            lengths = torch.cat([lengths_of(self.support), lengths_of(self.query)], dim=1)
+        inputs = padded([self.support.inputs, self.query.inputs])
+        return Examples(torch.cat(inputs, dim=1), torch.cat([self.support.targets, self.query.targets], dim=1), lengths)
 
     def split(self, at_a_time: int | None) -> Iterator[TaskBatch]:
         """The same tasks in meta-batches of at most `at_a_time`; None: in one."""
@@ -59,14 +81,19 @@ class TaskBatch(NamedTuple):
 
 def joined(batches: Sequence[Examples]) -> Examples:
     """The examples of several batches of tasks as one batch, padded to the longest sequence."""
-    longest = max(batch.inputs.shape[2] for batch in batches)
-    inputs = [functional.pad(batch.inputs, (0, 0, 0, longest - batch.inputs.shape[2])) for batch in batches]
+    inputs = padded([batch.inputs for batch in batches])
     lengths = None
     if any(batch.lengths is not None for batch in batches):
         lengths = torch.cat([lengths_of(batch) for batch in batches])
-    elif any(batch.inputs.shape[2] != longest for batch in batches):
+    elif any(batch.inputs.shape[2] != inputs[0].shape[2] for batch in batches):
         raise ValueError("sequences of several lengths, and no `lengths` to tell them apart")
     return Examples(torch.cat(inputs), torch.cat([batch.targets for batch in batches]), lengths)
+
+
+def padded(inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Each [T, B, S, F] with zeros up to the longest S."""
+    longest = max(batch.shape[2] for batch in inputs)
+    return [functional.pad(batch, (0, 0, 0, longest - batch.shape[2])) for batch in inputs]
 
 
 def lengths_of(examples: Examples) -> Tensor:

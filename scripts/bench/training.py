@@ -19,6 +19,7 @@ from bench.environment import environment, in_words
 from bench.table import in_short, line
 from metalstm import assembly, train
 from metalstm.config import train_settings
+from metalstm.learner_assembly import make_learner
 from metalstm.nn import kernel, tape
 from metalstm.nn.compiled import sweeps_for
 from metalstm.nn.sweeps import Sweeps
@@ -63,7 +64,7 @@ def training_of(setting: str, steps: int, threads: int) -> Iterator[MetaTraining
         settings = train_settings(compose("train", overrides))
         assembly.use_machine(settings.device, settings.threads)
         dataset = assembly.make_dataset(settings.dataset)
-        learner = assembly.make_learner(settings, dataset)
+        learner = make_learner(settings, dataset)
         checkpoints = Checkpoints(Path(folder, "checkpoints"), settings.keep_checkpoints)
         training = train.meta_training(settings, dataset, learner, Path(folder), checkpoints, None, interruption)
         yield training

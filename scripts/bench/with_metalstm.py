@@ -8,6 +8,7 @@ import torch
 
 from bench.problem import INNER_LR, Array, Problem
 from bench.system import System
+from metalstm.learners.adaptable import WholeModel
 from metalstm.learners.maml import MAML
 from metalstm.nn.memory import keep_freed_memory
 from metalstm.nn.model import Directions, LSTMModel, ModelShape
@@ -35,7 +36,7 @@ class MetalstmSystem(System):
         self.model = start_model(problem)
         order: Literal["first", "second"] = "second" if problem.case.order in ("second", "recomputed") else "first"
         self.learner = MAML(
-            self.model,
+            WholeModel(self.model),
             "classification",
             problem.case.inner_steps,
             INNER_LR,

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from metalstm.learners.adaptable import WholeModel
 from metalstm.learners.maml import MAML
 from metalstm.nn.model import LSTMModel, ModelShape
 from metalstm.tasks.examples import Examples, TaskBatch
@@ -73,7 +74,7 @@ def make_maml() -> Callable[..., MAML]:
         *,
         kind: str = "classification",
         order: str = "second",
-        learned_rates: bool = False,
+        learned_rates: str = "none",
         engine: str = "batched",
         tasks_at_a_time: int | None = None,
         recompute: bool = False,
@@ -84,7 +85,7 @@ def make_maml() -> Callable[..., MAML]:
         generator = torch.Generator().manual_seed(7)
         sizes = ModelShape(FEATURES, OUTPUTS[kind], **{"hidden_size": 6, "layer_norm": True} | shape)
         learner = MAML(
-            LSTMModel(sizes, generator),
+            WholeModel(LSTMModel(sizes, generator)),
             kind,
             inner_steps,
             inner_lr=0.3,

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from metalstm.learners.adaptable import WholeModel
 from metalstm.learners.inner_loop import BatchedEngine
 from metalstm.learners.maml import MAML
 from metalstm.learners.objective import task_loss, task_metric
@@ -45,7 +46,7 @@ def test_permuting_the_tasks(make_tasks: MakeTasks, make_maml: MakeMAML, engine:
 
 @each_kind
 @each_engine
-@pytest.mark.parametrize("learned_rates", [False, True])
+@pytest.mark.parametrize("learned_rates", ["none", "weights_and_steps"])
 def test_the_curve_is_the_training_path(
     make_tasks: MakeTasks, make_maml: MakeMAML, engine: str, kind: str, learned_rates: bool
 ) -> None:
@@ -80,7 +81,7 @@ def test_adapting_lowers_the_support_loss(make_tasks: MakeTasks, make_maml: Make
     assert (losses[2] < 0.7 * losses[0]).all()
 
 
-@pytest.mark.parametrize("learned_rates", [False, True])
+@pytest.mark.parametrize("learned_rates", ["none", "weights_and_steps"])
 def test_engines_draw_the_same_curve(
     difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, learned_rates: bool
 ) -> None:
@@ -94,7 +95,7 @@ def test_engines_draw_the_same_curve(
 
 def test_beyond_the_trained_steps_the_last_rates_hold(make_tasks: MakeTasks, make_maml: MakeMAML) -> None:
     tasks = make_tasks()
-    learner, longer = make_maml(2, learned_rates=True), make_maml(5, learned_rates=True)
+    learner, longer = make_maml(2, learned_rates="weights_and_steps"), make_maml(5, learned_rates=True)
     with torch.no_grad():
         for name, rate in longer.rates.named_parameters():
             trained = learner.rates.get_parameter(name)
@@ -107,7 +108,7 @@ def test_beyond_the_trained_steps_the_last_rates_hold(make_tasks: MakeTasks, mak
 @each_engine
 def test_the_curve_leaves_no_trace(make_tasks: MakeTasks, make_maml: MakeMAML, engine: str) -> None:
     tasks = make_tasks()
-    learner = make_maml(2, engine=engine, learned_rates=True)
+    learner = make_maml(2, engine=engine, learned_rates="weights_and_steps")
     before = [parameter.detach().clone() for parameter in learner.parameters()]
     curve = learner.adaptation_curve(tasks, [0, 1, 2])
     assert not curve.requires_grad
@@ -155,12 +156,12 @@ def test_dropout_in_training_only(make_tasks: MakeTasks, make_maml: MakeMAML) ->
 def test_higher_refuses_dropout() -> None:
     model = LSTMModel(ModelShape(4, 3, hidden_size=6, dropout=0.1), torch.Generator())
     with pytest.raises(ValueError, match="no dropout"):
-        MAML(model, "classification", 1, 0.1, engine="higher")
+        MAML(WholeModel(model), "classification", 1, 0.1, engine="higher")
 
 
 def test_an_unknown_engine_is_refused() -> None:
     with pytest.raises(KeyError, match="lower"):
-        MAML(LSTMModel(ModelShape(4, 3), torch.Generator()), "classification", 1, 0.1, engine="lower")
+        MAML(WholeModel(LSTMModel(ModelShape(4, 3), torch.Generator())), "classification", 1, 0.1, engine="lower")
 
 
 @each_kind
@@ -169,8 +170,8 @@ def test_parts_of_a_meta_batch_equal_all_at_once(
     difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, at_a_time: int, kind: str
 ) -> None:
     tasks = make_tasks(kind)
-    learner = make_maml(3, kind=kind, learned_rates=True)
-    in_parts = make_maml(3, kind=kind, learned_rates=True, tasks_at_a_time=at_a_time)
+    learner = make_maml(3, kind=kind, learned_rates="weights_and_steps")
+    in_parts = make_maml(3, kind=kind, learned_rates="weights_and_steps", tasks_at_a_time=at_a_time)
     sizes = []
     adapt = in_parts.engine.adapt
     in_parts.engine.adapt = lambda support, *rest: (sizes.append(len(support.inputs)), adapt(support, *rest))[1]
@@ -185,7 +186,7 @@ def test_parts_of_a_meta_batch_equal_all_at_once(
 
 
 def test_frozen_parameters_are_left_out(make_tasks: MakeTasks, make_maml: MakeMAML) -> None:
-    learner = make_maml(2, learned_rates=True, engine="higher")
+    learner = make_maml(2, learned_rates="weights_and_steps", engine="higher")
     for rate in learner.rates.parameters():
         rate.requires_grad_(False)
     learner.meta_loss(make_tasks()).loss.backward()

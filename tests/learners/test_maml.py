@@ -1,6 +1,7 @@
 """The meta-gradient: three ways to it (task-batched, `higher`, written out here), and finite differences."""
 
 from collections.abc import Callable, Iterable
+from typing import get_args
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from metalstm.learners.maml import MAML
+from metalstm.learners.rates import LearnedRates
 from metalstm.tasks.examples import TaskBatch
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
@@ -19,7 +21,7 @@ TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 each_dtype = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 each_order = pytest.mark.parametrize("order", ["first", "second"])
 each_steps = pytest.mark.parametrize("inner_steps", [1, 3, 5])
-each_rates = pytest.mark.parametrize("learned_rates", [False, True], ids=["fixed_rate", "learned_rates"])
+each_rates = pytest.mark.parametrize("learned_rates", get_args(LearnedRates))
 
 
 def lstm(weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
@@ -71,7 +73,7 @@ def from_start(gradient: dict[str, Tensor], start: dict[str, Tensor]) -> list[Te
 @each_steps
 def test_engines_agree(
     difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient,
-    dtype: torch.dtype, learned_rates: bool, order: str, inner_steps: int,
+    dtype: torch.dtype, learned_rates: str, order: str, inner_steps: int,
 ) -> None:  # fmt: skip
     same = {"order": order, "learned_rates": learned_rates, "dtype": dtype}
     tasks = make_tasks(dtype=dtype)
@@ -80,7 +82,7 @@ def test_engines_agree(
 
     got, want = meta_gradient(batched, tasks), meta_gradient(reference, tasks)
     assert got.keys() == want.keys()
-    assert learned_rates == any(name.startswith("rates.") for name in got)
+    assert (learned_rates != "none") == any(name.startswith("rates.") for name in got)
     assert all(value.dtype == dtype for value in got.values())
     start = meta_gradient(make_maml(0, dtype=dtype), tasks)
     changes = from_start(want, start)
@@ -106,7 +108,7 @@ def test_engines_agree_on_larger_models(
 ) -> None:  # fmt: skip
     tasks = make_tasks(dtype=dtype, ragged=ragged)
     got, want = (
-        meta_gradient(make_maml(3, learned_rates=True, engine=engine, dtype=dtype, **shape), tasks)
+        meta_gradient(make_maml(3, learned_rates="weights_and_steps", engine=engine, dtype=dtype, **shape), tasks)
         for engine in ("batched", "higher")
     )
     assert difference(got.values(), want.values()) < TOLERANCE[dtype]
@@ -119,7 +121,7 @@ def test_engines_agree_on_larger_models(
 @each_steps
 def test_equals_the_unrolled_objective(
     difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient,
-    kind: str, learned_rates: bool, order: str, inner_steps: int, layer_norm: bool,
+    kind: str, learned_rates: str, order: str, inner_steps: int, layer_norm: bool,
 ) -> None:  # fmt: skip
     tasks = make_tasks(kind)
     learner = make_maml(inner_steps, kind=kind, order=order, learned_rates=learned_rates, layer_norm=layer_norm)
@@ -132,7 +134,7 @@ def test_equals_the_unrolled_objective(
 @each_rates
 @each_steps
 def test_finite_differences(
-    make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient, learned_rates: bool, inner_steps: int
+    make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient, learned_rates: str, inner_steps: int
 ) -> None:
     tasks = make_tasks()
     learner = make_maml(inner_steps, learned_rates=learned_rates)

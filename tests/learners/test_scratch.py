@@ -31,7 +31,7 @@ def scratch(kind: str, optimizer: str, seed: int = 0, **shape: object) -> Scratc
 
 def test_every_task_has_a_start_of_its_own(make_tasks: MakeTasks) -> None:
     tasks = make_tasks()
-    same_task_thrice = TaskBatch(*(Examples(part.inputs[[0] * 3], part.targets[[0] * 3]) for part in tasks))
+    same_task_thrice = TaskBatch(*(Examples(part.inputs[[0] * 3], part.targets[[0] * 3]) for part in tasks[:2]))
     (curve,) = scratch("classification", "sgd").adaptation_curve(same_task_thrice, [2])
     for one, other in ((0, 1), (0, 2), (1, 2)):
         assert (curve[one] - curve[other]).norm() > 0.1 * curve[one].norm()

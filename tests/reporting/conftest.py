@@ -16,7 +16,15 @@ def curve(values: list[float], at: list[int] | None = None) -> list[dict[str, fl
 def result() -> dict[str, Any]:
     """Of a classification run."""
     return {
-        **{"dataset": "glyphs", "learner": "maml", "ways": 5, "shots": 1, "tasks": 600, "steps": 2},
+        **{
+            "dataset": "glyphs",
+            "learner": "maml",
+            "ways": 5,
+            "shots": 1,
+            "tasks": 600,
+            "steps": 2,
+            "step_unit": "step",
+        },
         **{"metric": "accuracy", "value": 0.9123, "ci95": 0.0045},
         "curve": curve([0.2, 0.7, 0.9123, 0.92, 0.93]),
         "baselines": {
@@ -33,7 +41,15 @@ def result() -> dict[str, Any]:
 def regression() -> dict[str, Any]:
     """Of a regression run without baselines."""
     return {
-        **{"dataset": "sinusoid", "learner": "maml", "ways": 1, "shots": 5, "tasks": 600, "steps": 1},
+        **{
+            "dataset": "sinusoid",
+            "learner": "maml",
+            "ways": 1,
+            "shots": 5,
+            "tasks": 600,
+            "steps": 1,
+            "step_unit": "step",
+        },
         **{"metric": "mse", "value": 0.25, "ci95": 0.0123},
         "curve": curve([3.1, 0.25, 0.2]),
         "baselines": {},

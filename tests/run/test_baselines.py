@@ -13,8 +13,7 @@ from metalstm.nn.model import ModelShape
 from metalstm.run import baselines
 from metalstm.run.baselines import best_rate, evaluator, is_better, one_two_five, scratch_many_steps, scratch_same_steps
 from metalstm.run.evaluation import Curve
-from metalstm.run.meta_test import Protocol
-from metalstm.run.meta_test import baselines as all_baselines
+from metalstm.run.meta_test import Judge, Protocol
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 
@@ -33,6 +32,10 @@ class Table:
         self.asked.append((split, scratch.optimizer, scratch.lr, list(at)))
         row = self.values.get(scratch.lr, {})
         return Curve(list(at), torch.tensor([[row.get(step, 0.2)] * 2 for step in at]))
+
+
+def scratch(lr: float) -> Scratch:
+    return Scratch(SHAPE, "classification", "sgd", lr, 0)
 
 
 def test_one_two_five() -> None:
@@ -66,15 +69,15 @@ def test_better(kind: str, value: float, than: float, better: bool) -> None:
 @pytest.mark.parametrize("first", [0.3, math.nan])
 def test_the_best_rate_and_step_are_picked(first: float) -> None:
     accuracy = Table({0.1: {5: first}, 0.2: {2: 0.9, 5: 0.5}, 0.3: {2: 0.8, 5: math.nan}})
-    assert best_rate(SHAPE, "classification", 0, "adam", (0.1, 0.2, 0.3), [2, 5], accuracy) == (0.2, 2)
+    assert best_rate("", (0.1, 0.2, 0.3), scratch, "classification", [2, 5], accuracy) == (0.2, 2)
     error = Table({0.1: {5: first}, 0.2: {2: 0.9, 5: 0.5}, 0.3: {2: 0.8, 5: 0.1}})
-    assert best_rate(SHAPE, "regression", 0, "sgd", (0.1, 0.2, 0.3), [5], error) == (0.3, 5)
+    assert best_rate("", (0.1, 0.2, 0.3), scratch, "regression", [5], error) == (0.3, 5)
     assert {split for split, *_ in accuracy.asked + error.asked} == {"meta_validation"}
 
 
 def test_every_rate_diverges() -> None:
     table = Table({0.1: {1: math.nan}, 0.2: {1: math.nan}})
-    assert best_rate(SHAPE, "classification", 0, "sgd", (0.1, 0.2), [1], table) == (0.1, 1)
+    assert best_rate("", (0.1, 0.2), scratch, "classification", [1], table) == (0.1, 1)
 
 
 def test_as_many_steps_as_the_learner() -> None:
@@ -83,10 +86,10 @@ def test_as_many_steps_as_the_learner() -> None:
     assert (baseline.step, baseline.optimizer, baseline.lr) == (3, "sgd", 0.3)
     assert baseline.curve.at == [0, 1, 2, 3, 4, 5, 6]
     assert [(split, at) for split, _, _, at in table.asked] == [
-        *[("meta_validation", [3])] * len(baselines.SGD_RATES),
+        *[("meta_validation", [3])] * len(baselines.RATES["sgd"]),
         ("meta_test", [0, 1, 2, 3, 4, 5, 6]),
     ]
-    assert [lr for _, _, lr, _ in table.asked] == [*baselines.SGD_RATES, 0.3]
+    assert [lr for _, _, lr, _ in table.asked] == [*baselines.RATES["sgd"], 0.3]
 
 
 def test_as_many_steps_as_do_it_good() -> None:
@@ -111,18 +114,19 @@ def test_tuned_and_judged_on_the_tasks_it_should_be(
     monkeypatch.setattr(baselines, "TUNING_TASKS", 4)
     calls: list[None] = []
     evaluate = evaluator(*samplers.values(), 3, "classification", CPU, lambda: calls.append(None))
-    scratch = Scratch(SHAPE, "classification", "sgd", 0.5, 0)
-    assert evaluate("meta_validation", scratch, [1]).values.shape == (1, 4)
-    assert evaluate("meta_test", scratch, [0, 1]).values.shape == (2, 3)
+    learner = scratch(0.5)
+    assert evaluate("meta_validation", learner, [1]).values.shape == (1, 4)
+    assert evaluate("meta_test", learner, [0, 1]).values.shape == (2, 3)
     assert len(calls) == 2
-    again = evaluate("meta_test", scratch, [0, 1]).values
-    assert torch.equal(again, evaluate("meta_test", scratch, [0, 1]).values)
+    again = evaluate("meta_test", learner, [0, 1]).values
+    assert torch.equal(again, evaluate("meta_test", learner, [0, 1]).values)
 
 
 def test_none_are_made_where_none_are_wanted(samplers: dict[str, TaskSampler]) -> None:
     def made(scratch_tasks: int) -> list[str]:
-        protocol = Protocol(4, 1, 2, scratch_tasks, 2)
-        compared = all_baselines(SHAPE, *samplers.values(), protocol, "classification", CPU, 0, lambda: None)
+        protocol = Protocol(4, 1, 2, "step", 1, scratch_tasks, 2)
+        judge = Judge(*samplers.values(), protocol, "classification", CPU, lambda: None)
+        compared = judge.baselines(SHAPE, 0)
         assert all(baseline.curve.values.shape[1] == scratch_tasks for baseline in compared.values())
         return list(compared)
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from metalstm.learners.adaptable import WholeModel
 from metalstm.learners.maml import MAML
 from metalstm.nn.model import LSTMModel, ModelShape
 from metalstm.run import evaluation
@@ -90,7 +91,7 @@ def test_a_learner_does_not_mind_how_many_are_taken_at_a_time(
     engine: str, sampler: TaskSampler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = LSTMModel(ModelShape(4, 3, 6), seeded_generator(1, "start"))
-    learner = MAML(model, "classification", 2, 0.5, engine=engine)
+    learner = MAML(WholeModel(model), "classification", 2, 0.5, engine=engine)
     predictions = []
     for at_a_time in (1, 1000):
         monkeypatch.setattr(evaluation, "SEQUENCES_AT_A_TIME", at_a_time)
@@ -102,7 +103,13 @@ def test_a_learner_does_not_mind_how_many_are_taken_at_a_time(
 
 
 def test_nothing_is_learned_from_an_evaluation(sampler: TaskSampler) -> None:
-    learner = MAML(LSTMModel(ModelShape(4, 3, 6), seeded_generator(1, "start")), "classification", 2, 0.5, True)
+    learner = MAML(
+        WholeModel(LSTMModel(ModelShape(4, 3, 6), seeded_generator(1, "start"))),
+        "classification",
+        2,
+        0.5,
+        "weights_and_steps",
+    )
     before = {name: weight.clone() for name, weight in learner.state_dict().items()}
     meta_evaluate(learner, sampler, 3, [0, 2], "classification", CPU)
     assert all(torch.equal(weight, before[name]) for name, weight in learner.state_dict().items())

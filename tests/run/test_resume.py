@@ -121,7 +121,7 @@ def compared(in_process: Any, at: Any, only_run: Any, result_of: Any, kept: Any)
     [
         {},
         {"learner.order": "first"},
-        {"learner.learned_rates": "false", "outer_schedule": "constant", "clip_norm": "null"},
+        {"learner.learned_rates": "none", "outer_schedule": "constant", "clip_norm": "null"},
         {"model.dropout": 0.4, "model.layers": 2, "model.directions": 2},
         {"learner.engine": "higher", "meta_batch_size": 1},
         {"dataset": "sinusoid", "dataset.classes": None, "ways": 1, "shots": 5},

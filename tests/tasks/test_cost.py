@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from metalstm.learners.adaptable import WholeModel
 from metalstm.learners.maml import MAML
 from metalstm.nn.model import LSTMModel, ModelShape
 from metalstm.tasks.classes import ClassPool
@@ -29,9 +30,8 @@ def test_sampling_costs_less_than_two_percent_of_a_training_step(ways: int, shot
     # As many classes as Omniglot has for meta-training.
     pool = ClassPool(torch.randint(256, (4400, 20, 28, 28), dtype=torch.uint8), [str(i) for i in range(4400)])
     sampler = TaskSampler(pool, TaskShape(ways, shots, 5), 4, 0, "meta_train")
-    learner = MAML(
-        LSTMModel(ModelShape(28, ways, directions=4), torch.Generator().manual_seed(0)), "classification", 3, 0.1, True
-    )
+    model = LSTMModel(ModelShape(28, ways, directions=4), torch.Generator().manual_seed(0))
+    learner = MAML(WholeModel(model), "classification", 3, 0.1, "weights_and_steps")
 
     def train(step: int) -> None:
         learner.zero_grad()

@@ -1,0 +1,144 @@
+"""What of a model adapts in the inner loop, and from where: everything, the head alone, a head made of prototypes.
+
+Legend: T tasks, B examples, W features read, O outputs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metalstm.learners.objective import Kind
+from metalstm.learners.prototypes import prototypes
+from metalstm.nn.base import HEAD, Model, Weights
+from metalstm.tasks.examples import Examples
+
+
+class Adaptable(ABC):
+    """A model as the inner loop sees it.
+
+    Args:
+        model: its parameters are what the outer loop trains.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def weight_shapes(self) -> dict[str, torch.Size]:
+        """Of every weight that adapts, without the tasks axis; 1 stands for a size that is known at test time only."""
+        return {name: weight.shape for name, weight in self.model.named_parameters()}
+
+    @abstractmethod
+    def lay_out(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
+        """All that can be computed of examples before the first inner step, once for however many."""
+
+    @abstractmethod
+    def start(self, laid_out: Any, support: Examples) -> Weights:
+        """The weights before adapting, [T, ...] each; `laid_out` is of the support set."""
+
+    @abstractmethod
+    def outputs(self, laid_out: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
+        """The outputs with these weights, [T, B, O]."""
+
+
+class WholeModel(Adaptable):
+    """Every weight adapts, from the model's own (Finn et al. 2017)."""
+
+    def lay_out(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
+        return self.model.prepare(examples.inputs, examples.lengths)
+
+    def start(self, laid_out: Any, support: Examples) -> Weights:
+        return self.model.start(len(support.inputs))
+
+    def outputs(self, laid_out: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
+        return self.model.answer(laid_out, weights, generator)
+
+
+class HeadOnly(Adaptable):
+    """The head adapts; everything is read once, with the model's own weights (Raghu et al. 2020, "ANIL")."""
+
+    def weight_shapes(self) -> dict[str, torch.Size]:
+        return {name: shape for name, shape in super().weight_shapes().items() if name in HEAD}
+
+    def lay_out(self, examples: Examples, generator: torch.Generator | None = None) -> Tensor:
+        return read_by_all(self.model, examples, generator)
+
+    def start(self, laid_out: Tensor, support: Examples) -> Weights:
+        start = self.model.start(len(support.inputs))
+        return {name: start[name] for name in HEAD}
+
+    def outputs(self, laid_out: Tensor, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
+        return self.model.head(laid_out, weights)
+
+
+class FromPrototypes(WholeModel):
+    """Every weight adapts; the head starts from the support set (Triantafillou et al. 2020, "Proto-MAML").
+
+    Classification: w_k = 2 p_k and b_k = -|p_k|^2, which is a prototypical network, p_k the mean of class k's features;
+    so the number of ways is that of the task at hand. Regression has no classes: the mean target is added to the
+    learned bias.
+
+    Args:
+        model: without a head (`outputs=0`) in classification.
+        kind: classification or regression.
+        ways: of tasks, unless a task's own labels say more.
+    """
+
+    def __init__(self, model: Model, kind: Kind, ways: int) -> None:
+        super().__init__(model)
+        self.kind = kind
+        self.ways = ways
+
+    def weight_shapes(self) -> dict[str, torch.Size]:
+        shapes = super().weight_shapes()
+        if self.kind == "regression":
+            return shapes
+        width = self.model.shape.joined_features
+        return shapes | {"head_weight": torch.Size((1, width)), "head_bias": torch.Size((1,))}
+
+    def start(self, laid_out: Any, support: Examples) -> Weights:
+        start = self.model.start(len(support.inputs))
+        if self.kind == "regression":
+            return start | {"head_bias": start["head_bias"] + support.targets.mean(dim=1)}
+        features = self.model.read(laid_out, start)
+        ways = max(self.ways, int(support.targets.max()) + 1)
+        centres = prototypes(features, support.targets, ways)
+        return start | {"head_weight": 2 * centres, "head_bias": -centres.square().sum(dim=-1)}
+
+
+class NewHead(Adaptable):
+    """What `inner` is, but with a head that starts at zero: for other classes than the model was trained on."""
+
+    def __init__(self, inner: Adaptable, outputs: int) -> None:
+        super().__init__(inner.model)
+        self.inner = inner
+        self.new = outputs
+
+    def lay_out(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
+        return self.inner.lay_out(examples, generator)
+
+    def start(self, laid_out: Any, support: Examples) -> Weights:
+        start = self.inner.start(laid_out, support)
+        tasks, width = len(support.inputs), self.model.shape.joined_features
+        like = start["head_weight"]
+        return {
+            **start,
+            "head_weight": like.new_zeros(tasks, self.new, width),
+            "head_bias": like.new_zeros(tasks, self.new),
+        }
+
+    def outputs(self, laid_out: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
+        return self.inner.outputs(laid_out, weights, generator)
+
+
+def read_by_all(model: Model, examples: Examples, generator: torch.Generator | None = None) -> Tensor:
+    """The features [T, B, W] of examples that all tasks read with the same weights: one large pass."""
+    tasks, count = examples.inputs.shape[:2]
+    if count == 0:
+        return examples.inputs.new_empty(tasks, 0, model.shape.joined_features)
+    folded = examples.folded()
+    features = model.read(model.prepare(folded.inputs, folded.lengths), model.start(1), generator)
+    return features.view(tasks, count, -1)

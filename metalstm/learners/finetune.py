@@ -1,0 +1,67 @@
+"""Pre-training on all meta-train classes at once, then fine-tuning: the baseline that every meta-learner must beat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from metalstm.learners.adaptable import Adaptable, HeadOnly, NewHead, WholeModel
+from metalstm.learners.base import Learner, Outcome
+from metalstm.learners.fitting import Optimizer, fitted_curve
+from metalstm.learners.objective import Kind, task_loss, task_metrics
+from metalstm.nn.base import Model
+from metalstm.tasks.examples import TaskBatch
+
+
+class FineTune(Learner):
+    """One classifier of all meta-train classes; a task gets a new head, and trains it or everything.
+
+    For regression, where tasks have no classes to tell apart, one model is trained on all tasks' examples.
+
+    Args:
+        model: with an output for every meta-train class.
+        kind: classification or regression.
+        ways: classes of a task.
+        adapts: `head` or `all`.
+        inner_steps: of fine-tuning.
+        optimizer, inner_lr: of fine-tuning; None: see `pick_rate`.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        kind: Kind,
+        ways: int,
+        adapts: Literal["head", "all"],
+        inner_steps: int,
+        optimizer: Optimizer,
+        inner_lr: float | None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.kind = kind
+        whole: Adaptable = HeadOnly(model) if adapts == "head" else WholeModel(model)
+        self.adaptable = whole if kind == "regression" else NewHead(whole, ways)
+        self.inner_steps = inner_steps
+        self.optimizer = optimizer
+        self.lr = inner_lr
+
+    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
+        """The loss of one model for all tasks; an example's label is its class among all of meta-train."""
+        examples = tasks.merged()
+        targets = examples.targets
+        if self.kind == "classification":
+            assert tasks.classes is not None
+            targets = tasks.classes.gather(1, targets)
+        together = examples._replace(targets=targets).folded()
+        prepared = self.model.prepare(together.inputs, together.lengths)
+        outputs = self.model.answer(prepared, self.model.start(1), generator)
+        outputs = outputs.view(*examples.inputs.shape[:2], -1)
+        losses = task_loss(self.kind, outputs, targets)
+        return Outcome(losses.mean(), task_metrics(self.kind, losses, outputs, targets))
+
+    def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
+        return fitted_curve(self.adaptable, self.kind, self.optimizer, self.lr, tasks, at)

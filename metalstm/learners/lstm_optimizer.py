@@ -1,0 +1,120 @@
+"""An LSTM as the optimizer: its cell state is another network's weights (Ravi & Larochelle 2017).
+
+Legend: T tasks, P coordinates (all weights of the network), H hidden.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from metalstm.learners.adaptable import WholeModel
+from metalstm.learners.base import Learner, Outcome
+from metalstm.learners.objective import Kind, task_loss, task_metrics
+from metalstm.nn.base import Model, Weights
+from metalstm.nn.shared import SharedLSTM
+from metalstm.tasks.examples import Examples, TaskBatch
+
+SCALE = 10.0  # p of `as_features`
+
+
+class LSTMOptimizer(Learner):
+    """Learns an update rule and the weights that it starts from.
+
+    Every weight is a coordinate, and all share the optimizer. With g its gradient and l the support loss, a first LSTM
+    reads both, and a second one's cell is the weight itself: w_t = f_t w_{t-1} - i_t g_t, where
+    i_t = sig(W_i [s_t, w_{t-1}, i_{t-1}] + b_i), f_t likewise, and s_t is the first one's state. As in the paper,
+    gradients are inputs: nothing is differentiated through them.
+
+    Args:
+        model: the network that is trained by it; its weights are the learned start.
+        kind: classification or regression.
+        inner_steps: updates in training.
+        hidden_size: H of the first LSTM.
+        inner_lr: where the input gate starts: a rate of gradient descent.
+        generator: draws the start.
+    """
+
+    def __init__(
+        self, model: Model, kind: Kind, inner_steps: int, hidden_size: int, inner_lr: float, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.adaptable = WholeModel(model)
+        self.kind = kind
+        self.inner_steps = inner_steps
+        self.lstm = SharedLSTM(4, hidden_size, 1, generator)
+        gates = 0.01 * torch.randn(2, hidden_size + 2, generator=generator)
+        self.input_weight, self.forget_weight = (nn.Parameter(gate) for gate in gates)
+        self.input_bias = nn.Parameter(torch.tensor(math.log(inner_lr / (1 - inner_lr))))
+        self.forget_bias = nn.Parameter(torch.tensor(6.0))  # a weight is kept
+
+    def adapt(self, support: Examples, steps: int, generator: torch.Generator | None = None) -> Iterator[Weights]:
+        """The weights before and after each update."""
+        laid_out = self.adaptable.lay_out(support)
+        start = self.adaptable.start(laid_out, support)
+        weights = torch.cat([weight.flatten(1) for weight in start.values()], dim=1)  # [T, P]
+        state = self.lstm.zeros(weights.numel(), weights)
+        input_gate = torch.full_like(weights, float(self.input_bias.detach().sigmoid()))
+        forget_gate = torch.ones_like(weights)
+        for step in range(steps + 1):
+            yield self.by_name(weights, start)
+            if step == steps:
+                return
+            gradient, losses = self.gradient(laid_out, support.targets, weights, start, generator)
+            seen = torch.cat((as_features(gradient), as_features(losses.unsqueeze(1).expand_as(gradient))), dim=-1)
+            read, state = self.lstm(seen.flatten(0, 1).unsqueeze(0), state)
+            read = read.view(*weights.shape, -1)
+            input_gate = self.gate(self.input_weight, self.input_bias, read, weights, input_gate)
+            forget_gate = self.gate(self.forget_weight, self.forget_bias, read, weights, forget_gate)
+            weights = forget_gate * weights - input_gate * gradient
+
+    def gradient(
+        self, laid_out: object, targets: Tensor, weights: Tensor, start: Weights, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """Of the support loss with respect to the weights, [T, P], and the loss, [T]; constants."""
+        leaf = weights.detach().requires_grad_()
+        with torch.enable_grad():
+            outputs = self.adaptable.outputs(laid_out, self.by_name(leaf, start), generator)
+            losses = task_loss(self.kind, outputs, targets)
+            (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+        return gradient, losses.detach()
+
+    @staticmethod
+    def gate(weight: Tensor, bias: Tensor, read: Tensor, weights: Tensor, before: Tensor) -> Tensor:
+        """[T, P]: sig(W [s, w, gate before] + b)."""
+        of_read, of_weight, of_before = weight[:-2], weight[-2], weight[-1]
+        return torch.sigmoid(read @ of_read + of_weight * weights + of_before * before + bias)
+
+    @staticmethod
+    def by_name(weights: Tensor, like: Weights) -> dict[str, Tensor]:
+        """[T, P] as the weights that it is made of."""
+        sizes = [weight[0].numel() for weight in like.values()]
+        parts = weights.split(sizes, dim=1)
+        return {name: part.view(like[name].shape) for name, part in zip(like, parts, strict=True)}
+
+    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
+        *_, weights = self.adapt(tasks.support, self.inner_steps, generator)
+        outputs = self.adaptable.outputs(self.adaptable.lay_out(tasks.query), weights, generator)
+        losses = task_loss(self.kind, outputs, tasks.query.targets)
+        return Outcome(losses.mean(), task_metrics(self.kind, losses, outputs, tasks.query.targets))
+
+    @torch.no_grad()
+    def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
+        query = self.adaptable.lay_out(tasks.query)
+        steps = enumerate(self.adapt(tasks.support, max(at)))
+        return torch.stack([self.adaptable.outputs(query, weights) for step, weights in steps if step in at])
+
+
+def as_features(values: Tensor) -> Tensor:
+    """Numbers of any size as two features near [-1, 1] each, [..., 2]: log-scaled size, and sign.
+
+    Ravi & Larochelle 2017, appendix: (log|x| / p, sign x) where |x| >= e^-p, else (-1, e^p x).
+    """
+    large = values.abs() >= math.exp(-SCALE)
+    size = torch.where(large, values.abs().clamp(min=math.exp(-SCALE)).log() / SCALE, -1.0)
+    sign = torch.where(large, values.sign(), math.exp(SCALE) * values)
+    return torch.stack((size, sign), dim=-1)

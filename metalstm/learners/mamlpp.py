@@ -1,0 +1,50 @@
+"""MAML++: MAML with a meta-loss of several inner steps and first-order steps at first (Antoniou et al. 2019)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metalstm.learners.inner_loop import Order
+from metalstm.learners.maml import MAML
+from metalstm.learners.objective import task_loss
+from metalstm.tasks.examples import TaskBatch
+
+
+class MAMLPlusPlus(MAML):
+    """What the paper adds to MAML, but for what belongs to batch norm.
+
+    Its learned rates for each layer and step, and its cosine schedule of the outer rate, are settings that MAML has.
+
+    Args:
+        multi_step_until: the part of the outer loop over which the meta-loss passes from the mean of all inner steps'
+            query losses to the last one's ("multi-step loss optimization").
+        second_order_from: the part of the outer loop that is first order ("derivative-order annealing").
+        **maml: as of `MAML`.
+    """
+
+    def __init__(self, *, multi_step_until: float, second_order_from: float, **maml: Any) -> None:
+        super().__init__(**maml)
+        self.multi_step_until = multi_step_until
+        self.second_order_from = second_order_from
+
+    def query_losses(
+        self, tasks: TaskBatch, generator: torch.Generator | None, progress: float
+    ) -> tuple[Tensor, Tensor]:
+        importance = self.importance(progress)
+        order: Order = "first" if progress < self.second_order_from else "second"
+        losses = torch.zeros(())
+        for step, predict in enumerate(self.engine.adapt(tasks.support, self.inner_steps, order, generator)):
+            if step > 0 and importance[step - 1] > 0:
+                outputs = predict(tasks.query)
+                losses = losses + importance[step - 1] * task_loss(self.kind, outputs, tasks.query.targets)
+        return losses, outputs
+
+    def importance(self, progress: float) -> list[float]:
+        """The weight of the query loss after inner step 1, 2, ...; they sum to 1."""
+        others = 0.0
+        if progress < self.multi_step_until:
+            others = (1 - progress / self.multi_step_until) / self.inner_steps
+        return [others] * (self.inner_steps - 1) + [1 - others * (self.inner_steps - 1)]

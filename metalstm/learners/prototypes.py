@@ -1,0 +1,13 @@
+"""Class means of features. Legend: T tasks, B examples, W features."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+
+def prototypes(features: Tensor, labels: Tensor, ways: int) -> Tensor:
+    """The mean of each class's features: [T, B, W] and labels [T, B] to [T, ways, W] (Snell et al. 2017)."""
+    members = functional.one_hot(labels, ways).to(features.dtype)  # [T, B, ways]
+    counts = members.sum(dim=1).clamp(min=1).unsqueeze(-1)
+    return members.mT @ features / counts

@@ -1,0 +1,69 @@
+"""A task-batched multi-layer perceptron: the control beside the LSTM.
+
+Legend: T tasks, B examples, S time steps, F features, W the width of the last layer.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from metalstm.nn.base import Model, Weights
+
+
+class MLPShape(NamedTuple):
+    """What decides a model's weights."""
+
+    features: int  # S * F: all numbers of an input
+    outputs: int
+    widths: tuple[int, ...] = (40, 40)  # Finn et al. 2017, section 5.1
+    dropout: float = 0.0
+
+    @property
+    def joined_features(self) -> int:
+        return self.widths[-1]
+
+    def build(self, generator: torch.Generator) -> MLPModel:
+        return MLPModel(self, generator)
+
+
+class MLPModel(Model):
+    """Linear layers with ReLU between them, and a linear head; an input is read whole, its steps side by side.
+
+    Weights of layer l: `weight_l<l>` [width, width before], `bias_l<l>` [width].
+
+    Args:
+        shape: the sizes.
+        generator: draws the start: He et al. 2015, biases zero.
+    """
+
+    def __init__(self, shape: MLPShape, generator: torch.Generator) -> None:
+        super().__init__()
+        self.shape: MLPShape = shape
+        before = shape.features
+        for layer, width in enumerate(shape.widths):
+            weight = torch.empty(width, before)
+            nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
+            self.register_parameter(f"weight_l{layer}", nn.Parameter(weight))
+            self.register_parameter(f"bias_l{layer}", nn.Parameter(torch.zeros(width)))
+            before = width
+        self.add_head(shape)
+
+    def prepare(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """[T, B, S, F] to [T, B, S * F].
+
+        Raises:
+            ValueError: sequences that end early.
+        """
+        if lengths is not None:
+            raise ValueError("a perceptron takes sequences of one length")
+        return inputs.flatten(2)
+
+    def read(self, prepared: Tensor, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
+        values = prepared
+        for layer in range(len(self.shape.widths)):
+            weight, bias = weights[f"weight_l{layer}"], weights[f"bias_l{layer}"]
+            values = torch.baddbmm(bias.unsqueeze(1), values, weight.transpose(1, 2)).relu()
+        return self.drop(values, generator)

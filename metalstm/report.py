@@ -1,0 +1,52 @@
+"""`metalstm-report`: how fast and how well runs learn the same tasks: a table, and a figure of their curves."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from metalstm.errors import MetalstmError
+
+
+def main() -> None:
+    """The command."""
+    args = parse()
+    try:
+        sys.stdout.write(report(args.runs, args.out, args.target))
+    except MetalstmError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="metalstm-report", description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="directories of runs on the same tasks")
+    parser.add_argument("--out", type=Path, help="folder for comparison.md, .json and .png; none: to the screen alone")
+    parser.add_argument("--target", type=float, help="accuracy (a fraction) or error to be reached")
+    return parser.parse_args()
+
+
+def report(runs: list[Path], out: Path | None, target: float | None) -> str:
+    """Writes the comparison into `out`, and gives its table.
+
+    Raises:
+        ConfigError: runs without a result, or on different tasks.
+    """
+    from metalstm.reporting import comparison
+    from metalstm.reporting.figures import draw_comparison
+
+    common, found = comparison.entries(runs)
+    rows = comparison.rows(common, found, target)
+    table = comparison.markdown(common, rows)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "comparison.md").write_text(table)
+        (out / "comparison.json").write_text(json.dumps({**common, "rows": rows}, indent=1) + "\n")
+        draw_comparison(common, found, out / "comparison.png")
+    return table
+
+
+if __name__ == "__main__":
+    main()

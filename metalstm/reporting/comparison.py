@@ -1,0 +1,214 @@
+"""How fast and how well several runs learn the same tasks, from their files alone: paired, with 95% intervals.
+
+Legend: P points of an adaptation curve, N test tasks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from metalstm.errors import ConfigError, Problem
+from metalstm.run.directory import PER_TASK, RESULT
+
+# What must be the same for task n to be the same task.
+SAME_TASKS = ("dataset", "ways", "shots", "queries", "split", "metric")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A curve to compare: a learner's, or one of a run's baselines'."""
+
+    name: str
+    at: list[int]
+    values: list[list[float]]  # [P, N]
+    step: int  # that its result is read after
+    unit: str
+    seconds_per_step: float | None
+    training_s: float | None  # None: nothing was meta-trained
+
+    def final(self) -> list[float]:
+        """Each task's metric at `step`."""
+        return self.values[self.at.index(self.step)]
+
+    def means(self) -> list[float]:
+        return [fmean(values) for values in self.values]
+
+
+def entries(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Entry]]:
+    """The curves of runs, and what their tasks have in common.
+
+    A run is called by its learner, and by its folder where two have the same; baselines are taken from the first run.
+
+    Raises:
+        ConfigError: a folder without a result, or runs whose tasks differ.
+    """
+    if not folders:
+        raise ConfigError.of("there is no run to compare", "give run directories: metalstm-report DIR...")
+    runs = [(folder, read(folder / RESULT), read(folder / PER_TASK)) for folder in folders]
+    first = tasks_of(runs[0][1])
+    problems = [
+        Problem(
+            f"{folder} has {name}={value}, but {folders[0]} has {name}={first[name]}",
+            "compare runs on the same tasks",
+        )
+        for folder, result, _ in runs[1:]
+        for name, value in tasks_of(result).items()
+        if value != first[name]
+    ]
+    if problems:
+        raise ConfigError(*problems)
+    found = []
+    learners = [result["learner"] for _, result, _ in runs]
+    for folder, result, per_task in runs:
+        twice = learners.count(result["learner"]) > 1
+        name = f"{result['learner']} ({folder.name})" if twice else result["learner"]
+        seconds = None if result["learner"] == "scratch" else result["training"]["seconds"]
+        unit, per_step = result["step_unit"], result["seconds_per_step"]
+        found.append(
+            Entry(
+                name,
+                **per_task["learner"],
+                step=result["steps"],
+                unit=unit,
+                seconds_per_step=per_step,
+                training_s=seconds,
+            )
+        )
+    _, result, per_task = runs[0]
+    for name, baseline in result["baselines"].items():
+        found.append(
+            Entry(name, **per_task[name], step=baseline["steps"], unit="step", seconds_per_step=None, training_s=None)
+        )
+    return first, found
+
+
+def read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError.of(f"{path} cannot be read: {error}", "give directories of runs that are over") from error
+
+
+def tasks_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides which tasks a run was tested on."""
+    same = {name: result[name] for name in SAME_TASKS}
+    return same | {"fingerprint": result["protocol"]["fingerprint"], "seed": result["environment"]["seed"]}
+
+
+def mean_and_ci95(values: Sequence[float]) -> tuple[float, float]:
+    """The mean and half the width of its 95% confidence interval (normal approximation)."""
+    if len(values) < 2:
+        return fmean(values), math.inf
+    return fmean(values), 1.96 * stdev(values) / math.sqrt(len(values))
+
+
+def paired(one: Entry, other: Entry) -> tuple[float, float, int]:
+    """`one` less `other` over the tasks of both: the mean, half its 95% interval, and the number of tasks."""
+    pairs = list(zip(one.final(), other.final(), strict=False))
+    return *mean_and_ci95([left - right for left, right in pairs]), len(pairs)
+
+
+def steps_to(entry: Entry, target: float, higher_is_better: bool) -> int | None:
+    """The first step at which the curve's mean reaches the target; None: it never does."""
+    for step, value in zip(entry.at, entry.means(), strict=True):
+        if value >= target if higher_is_better else value <= target:
+            return step
+    return None
+
+
+def area(entry: Entry) -> float:
+    """The curve's mean over steps 0 to the one that the result is read after, by the trapezoid rule."""
+    points = [(step, value) for step, value in zip(entry.at, entry.means(), strict=True) if step <= entry.step]
+    if len(points) == 1:
+        return points[0][1]
+    total = sum((b - a) * (u + v) / 2 for (a, u), (b, v) in itertools.pairwise(points))
+    return total / (points[-1][0] - points[0][0])
+
+
+def default_target(found: Sequence[Entry], higher_is_better: bool) -> float:
+    """Nine tenths of the way from the worst start to the best result; of errors, on a scale of logarithms."""
+    starts = [entry.means()[0] for entry in found]
+    ends = [fmean(entry.final()) for entry in found]
+    if higher_is_better:
+        return min(starts) + 0.9 * (max(ends) - min(starts))
+    return math.exp(math.log(max(starts)) + 0.9 * (math.log(min(ends)) - math.log(max(starts))))
+
+
+def rows(common: Mapping[str, Any], found: Sequence[Entry], target: float | None = None) -> list[dict[str, Any]]:
+    """The comparison in numbers, best first; differences are from the best, over the tasks that both were tested on."""
+    higher = common["metric"] == "accuracy"
+    target = default_target(found, higher) if target is None else target
+    ranked = sorted(found, key=lambda entry: fmean(entry.final()), reverse=higher)
+    made = []
+    for entry in ranked:
+        value, half = mean_and_ci95(entry.final())
+        difference, width, pairs = paired(entry, ranked[0])
+        reached = steps_to(entry, target, higher)
+        made.append(
+            {
+                **{"name": entry.name, "value": value, "ci95": half, "tasks": len(entry.final())},
+                **{"steps": entry.step, "unit": entry.unit, "seconds_per_step": entry.seconds_per_step},
+                **{"difference": difference, "difference_ci95": width, "pairs": pairs},
+                **{"target": target, "steps_to_target": reached, "area": area(entry), "before": entry.means()[0]},
+                "training_s": entry.training_s,
+            }
+        )
+    return made
+
+
+def markdown(common: Mapping[str, Any], compared: Sequence[Mapping[str, Any]]) -> str:
+    """The comparison's rows as a table."""
+    higher = common["metric"] == "accuracy"
+    best = compared[0]
+    lines = [
+        f"{common['dataset']}, {task_in_words(common)}: {common['metric']} on {common['split']} tasks, the same for "
+        "all rows, with 95% intervals over tasks.",
+        "",
+        f"| learner | {common['metric']} | tasks | paired difference from {best['name']} "
+        f"| to reach {number(best['target'], higher)} | mean of the curve | before adapting | meta-training |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in compared:
+        reached = row["steps_to_target"]
+        difference = f"{signed(row['difference'], higher)} ± {number(row['difference_ci95'], higher)}"
+        cells = [
+            row["name"],
+            f"{number(row['value'], higher)} ± {number(row['ci95'], higher)} after {in_units(row['steps'], row)}",
+            str(row["tasks"]),
+            "-" if row is best else difference,
+            "not reached" if reached is None else in_units(reached, row),
+            number(row["area"], higher),
+            number(row["before"], higher),
+            "none" if row["training_s"] is None else f"{row['training_s'] / 60:.1f} min",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def task_in_words(common: Mapping[str, Any]) -> str:
+    if common["metric"] == "mse":
+        return f"{common['shots']}-shot"
+    return f"{common['ways']}-way {common['shots']}-shot"
+
+
+def in_units(steps: int, row: Mapping[str, Any]) -> str:
+    """A number of steps in words, with the time that they take where it was measured."""
+    words = f"{steps} {row['unit']}{'' if steps == 1 else 's'}"
+    if row["seconds_per_step"] is None or steps == 0:
+        return words
+    return f"{words}, {1000 * steps * row['seconds_per_step']:.0f} ms"
+
+
+def number(value: float, accuracy: bool) -> str:
+    return f"{100 * value:.2f}%" if accuracy else f"{value:.4g}"
+
+
+def signed(value: float, accuracy: bool) -> str:
+    return f"{100 * value:+.2f}%" if accuracy else f"{value:+.4g}"
