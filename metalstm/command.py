@@ -85,7 +85,11 @@ def config_problem(error: Exception, config_name: str) -> Problem:
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown:
         name = unknown.group(1)
-        return Problem(f"{name} is no setting", did_you_mean(name, setting_names(config_name)))
+        known = setting_names(config_name)
+        if name in known:
+            group = name.split(".")[0]
+            return Problem(f"{name} is no setting of the chosen {group}", f"leave it out, or choose another {group}")
+        return Problem(f"{name} is no setting", did_you_mean(name, known))
     missing = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
     if missing:
         group, choice = missing.groups()

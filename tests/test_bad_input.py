@@ -89,7 +89,7 @@ def check(ended: Any, code: int, words: list[str]) -> None:
         ("device=abacus", ["device=abacus", "device=cpu"]),
         ("dataset=nothing", ["dataset=nothing is unknown", "glyphs, omniglot, sinusoid"]),
         ("model=gru", ["model=gru is unknown", "lstm"]),
-        ("learner=nothing", ["learner=nothing is unknown", "fomaml, maml"]),
+        ("learner=nothing", ["learner=nothing is unknown", "anil, finetune"]),
         ("experiment=nothing", ["experiment=nothing is unknown", "omniglot_5w1s"]),
         ("learner.name=nothing", ["learner.name=nothing is unknown", "choose learner=one of maml"]),
         ("learner.name=[maml]", ["is unknown", "maml"]),

@@ -36,7 +36,16 @@ def finished(process: Any, tiny: Any, only_run: Any, tmp_path_factory: pytest.Te
 def test_layout_of_a_run_directory(finished: Path) -> None:
     assert finished.parts[-3:-1] == ("outputs", "glyphs_3w1s_maml")
     assert {path.name for path in finished.iterdir()} == {
-        *("config.yaml", "run.json", "metrics.jsonl", "train.log", "checkpoints", "result.json", "figures"),
+        *(
+            "config.yaml",
+            "run.json",
+            "per_task.json",
+            "metrics.jsonl",
+            "train.log",
+            "checkpoints",
+            "result.json",
+            "figures",
+        ),
     }
     kept = {path.name for path in (finished / "checkpoints").iterdir()}
     assert {name for name in kept if name.startswith("step")} == {"step_00000004", "step_00000006"}

@@ -20,12 +20,15 @@ MAY_IMPORT = {
     "datasets": {"tasks"},
     "nn": set(),
     "learners": {"nn", "tasks"},
-    "run": {"learners", "tasks", "datasets.base", "nn.model"},  # the last two for types: what a dataset and a shape are
-    "reporting": set(),
+    "run": {"learners", "tasks", "datasets.base", "nn.base"},  # the last two for types: what a dataset and a shape are
+    "reporting": {"run.directory"},  # what lies where in a run
 }
 # Resuming compares the config of a run directory with the command line's.
-SEE_CONFIG = {"command.py", "assembly.py", "train.py", "test.py", "run/resume.py"}
-LIGHT = ["__init__.py", "command.py", "config.py", "errors.py", "fields.py", "files.py", "train.py", "test.py"]
+SEE_CONFIG = {"command.py", "assembly.py", "learner_assembly.py", "train.py", "test.py", "run/resume.py"}
+LIGHT = [
+    *("__init__.py", "command.py", "config.py", "errors.py", "fields.py", "files.py", "learner_settings.py"),
+    *("report.py", "train.py", "test.py"),
+]
 
 
 def imports(path: Path, everywhere: bool = True) -> Iterator[str]:

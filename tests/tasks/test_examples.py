@@ -48,3 +48,81 @@ def test_lengths_go_where_the_inputs_go() -> None:
     moved = TaskBatch(examples(2, 4, ragged=True), examples(2, 4, ragged=False)).to(torch.device("meta"))
     assert moved.support.lengths.device.type == "meta"
     assert moved.query.lengths is None
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_chosen(ragged: bool) -> None:
+    whole = examples(3, 5, ragged)
+    which = torch.tensor([[2, 0], [1, 1], [3, 2]])
+    some = whole.chosen(which)
+    assert some.inputs.shape == (3, 2, 5, 3)
+    for task, row in enumerate(which.tolist()):
+        for place, number in enumerate(row):
+            assert torch.equal(some.inputs[task, place], whole.inputs[task, number])
+            assert some.targets[task, place] == whole.targets[task, number]
+            assert not ragged or some.lengths[task, place] == whole.lengths[task, number]
+    assert (some.lengths is None) is (not ragged)
+    assert whole.chosen(which[:, :0]).inputs.shape == (3, 0, 5, 3)
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("outputs", [None, 2])
+def test_folded(outputs: int | None, ragged: bool) -> None:
+    whole = examples(3, 5, ragged)
+    if outputs is not None:  # regression
+        whole = whole._replace(targets=torch.randn(3, 4, outputs, generator=torch.Generator().manual_seed(1)))
+    folded = whole.folded()
+    assert folded.inputs.shape == (1, 12, 5, 3)
+    assert folded.targets.shape == ((1, 12) if outputs is None else (1, 12, outputs))
+    for task in range(3):
+        for number in range(4):
+            assert torch.equal(folded.inputs[0, 4 * task + number], whole.inputs[task, number])
+            assert torch.equal(folded.targets[0, 4 * task + number], whole.targets[task, number])
+            assert not ragged or folded.lengths[0, 4 * task + number] == whole.lengths[task, number]
+    assert (folded.lengths is None) is (not ragged)
+
+
+def test_merged() -> None:
+    support, query = examples(3, 5, False), examples(3, 5, False, seed=1)
+    both = TaskBatch(support, query._replace(inputs=query.inputs[:, :3], targets=query.targets[:, :3])).merged()
+    assert both.inputs.shape == (3, 7, 5, 3)
+    assert both.lengths is None
+    assert torch.equal(both.inputs[:, :4], support.inputs)
+    assert torch.equal(both.targets[:, :4], support.targets)
+    assert torch.equal(both.inputs[:, 4:], query.inputs[:, :3])
+    assert torch.equal(both.targets[:, 4:], query.targets[:, :3])
+
+
+@pytest.mark.parametrize("steps", [(4, 6), (6, 4), (5, 5)])
+@pytest.mark.parametrize("ragged", [(True, True), (True, False), (False, True)])
+def test_merged_of_several_lengths(steps: tuple[int, int], ragged: tuple[bool, bool]) -> None:
+    parts = [examples(2, steps[seed], ragged[seed], seed=seed) for seed in range(2)]
+    both = TaskBatch(*parts).merged()
+    assert both.inputs.shape == (2, 8, max(steps), 3)
+    for place, part in zip((slice(4), slice(4, None)), parts, strict=True):
+        real = part.inputs.shape[2]
+        assert torch.equal(both.inputs[:, place, :real], part.inputs)
+        assert (both.inputs[:, place, real:] == 0).all()
+        assert torch.equal(both.targets[:, place], part.targets)
+        lengths = torch.full((2, 4), real) if part.lengths is None else part.lengths
+        assert torch.equal(both.lengths[:, place], lengths)
+    assert both.lengths.dtype == torch.int64
+
+
+def test_merged_refuses_what_it_cannot_tell_apart() -> None:
+    with pytest.raises(ValueError, match="several lengths"):
+        TaskBatch(examples(1, 4, ragged=False), examples(1, 6, ragged=False)).merged()
+
+
+def test_classes_go_where_their_tasks_go() -> None:
+    classes = torch.tensor([[4, 7], [0, 9], [3, 1]])
+    whole = TaskBatch(examples(3, 4, False), examples(3, 4, False, seed=1), classes)
+    assert whole.to(torch.device("meta")).classes.device.type == "meta"
+    assert torch.equal(whole.to(torch.device("cpu")).classes, classes)
+    assert torch.equal(whole.of_tasks(slice(1, 3)).classes, classes[1:])
+    assert torch.equal(whole.task(1).classes, classes[1:2])
+    assert [part.classes.tolist() for part in whole.split(2)] == [[[4, 7], [0, 9]], [[3, 1]]]
+    assert [part.classes.tolist() for part in whole.split(None)] == [classes.tolist()]
+    without = whole._replace(classes=None)
+    assert without.to(torch.device("cpu")).classes is None
+    assert [part.classes for part in without.split(2)] == [None, None]
