@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from metalstm.learners.objective import Kind
-from metalstm.learners.prototypes import prototypes
+from metalstm.learners.prototypes import nearness, prototypes
 from metalstm.nn.base import HEAD, Model, Weights
 from metalstm.tasks.examples import Examples
 
@@ -77,9 +77,9 @@ class HeadOnly(Adaptable):
 class FromPrototypes(WholeModel):
     """Every weight adapts; the head starts from the support set (Triantafillou et al. 2020, "Proto-MAML").
 
-    Classification: w_k = 2 p_k and b_k = -|p_k|^2, which is a prototypical network, p_k the mean of class k's features;
-    so the number of ways is that of the task at hand. Regression has no classes: the mean target is added to the
-    learned bias.
+    Classification: w_k = 2 s p_k and b_k = -s |p_k|^2, which is a prototypical network, p_k the mean of class k's
+    features, s `nearness`; so the number of ways is that of the task at hand. Regression has no classes: the mean
+    target is added to the learned bias.
 
     Args:
         model: without a head (`outputs=0`) in classification.
@@ -106,7 +106,8 @@ class FromPrototypes(WholeModel):
         features = self.model.read(laid_out, start)
         ways = max(self.ways, int(support.targets.max()) + 1)
         centres = prototypes(features, support.targets, ways)
-        return start | {"head_weight": 2 * centres, "head_bias": -centres.square().sum(dim=-1)}
+        scale = nearness(features.shape[-1])
+        return start | {"head_weight": 2 * scale * centres, "head_bias": -scale * centres.square().sum(dim=-1)}
 
 
 class NewHead(Adaptable):

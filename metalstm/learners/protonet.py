@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from metalstm.learners.prototypes import prototypes
+from metalstm.learners.prototypes import nearness, prototypes
 from metalstm.learners.shots import ShotLearner
 
 
 class ProtoNet(ShotLearner):
-    """A query's logits are its squared distances to the class means, with a minus.
+    """A query's logits are its squared distances to the class means, with a minus, times `nearness`.
 
     In regression every support example is its own prototype, and a prediction is the mean of their targets, weighted by
     the softmax of those logits: kernel regression in the space of the features.
@@ -22,10 +22,11 @@ class ProtoNet(ShotLearner):
         if support.shape[1] == 0:
             return query.new_zeros(*query.shape[:2], self.outputs)
         if self.kind == "regression":
-            return (-squared_distances(query, support)).softmax(dim=-1) @ targets
-        return -squared_distances(query, prototypes(support, targets, self.outputs))
+            return self.logits(query, support).softmax(dim=-1) @ targets
+        return self.logits(query, prototypes(support, targets, self.outputs))
 
-
-def squared_distances(left: Tensor, right: Tensor) -> Tensor:
-    """[T, M, W] and [T, N, W] to [T, M, N]."""
-    return left.square().sum(-1, keepdim=True) - 2 * left @ right.mT + right.square().sum(-1).unsqueeze(1)
+    @staticmethod
+    def logits(query: Tensor, centres: Tensor) -> Tensor:
+        """[T, Q, W] and [T, N, W] to [T, Q, N]."""
+        squared = query.square().sum(-1, keepdim=True) - 2 * query @ centres.mT + centres.square().sum(-1).unsqueeze(1)
+        return -nearness(query.shape[-1]) * squared

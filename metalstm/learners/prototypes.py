@@ -1,4 +1,4 @@
-"""Class means of features. Legend: T tasks, B examples, W features."""
+"""Class means of features, and how near a query is to them. Legend: T tasks, B examples, W features."""
 
 from __future__ import annotations
 
@@ -11,3 +11,12 @@ def prototypes(features: Tensor, labels: Tensor, ways: int) -> Tensor:
     members = functional.one_hot(labels, ways).to(features.dtype)  # [T, B, ways]
     counts = members.sum(dim=1).clamp(min=1).unsqueeze(-1)
     return members.mT @ features / counts
+
+
+def nearness(width: int) -> float:
+    """What squared distances are multiplied by, before a softmax.
+
+    Features that a layer norm has left have squared distances of about W, too far apart for a softmax that is to learn;
+    Snell et al. 2017 take them as they are, of features of other sizes.
+    """
+    return float(width) ** -0.5
