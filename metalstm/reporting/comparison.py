@@ -198,9 +198,13 @@ def task_in_words(common: Mapping[str, Any]) -> str:
     return f"{common['ways']}-way {common['shots']}-shot"
 
 
+def counted(number: int, unit: str) -> str:
+    return f"{number} {unit}{'' if number == 1 else 's'}"
+
+
 def in_units(steps: int, row: Mapping[str, Any]) -> str:
     """A number of steps in words, with the time that they take where it was measured."""
-    words = f"{steps} {row['unit']}{'' if steps == 1 else 's'}"
+    words = counted(steps, row["unit"])
     if row["seconds_per_step"] is None or steps == 0:
         return words
     return f"{words}, {1000 * steps * row['seconds_per_step']:.0f} ms"

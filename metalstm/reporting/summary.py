@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from metalstm.reporting.comparison import task_in_words
+from metalstm.reporting.comparison import counted, task_in_words
 
 
 def summary(result: Mapping[str, Any]) -> str:
@@ -20,10 +20,10 @@ def summary(result: Mapping[str, Any]) -> str:
     lines = [
         f"{result['metric']} on {result['tasks']} meta-test tasks of {result['dataset']}, {task}, 95% CI over tasks:"
     ]
-    rows = [(f"{result['learner']}, {result['steps']} {result['step_unit']}s", number(result))]
+    rows = [(f"{result['learner']}, {counted(result['steps'], result['step_unit'])}", number(result))]
     for name, entry in result["baselines"].items():
         what = "from scratch" if name == "scratch" else "from scratch, tuned Adam"
-        rows.append((f"{what}, {entry['steps']} steps", f"{number(entry)}  ({entry['tasks']} tasks)"))
+        rows.append((f"{what}, {counted(entry['steps'], 'step')}", f"{number(entry)}  ({entry['tasks']} tasks)"))
     width = max(len(name) for name, _ in rows)
     lines += [f"  {name:<{width}}  {value}" for name, value in rows]
     before = result["curve"][0]

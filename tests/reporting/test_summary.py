@@ -23,6 +23,6 @@ def test_regression(regression: dict[str, Any]) -> None:
     head, *rows = summary(regression).splitlines()
     assert head == "mse on 600 meta-test tasks of sinusoid, 5-shot, 95% CI over tasks:"
     assert [" ".join(row.split()) for row in rows] == [
-        "maml, 1 steps 0.2500 ± 0.0123",
+        "maml, 1 step 0.2500 ± 0.0123",
         "before adapting 3.1000 ± 0.0100",
     ]
