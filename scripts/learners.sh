@@ -13,6 +13,7 @@ shots=${shots%s}
 root=${OMNIGLOT:-../shared/data/omniglot}
 threads=${THREADS:-1}
 runs=outputs/learners/$setting
+mkdir -p "$runs"
 
 # Of each learner what is not its default: how long it is trained, and what meta-validation liked better.
 declare -A recipe=(
@@ -34,12 +35,12 @@ order=(maml fomaml meta_sgd mamlpp anil proto_maml reptile memory op_lstm lstm_o
 (($#)) && learners=("$@") || learners=("${order[@]}")
 
 finished() { # the newest run of a learner that is over
-    find "$runs" -path "*_$1/*/result.json" -not -path "*/tests/*" 2>/dev/null | sort | tail -n 1
+    find "$runs" -path "*/omniglot_${setting}_$1/*/result.json" -not -path "*/tests/*" | sort | tail -n 1
 }
 
 for learner in "${learners[@]}"; do
     [[ -n $(finished "$learner") ]] && continue
-    begun=$(find "$runs" -path "*_$learner/*/config.yaml" 2>/dev/null | sort | tail -n 1)
+    begun=$(find "$runs" -path "*/omniglot_${setting}_$learner/*/config.yaml" | sort | tail -n 1)
     if [[ -n $begun ]]; then
         "$venv/bin/metalstm-train" resume="$(dirname "$begun")"
     else
