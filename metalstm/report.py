@@ -7,7 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from metalstm.errors import MetalstmError
+from metalstm.command import complain
+from metalstm.errors import ConfigError, MetalstmError
 
 
 def main() -> None:
@@ -16,7 +17,7 @@ def main() -> None:
     try:
         sys.stdout.write(report(args.runs, args.out, args.target))
     except MetalstmError as error:
-        sys.stderr.write(f"{error}\n")
+        complain(error)
         sys.exit(error.exit_code)
 
 
@@ -32,7 +33,7 @@ def report(runs: list[Path], out: Path | None, target: float | None) -> str:
     """Writes the comparison into `out`, and gives its table.
 
     Raises:
-        ConfigError: runs without a result, or on different tasks.
+        ConfigError: runs without a result, or on different tasks; or `out` cannot be written.
     """
     from metalstm.reporting import comparison
     from metalstm.reporting.figures import draw_comparison
@@ -41,10 +42,13 @@ def report(runs: list[Path], out: Path | None, target: float | None) -> str:
     rows = comparison.rows(common, found, target)
     table = comparison.markdown(common, rows)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "comparison.md").write_text(table)
-        (out / "comparison.json").write_text(json.dumps({**common, "rows": rows}, indent=1) + "\n")
-        draw_comparison(common, found, out / "comparison.png")
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "comparison.md").write_text(table, encoding="utf-8")
+            (out / "comparison.json").write_text(json.dumps({**common, "rows": rows}, indent=1) + "\n")
+            draw_comparison(common, found, out / "comparison.png")
+        except OSError as error:
+            raise ConfigError.of(f"{out} cannot be written: {error.strerror}", "give --out=<a folder>") from error
     return table
 
 

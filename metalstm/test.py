@@ -26,7 +26,7 @@ def meta_test_run(config: DictConfig) -> None:
     import torch
 
     from metalstm import assembly, learner_assembly
-    from metalstm.config import meta_test_settings
+    from metalstm.config import at_odds, meta_test_settings
     from metalstm.errors import CheckpointError, ConfigError
     from metalstm.fields import plain
     from metalstm.reporting.summary import summary
@@ -48,6 +48,9 @@ def meta_test_run(config: DictConfig) -> None:
         device=given.device,
         threads=given.threads,
     )
+    problems = list(at_odds(settings))
+    if problems:
+        raise ConfigError(*problems)
     if given.dataset_root is not None:
         if not hasattr(settings.dataset, "root"):
             raise ConfigError.of(

@@ -26,6 +26,10 @@ def refused(in_process: Any, tiny: Any) -> Any:
         dropped = dict.fromkeys(argument.lstrip("~+").split("=")[0] for argument in arguments)
         if "dataset" in dropped:
             dropped["dataset.classes"] = None
+        if "learner" in dropped:
+            dropped["learner.inner_steps"] = None
+        if "model" in dropped:
+            dropped["model.hidden_size"] = None
         rest = tiny(**dropped) if command == "train" and "resume" not in dropped else []
         ended = in_process(command, *rest, *arguments)
         check(ended, code, words)
@@ -179,3 +183,49 @@ def test_as_a_process(argument: str, code: int, words: list[str], process: Any, 
 
 def test_first_order_maml_of_second_order(refused: Any) -> None:
     refused(2, ["learner.order=second", "fomaml is first order"], "learner=fomaml", "learner.order=second")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["learner=memory", "learner.labels=offset"],
+            ["learner.labels=offset, but with learner.support=pooled", "use learner.labels=joined"],
+        ),
+        (
+            ["learner=memory", "test_steps=5"],
+            ["test_steps=5, but a step of learner=memory is one more shot", "shots=1", "use test_steps<=1"],
+        ),
+        (["learner=protonet", "shots=2", "test_steps=3"], ["test_steps=3", "learner=protonet", "use test_steps<=2"]),
+        (
+            ["learner=protonet", "precision=bfloat16"],
+            ["precision=bfloat16, but learner=protonet computes in float32", "use precision=float32, or learner=maml"],
+        ),
+        (["learner=reptile", "precision=float16"], ["precision=float16, but learner=reptile computes in float32"]),
+        (
+            ["model=mlp", "learner.engine=higher"],
+            ["model=mlp, but learner.engine=higher adapts the LSTM alone", "use learner.engine=batched, or model=lstm"],
+        ),
+        (
+            ["learner=mamlpp", "learner.multi_step_until=1.5"],
+            ["learner.multi_step_until=1.5, but it must be at most 1", "use learner.multi_step_until<=1"],
+        ),
+        (["learner=mamlpp", "learner.second_order_from=-0.1"], ["learner.second_order_from=-0.1", "at least 0"]),
+        (["learner=lstm_optimizer", "learner.inner_lr=1"], ["learner.inner_lr=1.0", "smaller than 1"]),
+        (["learner=reptile", "learner.optimizer=rmsprop"], ["learner.optimizer=rmsprop", "one of sgd, adam"]),
+        (["learner=protonet", "learner.inner_steps=3"], ["learner.inner_steps is no setting of the chosen learner"]),
+        (["model=mlp", "model.hidden_size=3"], ["model.hidden_size is no setting of the chosen model"]),
+    ],
+)
+def test_a_learner_or_model_refused(arguments: list[str], words: list[str], refused: Any) -> None:
+    refused(2, words, *arguments)
+
+
+def test_more_shots_than_a_run_has_to_read(in_process: Any, tiny: Any, only_run: Any) -> None:
+    given = tiny(steps=1, scratch_tasks=0, shots=2, **{"learner.inner_steps": None})
+    assert in_process("train", "learner=protonet", *given).code == 0
+    path = only_run(Path())
+    before = files(path)
+    check(in_process("test", f"run={path}", "steps=3"), 2, ["steps=3", "shots=2", "steps<=2"])
+    assert files(path) == before
+    assert in_process("test", f"run={path}", "steps=1", "tasks=4").code == 0

@@ -24,51 +24,100 @@ def read(name: str) -> dict[str, Any]:
     return {str(key): value for key, value in content.items() if key not in ("defaults", "hydra")}
 
 
-def composed(changes: dict[str, Any], dataset: str = "glyphs") -> TrainSettings:
-    groups = {"dataset": read(f"dataset/{dataset}.yaml"), "model": read("model/lstm.yaml")}
-    values = OmegaConf.create(read("train.yaml") | groups | {"learner": read("learner/maml.yaml")})
+def choice(group: str, name: str) -> dict[str, Any]:
+    """The values of one of a group's YAML files, with those that it builds on."""
+    values: dict[str, Any] = {}
+    for base in OmegaConf.load(CONFIGS / group / f"{name}.yaml").get("defaults", ["_self_"]):
+        values |= read(f"{group}/{name}.yaml") if base == "_self_" else choice(group, base)
+    return values
+
+
+def composed(
+    changes: dict[str, Any], dataset: str = "glyphs", learner: str = "maml", model: str = "lstm"
+) -> TrainSettings:
+    groups = {"dataset": choice("dataset", dataset), "model": choice("model", model)}
+    values = OmegaConf.create(read("train.yaml") | groups | {"learner": choice("learner", learner)})
     for name, value in changes.items():
         OmegaConf.update(values, name, value, force_add=True)
     return config.train_settings(values)
 
 
-def problems(changes: dict[str, Any], dataset: str = "glyphs") -> list[str]:
+def problems(changes: dict[str, Any], *groups: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        composed(changes, dataset)
+        composed(changes, *groups)
     return [problem.what for problem in caught.value.problems]
 
 
-def bounds() -> list[tuple[str, Any, bool]]:
-    """Every bound of every setting: a value on either side of it, and whether it is allowed."""
+def limits_of(schema: type, prefix: str) -> list[tuple[str, Any, bool]]:
+    """Every bound of a dataclass of settings: a value on either side of it, and whether it is allowed."""
     cases: list[tuple[str, Any, bool]] = []
-    schemas = {"": TrainSettings, "model.": GROUPS["model"]["lstm"], "learner.": GROUPS["learner"]["maml"]}
-    for prefix, schema in (schemas | {"dataset.": GROUPS["dataset"]["glyphs"]}).items():
-        for field in dataclasses.fields(schema):
-            name, limits, whole = prefix + field.name, field.metadata, str(field.type).startswith("int")
-            kind, small = (int, 1) if whole else (float, 1e-6)
-            if limits.get("minimum") is not None:
-                cases += [(name, kind(limits["minimum"]), True), (name, kind(limits["minimum"] - small), False)]
-            if limits.get("above") is not None:
-                cases += [(name, kind(limits["above"] + small), True), (name, kind(limits["above"]), False)]
-            if limits.get("below") is not None:
-                cases += [(name, kind(limits["below"] - small), True), (name, kind(limits["below"]), False)]
-            cases += [(name, choice, True) for choice in limits.get("choices", ())]
-            if "choices" in limits:
-                cases.append((name, 99 if whole else "other", False))
-            if str(field.type).startswith("float"):
-                cases += [(name, float(value), False) for value in ("nan", "inf", "-inf")]
+    for field in dataclasses.fields(schema):
+        name, limits, whole = prefix + field.name, field.metadata, str(field.type).startswith("int")
+        kind, small = (int, 1) if whole else (float, 1e-6)
+        if limits.get("minimum") is not None:
+            cases += [(name, kind(limits["minimum"]), True), (name, kind(limits["minimum"] - small), False)]
+        if limits.get("maximum") is not None:
+            cases += [(name, kind(limits["maximum"]), True), (name, kind(limits["maximum"] + small), False)]
+        if limits.get("above") is not None:
+            cases += [(name, kind(limits["above"] + small), True), (name, kind(limits["above"]), False)]
+        if limits.get("below") is not None:
+            cases += [(name, kind(limits["below"] - small), True), (name, kind(limits["below"]), False)]
+        cases += [(name, value, True) for value in limits.get("choices", ())]
+        if "choices" in limits:
+            cases.append((name, 99 if whole else "other", False))
+        if str(field.type).startswith("float"):
+            cases += [(name, float(value), False) for value in ("nan", "inf", "-inf")]
     return cases
+
+
+def bounds() -> list[tuple[str, Any, bool]]:
+    """Every bound of every setting of a run of MAML."""
+    schemas = {"": TrainSettings, "model.": GROUPS["model"]["lstm"], "learner.": GROUPS["learner"]["maml"]}
+    schemas["dataset."] = GROUPS["dataset"]["glyphs"]
+    return [case for prefix, schema in schemas.items() for case in limits_of(schema, prefix)]
+
+
+def check_bound(name: str, value: Any, allowed: bool, others: dict[str, Any], *groups: str) -> None:
+    if allowed:
+        assert flat(plain(composed({name: value} | others, *groups)))[name] == value
+    else:
+        found = problems({name: value} | others, *groups)
+        assert any(what.startswith(f"{name}={shown(value)}, but it must be") for what in found)
 
 
 @pytest.mark.parametrize(("name", "value", "allowed"), bounds())
 def test_bound(name: str, value: Any, allowed: bool) -> None:
     dataset = "sinusoid" if name == "ways" else "glyphs"
-    others = {"scratch_tasks": 0} if name == "test_tasks" else {}
-    if allowed:
-        assert flat(plain(composed({name: value} | others, dataset)))[name] == value
-    else:
-        found = problems({name: value} | others, dataset)
-        assert any(what.startswith(f"{name}={shown(value)}, but it must be") for what in found)
+    check_bound(name, value, allowed, {"scratch_tasks": 0} if name == "test_tasks" else {}, dataset)
+
+
+@pytest.mark.parametrize("group", ["learner", "model"])
+def test_bounds_of_every_choice(group: str) -> None:
+    seen = set()
+    for chosen, schema in GROUPS[group].items():
+        groups = ("glyphs", chosen) if group == "learner" else ("glyphs", "maml", chosen)
+        for name, value, allowed in limits_of(schema, f"{group}."):
+            if (chosen, name, value) == ("fomaml", "learner.order", "second"):
+                continue  # see test_settings_at_odds
+            others = {"learner.support": "sequential"} if (name, value) == ("learner.labels", "offset") else {}
+            check_bound(name, value, allowed, others, *groups)
+            seen.add((chosen, name))
+        bounded = {name for name, value in choice(group, chosen).items() if not isinstance(value, bool)} - {"name"}
+        assert {(chosen, f"{group}.{name}") for name in bounded} <= seen
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "bound"),
+    [
+        ("multi_step_until", 1.5, "at most 1"),
+        ("second_order_from", 1.0001, "at most 1"),
+        ("second_order_from", -0.5, "at least 0"),
+    ],
+)
+def test_a_part_of_the_whole(name: str, value: float, bound: str) -> None:
+    assert problems({f"learner.{name}": value}, "glyphs", "mamlpp") == [
+        f"learner.{name}={value}, but it must be {bound}"
+    ]
 
 
 def test_bounds_cover_what_the_field_expects() -> None:
@@ -166,6 +215,92 @@ def test_settings_at_odds(changes: dict[str, Any], dataset: str, named: str) -> 
     assert what.startswith(f"{named}, but") or what.startswith(f"{named} reads")
 
 
+@pytest.mark.parametrize(
+    ("changes", "groups", "what", "fix"),
+    [
+        (
+            {"learner.labels": "offset"},
+            ("glyphs", "memory"),
+            "learner.labels=offset, but with learner.support=pooled",
+            "use learner.labels=joined, or learner.support=sequential",
+        ),
+        (
+            {"test_steps": 3, "shots": 2},
+            ("glyphs", "memory"),
+            "test_steps=3, but a step of learner=memory is one more shot, and there are shots=2",
+            "use test_steps<=2, or leave it out",
+        ),
+        (
+            {"test_steps": 2},
+            ("glyphs", "protonet"),
+            "test_steps=2, but a step of learner=protonet is one more shot, and there are shots=1",
+            "use test_steps<=1, or leave it out",
+        ),
+        (
+            {"precision": "bfloat16"},
+            ("glyphs", "memory"),
+            "precision=bfloat16, but learner=memory computes in float32",
+            "use precision=float32, or learner=maml",
+        ),
+        (
+            {"precision": "float16"},
+            ("glyphs", "reptile"),
+            "precision=float16, but learner=reptile computes in float32",
+            "use precision=float32, or learner=maml",
+        ),
+        (
+            {"learner.engine": "higher"},
+            ("glyphs", "maml", "mlp"),
+            "model=mlp, but learner.engine=higher adapts the LSTM alone",
+            "use learner.engine=batched, or model=lstm",
+        ),
+        (
+            {"learner.engine": "higher"},
+            ("glyphs", "mamlpp", "mlp"),
+            "model=mlp, but learner.engine=higher adapts the LSTM alone",
+            "use learner.engine=batched, or model=lstm",
+        ),
+    ],
+)
+def test_groups_at_odds(changes: dict[str, Any], groups: tuple[str, ...], what: str, fix: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        composed(changes, *groups)
+    (problem,) = caught.value.problems
+    assert problem.what.startswith(what)
+    assert problem.fix == fix
+
+
+@pytest.mark.parametrize(
+    ("changes", "groups"),
+    [
+        ({"learner.labels": "offset", "learner.support": "sequential"}, ("glyphs", "memory")),
+        ({"test_steps": 2, "shots": 2}, ("glyphs", "memory")),
+        ({"test_steps": 0}, ("glyphs", "protonet")),
+        ({"test_steps": 50}, ("glyphs", "op_lstm")),
+        ({"test_steps": 50}, ("glyphs", "maml")),
+        *(({"precision": "bfloat16"}, ("glyphs", name)) for name in ("maml", "anil", "mamlpp", "proto_maml")),
+        ({"learner.engine": "batched"}, ("glyphs", "maml", "mlp")),
+        ({"ways": 1}, ("sinusoid", "maml", "mlp")),
+    ],
+)
+def test_groups_that_go_together(changes: dict[str, Any], groups: tuple[str, ...]) -> None:
+    assert composed(changes, *groups).learner.name == groups[1]
+
+
+@pytest.mark.parametrize("learner", GROUPS["learner"])
+def test_steps_of_the_meta_test(learner: str) -> None:
+    reads = learner in ("memory", "protonet")
+    settings = composed({"shots": 3}, "glyphs", learner)
+    assert settings.steps_are_shots is reads
+    assert settings.steps_tested == (3 if reads else settings.learner.inner_steps)
+    assert settings.steps_shown == (3 if reads else 2 * settings.learner.inner_steps)
+    assert settings.scratch_inner_steps == (5 if reads else settings.learner.inner_steps)
+    fewer = composed({"shots": 3, "test_steps": 1, "curve_steps": 1}, "glyphs", learner)
+    assert (fewer.steps_tested, fewer.steps_shown) == (1, 3 if reads else 1)
+    assert fewer.scratch_inner_steps == (5 if reads else 1)
+    assert composed({"test_steps": 0}, "glyphs", learner).scratch_inner_steps == (5 if reads else 1)
+
+
 def test_a_missing_value_is_named() -> None:
     values = OmegaConf.create(read("test.yaml"))
     with pytest.raises(ConfigError, match="run has no value"):
@@ -182,10 +317,8 @@ def test_schemas_and_yaml_files_have_the_same_settings(path: str) -> None:
     group, _, _ = path.rpartition("/")
     if path == "hydra.yaml" or group == "experiment":
         return
-    values = read(path)
+    values = choice(group, Path(path).stem) if group else read(path)
     if group:
-        for base in OmegaConf.load(CONFIGS / path).get("defaults", ["_self_"]):
-            values = (read(f"{group}/{base}.yaml") if base != "_self_" else {}) | values
         wanted = {field.name for field in dataclasses.fields(GROUPS[group][values["name"]])}
     else:
         schema = {"train.yaml": TrainSettings, "test.yaml": MetaTestSettings}[path]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 from torch.nn import functional
 
@@ -19,4 +21,4 @@ def nearness(width: int) -> float:
     Features that a layer norm has left have squared distances of about W, too far apart for a softmax that is to learn;
     Snell et al. 2017 take them as they are, of features of other sizes.
     """
-    return float(width) ** -0.5
+    return 1 / math.sqrt(width)

@@ -8,15 +8,18 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
 from metalstm.errors import ConfigError, Problem
 from metalstm.run.directory import PER_TASK, RESULT
 
+LEAST_ERROR = 1e-6  # that `per_task.json` tells from none
+OVER = "give directories of runs that are over"
+SAME = "compare runs on the same tasks"
 # What must be the same for task n to be the same task.
 SAME_TASKS = ("dataset", "ways", "shots", "queries", "split", "metric")
 
@@ -32,6 +35,7 @@ class Entry:
     unit: str
     seconds_per_step: float | None
     training_s: float | None  # None: nothing was meta-trained
+    from_scratch: bool = False
 
     def final(self) -> list[float]:
         """Each task's metric at `step`."""
@@ -51,49 +55,76 @@ def entries(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Entry]]:
     """
     if not folders:
         raise ConfigError.of("there is no run to compare", "give run directories: metalstm-report DIR...")
-    runs = [(folder, read(folder / RESULT), read(folder / PER_TASK)) for folder in folders]
-    first = tasks_of(runs[0][1])
+    runs = [read_run(folder) for folder in folders]
+    first = runs[0].tasks
     problems = [
-        Problem(
-            f"{folder} has {name}={value}, but {folders[0]} has {name}={first[name]}",
-            "compare runs on the same tasks",
-        )
-        for folder, result, _ in runs[1:]
-        for name, value in tasks_of(result).items()
+        Problem(f"{run.folder} has {name}={value}, but {folders[0]} has {name}={first[name]}", SAME)
+        for run in runs[1:]
+        for name, value in run.tasks.items()
         if value != first[name]
     ]
     if problems:
         raise ConfigError(*problems)
-    found = []
-    learners = [result["learner"] for _, result, _ in runs]
-    for folder, result, per_task in runs:
-        twice = learners.count(result["learner"]) > 1
-        name = f"{result['learner']} ({folder.name})" if twice else result["learner"]
-        seconds = None if result["learner"] == "scratch" else result["training"]["seconds"]
-        unit, per_step = result["step_unit"], result["seconds_per_step"]
-        found.append(
-            Entry(
-                name,
-                **per_task["learner"],
-                step=result["steps"],
-                unit=unit,
-                seconds_per_step=per_step,
-                training_s=seconds,
-            )
+    return first, [replace(entry, name=name) for entry, name in named(runs)]
+
+
+class Run(NamedTuple):
+    """What a run's files say."""
+
+    folder: Path
+    tasks: dict[str, Any]  # what decides which tasks it was tested on
+    learner: Entry
+    baselines: list[Entry]
+
+
+def read_run(folder: Path) -> Run:
+    """A run from its files; `ConfigError` where they are not those of a run that is over."""
+    result, per_task = (read(folder / name) for name in (RESULT, PER_TASK))
+    path = folder / RESULT
+    try:
+        tasks = tasks_of(result)
+        scratch = result["learner"] == "scratch"
+        learner = Entry(
+            result["learner"],
+            [0],
+            [],
+            result["steps"],
+            result["step_unit"],
+            result["seconds_per_step"],
+            None if scratch else result["training"]["seconds"],
+            scratch,
         )
-    _, result, per_task = runs[0]
-    for name, baseline in result["baselines"].items():
-        found.append(
-            Entry(name, **per_task[name], step=baseline["steps"], unit="step", seconds_per_step=None, training_s=None)
-        )
-    return first, found
+        baselines = [
+            Entry(name, [0], [], entry["steps"], "step", None, None, True)
+            for name, entry in result["baselines"].items()
+        ]
+        path = folder / PER_TASK
+        learner = replace(learner, **per_task["learner"])
+        baselines = [replace(entry, **per_task[entry.name]) for entry in baselines]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ConfigError.of(f"{path} lacks what a run's has: {error}", OVER) from error
+    return Run(folder, tasks, learner, baselines)
+
+
+def named(runs: Sequence[Run]) -> Iterator[tuple[Entry, str]]:
+    """The curves, each with a name that no other has."""
+    learners = [run.learner.name for run in runs]
+    places = [run.folder.resolve() for run in runs]
+    for run, place in zip(runs, places, strict=True):
+        name = run.learner.name
+        if learners.count(name) > 1:
+            alike = sum(other.name == place.name for other in places) > 1
+            name = f"{name} ({place if alike else place.name})"
+        yield run.learner, name
+    for entry in runs[0].baselines:
+        yield entry, f"{entry.name} (baseline)" if entry.name in learners else entry.name
 
 
 def read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError.of(f"{path} cannot be read: {error}", "give directories of runs that are over") from error
+        raise ConfigError.of(f"{path} cannot be read: {error}", OVER) from error
 
 
 def tasks_of(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,6 +137,8 @@ def mean_and_ci95(values: Sequence[float]) -> tuple[float, float]:
     """The mean and half the width of its 95% confidence interval (normal approximation)."""
     if len(values) < 2:
         return fmean(values), math.inf
+    if any(math.isnan(value) for value in values):
+        return math.nan, math.nan
     return fmean(values), 1.96 * stdev(values) / math.sqrt(len(values))
 
 
@@ -133,31 +166,53 @@ def area(entry: Entry) -> float:
 
 
 def default_target(found: Sequence[Entry], higher_is_better: bool) -> float:
-    """Nine tenths of the way from the worst start to the best result; of errors, on a scale of logarithms."""
-    starts = [entry.means()[0] for entry in found]
-    ends = [fmean(entry.final()) for entry in found]
+    """Nine tenths of the way from the worst start to the best result; of errors, on a scale of logarithms.
+
+    What diverged is left out.
+    """
+    starts = [value for value in (entry.means()[0] for entry in found) if not math.isnan(value)]
+    ends = [value for value in (fmean(entry.final()) for entry in found) if not math.isnan(value)]
+    if not starts or not ends:
+        return math.nan
     if higher_is_better:
         return min(starts) + 0.9 * (max(ends) - min(starts))
-    return math.exp(math.log(max(starts)) + 0.9 * (math.log(min(ends)) - math.log(max(starts))))
+    start, end = max(max(starts), LEAST_ERROR), max(min(ends), LEAST_ERROR)
+    return math.exp(math.log(start) + 0.9 * (math.log(end) - math.log(start)))
+
+
+def ranked(found: Sequence[Entry], higher_is_better: bool) -> list[Entry]:
+    """Best first; what diverged comes last."""
+
+    def key(entry: Entry) -> tuple[bool, float]:
+        value = fmean(entry.final())
+        return math.isnan(value), -value if higher_is_better else value
+
+    return sorted(found, key=key)
 
 
 def rows(common: Mapping[str, Any], found: Sequence[Entry], target: float | None = None) -> list[dict[str, Any]]:
-    """The comparison in numbers, best first; differences are from the best, over the tasks that both were tested on."""
+    """The comparison in numbers, best first.
+
+    Differences are paired, over the tasks that both were tested on: `difference` is from the best, `over_scratch` from
+    the best of those that were not meta-trained, null where there is none.
+    """
     higher = common["metric"] == "accuracy"
     target = default_target(found, higher) if target is None else target
-    ranked = sorted(found, key=lambda entry: fmean(entry.final()), reverse=higher)
+    order = ranked(found, higher)
+    scratch = next((entry for entry in order if entry.from_scratch), None)
     made = []
-    for entry in ranked:
+    for entry in order:
         value, half = mean_and_ci95(entry.final())
-        difference, width, pairs = paired(entry, ranked[0])
-        reached = steps_to(entry, target, higher)
+        difference, width, pairs = paired(entry, order[0])
+        over, over_width, _ = (None, None, 0) if scratch is None else paired(entry, scratch)
         made.append(
             {
                 **{"name": entry.name, "value": value, "ci95": half, "tasks": len(entry.final())},
                 **{"steps": entry.step, "unit": entry.unit, "seconds_per_step": entry.seconds_per_step},
                 **{"difference": difference, "difference_ci95": width, "pairs": pairs},
-                **{"target": target, "steps_to_target": reached, "area": area(entry), "before": entry.means()[0]},
-                "training_s": entry.training_s,
+                **{"over_scratch": over, "over_scratch_ci95": over_width},
+                **{"target": target, "steps_to_target": steps_to(entry, target, higher)},
+                **{"area": area(entry), "before": entry.means()[0], "training_s": entry.training_s},
             }
         )
     return made
@@ -172,17 +227,21 @@ def markdown(common: Mapping[str, Any], compared: Sequence[Mapping[str, Any]]) -
         "all rows, with 95% intervals over tasks.",
         "",
         f"| learner | {common['metric']} | tasks | paired difference from {best['name']} "
+        "| paired difference from scratch "
         f"| to reach {number(best['target'], higher)} | mean of the curve | before adapting | meta-training |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in compared:
         reached = row["steps_to_target"]
         difference = f"{signed(row['difference'], higher)} ± {number(row['difference_ci95'], higher)}"
+        over = row["over_scratch"]
+        itself = over is None or (over == 0 and row["over_scratch_ci95"] == 0)
         cells = [
             row["name"],
             f"{number(row['value'], higher)} ± {number(row['ci95'], higher)} after {in_units(row['steps'], row)}",
             str(row["tasks"]),
             "-" if row is best else difference,
+            "-" if itself else f"{signed(over, higher)} ± {number(row['over_scratch_ci95'], higher)}",
             "not reached" if reached is None else in_units(reached, row),
             number(row["area"], higher),
             number(row["before"], higher),

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+SEVERAL_LENGTHS = "sequences of several lengths, and no `lengths` to tell them apart"
+
 
 class Examples(NamedTuple):
     """The same number of labelled sequences for each of T tasks.
@@ -67,8 +69,11 @@ class TaskBatch(NamedTuple):
     def merged(self) -> Examples:
         """Support and query sets as one set: [T, B of both, ...]."""
         lengths = None
+        longest = {examples.inputs.shape[2] for examples in (self.support, self.query)}
         if self.support.lengths is not None or self.query.lengths is not None:
             lengths = torch.cat([lengths_of(self.support), lengths_of(self.query)], dim=1)
+        elif len(longest) > 1:
+            raise ValueError(SEVERAL_LENGTHS)
         inputs = padded([self.support.inputs, self.query.inputs])
         return Examples(torch.cat(inputs, dim=1), torch.cat([self.support.targets, self.query.targets], dim=1), lengths)
 
@@ -86,7 +91,7 @@ def joined(batches: Sequence[Examples]) -> Examples:
     if any(batch.lengths is not None for batch in batches):
         lengths = torch.cat([lengths_of(batch) for batch in batches])
     elif any(batch.inputs.shape[2] != inputs[0].shape[2] for batch in batches):
-        raise ValueError("sequences of several lengths, and no `lengths` to tell them apart")
+        raise ValueError(SEVERAL_LENGTHS)
     return Examples(torch.cat(inputs), torch.cat([batch.targets for batch in batches]), lengths)
 
 

@@ -194,6 +194,7 @@ def test_numbers_of_a_row() -> None:
         **{"name": "good", "value": pytest.approx(0.605), "tasks": 4, "steps": 2, "unit": "shot"},
         **{"ci95": pytest.approx(1.96 * statistics.stdev(GOOD[2]) / 2), "seconds_per_step": 0.25, "training_s": 60.0},
         **{"difference": 0, "difference_ci95": 0, "pairs": 4, "target": 0.45, "steps_to_target": 1},
+        **{"over_scratch": None, "over_scratch_ci95": None},
         **{"area": pytest.approx((0.325 + 0.5275) / 2), "before": pytest.approx(0.2)},
     }
 
@@ -212,8 +213,8 @@ def test_entries_of_two_runs(tmp_path: Path) -> None:
     assert found == [
         Entry("maml", [0, 1, 2], GOOD, 1, "step", 0.004, 90.0),
         Entry("memory", [0, 1, 2], POOR, 2, "shot", 0.5, 90.0),
-        Entry("scratch", [0, 1, 2], POOR, 1, "step", None, None),  # the first run's
-        Entry("scratch_many_steps", [0, 1, 2], POOR, 2, "step", None, None),
+        Entry("scratch", [0, 1, 2], POOR, 1, "step", None, None, True),  # the first run's
+        Entry("scratch_many_steps", [0, 1, 2], POOR, 2, "step", None, None, True),
     ]
     assert [one.name for one in comparison.entries([second, first])[1]] == ["memory", "maml", "scratch"]
 
@@ -253,10 +254,9 @@ def test_no_run() -> None:
         comparison.entries([])
 
 
-@pytest.mark.parametrize("name", ["result.json", "per_task.json"])
-@pytest.mark.parametrize("content", [None, b"{", b"", b"\xff\xfe", b"{}", b"[]", b"null"])
-def test_a_folder_that_is_no_finished_run(name: str, content: bytes | None, tmp_path: Path) -> None:
-    good, bad = run(tmp_path / "good", "maml", GOOD), run(tmp_path / "bad", "maml", GOOD)
+def broken(folder: Path, name: str, content: bytes | None) -> None:
+    """A run whose file has another content, or none; it is refused wherever it stands."""
+    good, bad = run(folder / "good", "maml", GOOD), run(folder / "bad", "maml", GOOD)
     (bad / name).unlink()
     if content is not None:
         (bad / name).write_bytes(content)
@@ -267,6 +267,18 @@ def test_a_folder_that_is_no_finished_run(name: str, content: bytes | None, tmp_
         assert str(bad / name) in problem.what
         assert "runs" in problem.fix
         assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["result.json", "per_task.json"])
+@pytest.mark.parametrize("content", [None, b"{", b"", b"\xff\xfe"], ids=["none", "half", "empty", "bytes"])
+def test_a_file_that_cannot_be_read(name: str, content: bytes | None, tmp_path: Path) -> None:
+    broken(tmp_path, name, content)
+
+
+@pytest.mark.parametrize("name", ["result.json", "per_task.json"])
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"null"])
+def test_a_file_that_says_too_little(name: str, content: bytes, tmp_path: Path) -> None:
+    broken(tmp_path, name, content)
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
@@ -317,7 +329,7 @@ def test_other_numbers_of_test_tasks_may_be_compared(tmp_path: Path) -> None:
 def cells(table: str) -> list[list[str]]:
     """A Markdown table's rows below its heading."""
     lines = [line for line in table.splitlines() if line.startswith("|")]
-    assert lines[1] == "|---" * 8 + "|"
+    assert lines[1] == "|---" * 9 + "|"
     assert len({line.count("|") for line in lines}) == 1
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
 
@@ -329,10 +341,11 @@ def numbers(cell: str) -> list[float]:
 @pytest.mark.parametrize("metric", ["accuracy", "mse"])
 def test_the_table_says_what_the_rows_say(metric: str) -> None:
     common = COMMON | {"metric": metric}
+    uneven = [[0.2, 0.2, 0.2, 0.2], [0.2137, 0.3, 0.4, 0.5], [0.2, 0.4319, 0.58, 0.81]]
     found = [
         Entry("good", [0, 1, 2], GOOD, 2, "step", 0.25, 90.0),
-        Entry("poor", [0, 1, 2], POOR, 1, "shot", 0.002, 660.0),
-        Entry("scratch", [0, 5, 10], [row[:2] for row in POOR], 10, "step", None, None),
+        Entry("poor", [0, 1, 2], uneven, 1, "shot", 0.002, 660.0),
+        Entry("scratch", [0, 5, 10], [row[:2] for row in uneven], 10, "step", None, None, True),
         Entry("start", [0], [[0.1, 0.2]], 0, "step", 0.5, None),
     ]
     rows = comparison.rows(common, found, target=0.45 if metric == "accuracy" else 0.35)
@@ -342,7 +355,7 @@ def test_the_table_says_what_the_rows_say(metric: str) -> None:
     read = cells(table)
     assert [row[0] for row in read] == [row["name"] for row in rows]
     for got, row in zip(read, rows, strict=True):
-        _, value, tasks, difference, reached, mean, before, trained = got
+        _, value, tasks, difference, over, reached, mean, before, trained = got
         wanted = [percent * row["value"], percent * row["ci95"], row["steps"]]
         timed = row["seconds_per_step"] is not None
         if timed and row["steps"] > 0:
@@ -356,6 +369,11 @@ def test_the_table_says_what_the_rows_say(metric: str) -> None:
             halves = [percent * row["difference"], percent * row["difference_ci95"]]
             assert numbers(difference) == pytest.approx(halves, abs=places)
             assert difference[0] in "+-"
+        if row["name"] == "scratch":
+            assert over == "-"
+        else:
+            halves = [percent * row["over_scratch"], percent * row["over_scratch_ci95"]]
+            assert numbers(over) == pytest.approx(halves, abs=places)
         if row["steps_to_target"] is None:
             assert reached == "not reached"
         else:
@@ -377,3 +395,17 @@ def test_the_table_says_what_the_tasks_were() -> None:
     regression = COMMON | {"dataset": "sinusoid", "metric": "mse", "ways": 1, "shots": 10}
     rows = comparison.rows(regression, [flat("one", [2.0, 0.8])])
     assert comparison.markdown(regression, rows).startswith("sinusoid, 10-shot: mse on meta_test tasks")
+
+
+def test_differences_from_the_better_of_two_that_were_not_meta_trained() -> None:
+    weak, strong = (
+        Entry(name, [0, 1], [[0.2] * 3, values], 1, "step", None, None, True)
+        for name, values in (("weak", [0.1, 0.2, 0.3]), ("strong", [0.4, 0.5, 0.9]))
+    )
+    learner = Entry("learner", [0, 1], [[0.2] * 4, [0.5, 0.7, 0.9, 0.0]], 1, "step", None, 60.0)
+    rows = {row["name"]: row for row in comparison.rows(COMMON, [weak, learner, strong])}
+    half = 1.96 * statistics.stdev([0.1, 0.2, 0.0]) / math.sqrt(3)
+    assert rows["learner"]["over_scratch"] == pytest.approx(0.1)  # over the three tasks of both
+    assert rows["learner"]["over_scratch_ci95"] == pytest.approx(half)
+    assert rows["strong"]["over_scratch"] == 0
+    assert rows["weak"]["over_scratch"] == pytest.approx(-0.4)
