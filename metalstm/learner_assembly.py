@@ -64,7 +64,7 @@ def mamlpp(p: Parts) -> Learner:
 
 def proto_maml(p: Parts) -> Learner:
     model = p.model(0 if p.kind == "classification" else None)
-    return MAML(FromPrototypes(model, p.kind, p.outputs), p.kind, precision=p.precision, **p.given)
+    return MAML(FromPrototypes(model, p.kind), p.kind, precision=p.precision, **p.given)
 
 
 def reptile(p: Parts) -> Learner:

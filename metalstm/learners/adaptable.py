@@ -84,13 +84,11 @@ class FromPrototypes(WholeModel):
     Args:
         model: without a head (`outputs=0`) in classification.
         kind: classification or regression.
-        ways: of tasks, unless a task's own labels say more.
     """
 
-    def __init__(self, model: Model, kind: Kind, ways: int) -> None:
+    def __init__(self, model: Model, kind: Kind) -> None:
         super().__init__(model)
         self.kind = kind
-        self.ways = ways
 
     def weight_shapes(self) -> dict[str, torch.Size]:
         shapes = super().weight_shapes()
@@ -103,9 +101,9 @@ class FromPrototypes(WholeModel):
         start = self.model.start(len(support.inputs))
         if self.kind == "regression":
             return start | {"head_bias": start["head_bias"] + support.targets.mean(dim=1)}
-        features = self.model.read(laid_out, start)
-        ways = max(self.ways, int(support.targets.max()) + 1)
-        centres = prototypes(features, support.targets, ways)
+        # With weights of its own: the inner gradient is partial, not through what the head was made of.
+        features = self.model.read(laid_out, self.model.start(len(support.inputs)))
+        centres = prototypes(features, support.targets, int(support.targets.max()) + 1)
         scale = nearness(features.shape[-1])
         return start | {"head_weight": 2 * scale * centres, "head_bias": -scale * centres.square().sum(dim=-1)}
 

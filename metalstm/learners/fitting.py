@@ -38,8 +38,8 @@ def fit(
         examples: to train on.
         steps: how many.
         start: the weights to start from, [T, ...] each; None: the adaptable's own.
-        batch: examples that each step sees, drawn anew by `generator`; None: all.
-        generator: for the batches.
+        batch: examples that each step sees, drawn anew; None: all.
+        generator: for the batches and the dropout masks; None: neither.
     """
     with torch.no_grad():
         laid_out = adaptable.lay_out(examples)
@@ -52,10 +52,11 @@ def fit(
         if step == steps:
             return
         seen, targets = laid_out, examples.targets
-        if batch is not None and batch < targets.shape[1]:
+        if batch is not None and generator is not None and batch < targets.shape[1]:
             part = some_of(examples, batch, generator)
-            seen, targets = adaptable.lay_out(part), part.targets
-        take_step(adaptable, kind, chosen, weights, seen, targets)
+            with torch.no_grad():
+                seen, targets = adaptable.lay_out(part), part.targets
+        take_step(adaptable, kind, chosen, weights, seen, targets, generator)
 
 
 @torch.no_grad()
@@ -81,15 +82,16 @@ def take_step(
     weights: Weights,
     laid_out: Any,
     targets: Tensor,
+    generator: torch.Generator | None,
 ) -> None:
     optimizer.zero_grad()
     with torch.enable_grad():
         # Summed, not averaged: the tasks share no weight, so each takes its own step.
-        task_loss(kind, adaptable.outputs(laid_out, weights), targets).sum().backward()
+        task_loss(kind, adaptable.outputs(laid_out, weights, generator), targets).sum().backward()
     optimizer.step()
 
 
-def some_of(examples: Examples, count: int, generator: torch.Generator | None) -> Examples:
+def some_of(examples: Examples, count: int, generator: torch.Generator) -> Examples:
     """Of each task as many different examples."""
     keys = torch.rand(examples.targets.shape[:2], generator=generator)
     return examples.chosen(keys.topk(count, dim=1).indices.to(examples.inputs.device))

@@ -50,10 +50,9 @@ class Reptile(Learner):
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
         """A loss whose gradient is Reptile's; its value, and the metrics, are those of the examples trained on."""
         examples = tasks.merged()
-        batch = None if generator is None else self.inner_batch
         *_, trained = fit(
             *(self.adaptable, self.kind, self.optimizer, self.inner_lr, examples, self.inner_steps),
-            batch=batch,
+            batch=self.inner_batch,
             generator=generator,
         )
         with torch.no_grad():

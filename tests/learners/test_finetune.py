@@ -1,0 +1,165 @@
+"""Pre-training and fine-tuning, against plain modules that `torch.optim` trains task by task."""
+
+from collections.abc import Callable, Iterable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metalstm.learners.finetune import FineTune
+from metalstm.nn.model import LSTMModel, ModelShape
+from metalstm.nn.plain import PlainModel, export_weights, to_plain
+from metalstm.tasks.examples import TaskBatch
+
+Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
+MakeTasks = Callable[..., TaskBatch]
+WAYS, CLASSES = 3, 7
+OUTPUTS = {"classification": CLASSES, "regression": 2}
+LOSSES = {"classification": functional.cross_entropy, "regression": functional.mse_loss}
+RATES = {"sgd": 0.3, "adam": 0.02}
+OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+GLOBAL = torch.tensor([[4, 0, 6], [2, 4, 1], [5, 3, 0]])  # which class a task's label stands for
+
+each_kind = pytest.mark.parametrize("kind", ["classification", "regression"])
+each_optimizer = pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+pytestmark = pytest.mark.usefixtures("in_float64")
+
+
+def finetune(
+    kind: str = "classification", adapts: str = "head", optimizer: str = "sgd", rate: float | None = 0.3
+) -> FineTune:
+    """A learner in which no weight is equal to another."""
+    generator = torch.Generator().manual_seed(7)
+    model = LSTMModel(ModelShape(4, OUTPUTS[kind], hidden_size=6), generator)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(0.5 * torch.randn(weight.shape, generator=generator))
+            assert weight.unique().numel() == weight.numel()
+    return FineTune(model, kind, WAYS if kind == "classification" else 2, adapts, 5, optimizer, rate)
+
+
+@pytest.fixture
+def named_tasks(make_tasks: MakeTasks) -> Callable[..., TaskBatch]:
+    """A function that makes tasks whose labels stand for other classes in each of them."""
+
+    def make(kind: str = "classification", ragged: bool = False) -> TaskBatch:
+        tasks = make_tasks(kind, ragged=ragged)
+        assert ragged or all(part.inputs.unique().numel() == part.inputs.numel() for part in tasks[:2])
+        return tasks._replace(classes=GLOBAL) if kind == "classification" else tasks
+
+    return make
+
+
+def pretraining(learner: FineTune, plain: PlainModel, tasks: TaskBatch) -> list[Tensor]:
+    """Each task's loss of the one classifier, example by example."""
+    losses = []
+    for task in range(tasks.tasks):
+        total = torch.zeros(())
+        for part in tasks[:2]:
+            for place, sequence in enumerate(part.inputs[task]):
+                real = sequence if part.lengths is None else sequence[: int(part.lengths[task, place])]
+                outputs, target = plain(real.unsqueeze(0)), part.targets[task, place]
+                if learner.kind == "classification":
+                    target = GLOBAL[task, target]
+                total = total + LOSSES[learner.kind](outputs, target.unsqueeze(0))
+        losses.append(total / sum(part.targets.shape[1] for part in tasks[:2]))
+    return losses
+
+
+@each_kind
+@pytest.mark.parametrize("ragged", [False, True], ids=["one_length", "ragged"])
+@pytest.mark.parametrize("adapts", ["head", "all"])
+def test_pretraining_is_of_one_model_for_all_classes(
+    difference: Difference, named_tasks: MakeTasks, kind: str, ragged: bool, adapts: str
+) -> None:
+    tasks = named_tasks(kind, ragged)
+    learner = finetune(kind, adapts)
+    outcome = learner.meta_loss(tasks)
+    plain = export_weights(learner.model)
+    losses = pretraining(learner, plain, tasks)
+    torch.testing.assert_close(outcome.metrics["loss"], torch.stack(losses).detach(), rtol=1e-10, atol=0)
+    objective = torch.stack(losses).mean()
+    torch.testing.assert_close(outcome.loss, objective, rtol=1e-10, atol=0)
+    names = dict(plain.named_parameters())
+    want = torch.autograd.grad(objective, list(names.values()))
+    weights = dict(learner.model.named_parameters())
+    found = torch.autograd.grad(outcome.loss, list(weights.values()))
+    got = to_plain(learner.model.shape, dict(zip(weights, found, strict=True)))
+    assert difference([got[name] for name in names], want) < 1e-9
+
+
+def test_the_accuracy_of_pretraining_is_over_all_classes(named_tasks: MakeTasks) -> None:
+    tasks = named_tasks()
+    learner = finetune()
+    plain = export_weights(learner.model)
+    shares = []
+    for task in range(tasks.tasks):
+        inputs, targets = (torch.cat([getattr(part, of)[task] for part in tasks[:2]]) for of in ("inputs", "targets"))
+        shares.append((plain(inputs).argmax(dim=1) == GLOBAL[task][targets]).double().mean().item())
+    assert learner.meta_loss(tasks).metrics["accuracy"].tolist() == pytest.approx(shares)
+
+
+def with_new_head(learner: FineTune) -> PlainModel:
+    """A copy of the pre-trained model; in classification its head is a new one for a task's classes, at zero."""
+    plain = export_weights(learner.model)
+    if learner.kind == "classification":
+        plain.head = nn.Linear(6, WAYS)
+        nn.init.zeros_(plain.head.weight)
+        nn.init.zeros_(plain.head.bias)
+    return plain
+
+
+@each_kind
+@each_optimizer
+@pytest.mark.parametrize("adapts", ["head", "all"])
+@pytest.mark.parametrize("ragged", [False, True], ids=["one_length", "ragged"])
+def test_fine_tuning_is_plain_training(
+    difference: Difference, named_tasks: MakeTasks, kind: str, optimizer: str, adapts: str, ragged: bool
+) -> None:
+    tasks = named_tasks(kind, ragged)
+    learner = finetune(kind, adapts, optimizer, RATES[optimizer])
+    at = [0, 1, 4]
+    curve = learner.adaptation_curve(tasks, at)
+    for task in range(tasks.tasks):
+        support, query = (
+            (part.inputs[task].nan_to_num(9), None if part.lengths is None else part.lengths[task])
+            for part in tasks[:2]
+        )
+        plain = with_new_head(learner)
+        trained = plain.head.parameters() if adapts == "head" else plain.parameters()
+        stepper = OPTIMIZERS[optimizer](trained, lr=RATES[optimizer])
+        answers = []
+        for _ in range(max(at) + 1):
+            answers.append(plain(*query).detach())
+            stepper.zero_grad()
+            LOSSES[kind](plain(*support), tasks.support.targets[task]).backward()
+            stepper.step()
+        want = torch.stack([answers[step] for step in at])
+        assert curve[:, task].shape == want.shape
+        if kind == "classification":
+            assert not curve[0, task].any()  # a new head prefers no class
+        else:
+            assert difference([curve[0, task]], [want[0]]) < 1e-10
+        assert difference(curve[1:, task] - curve[0, task], want[1:] - want[0]) < 1e-9
+
+
+@each_optimizer
+def test_a_rate_that_is_not_picked_yet(difference: Difference, named_tasks: MakeTasks, optimizer: str) -> None:
+    tasks = named_tasks()
+    usual = {"sgd": 0.1, "adam": 0.001}[optimizer]
+    got, want = (finetune(optimizer=optimizer, rate=rate).adaptation_curve(tasks, [3]) for rate in (None, usual))
+    assert want.norm() > 1e-3
+    assert torch.equal(got, want)
+
+
+@each_kind
+@pytest.mark.parametrize("adapts", ["head", "all"])
+def test_fine_tuning_leaves_the_pretrained_model_as_it_is(named_tasks: MakeTasks, kind: str, adapts: str) -> None:
+    tasks = named_tasks(kind)
+    learner = finetune(kind, adapts)
+    before = {name: weight.clone() for name, weight in learner.named_parameters()}
+    learner.adaptation_curve(tasks, [0, 3])
+    for name, weight in learner.named_parameters():
+        assert torch.equal(weight, before[name])
+        assert weight.grad is None

@@ -1,0 +1,240 @@
+"""The LSTM as optimizer (Ravi & Larochelle 2017), against its equations, coordinate by coordinate."""
+
+import math
+from collections.abc import Callable, Iterable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metalstm.learners.lstm_optimizer import LSTMOptimizer, as_features
+from metalstm.nn.mlp import MLPModel, MLPShape
+from metalstm.tasks.examples import Examples, TaskBatch
+
+Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
+MakeTasks = Callable[..., TaskBatch]
+OUTPUTS = {"classification": 3, "regression": 2}
+LOSSES = {"classification": functional.cross_entropy, "regression": functional.mse_loss}
+SIDE, WIDTH, HIDDEN = 2, 3, 4
+NETWORK = ("weight_l0", "bias_l0", "head_weight", "head_bias")
+
+each_kind = pytest.mark.parametrize("kind", ["classification", "regression"])
+pytestmark = pytest.mark.usefixtures("in_float64")
+
+
+def optimizer(kind: str = "classification", inner_steps: int = 3) -> LSTMOptimizer:
+    """A learner in which no weight is equal to another."""
+    generator = torch.Generator().manual_seed(7)
+    network = MLPModel(MLPShape(SIDE * SIDE, OUTPUTS[kind], (WIDTH,)), generator)
+    learner = LSTMOptimizer(network, kind, inner_steps, HIDDEN, 0.1, generator)
+    with torch.no_grad():
+        for weight in learner.parameters():
+            weight += 0.7 * torch.randn(weight.shape, generator=generator)
+            assert weight.unique().numel() == weight.numel()
+        learner.forget_bias.fill_(2.0)
+    return learner
+
+
+@pytest.fixture
+def small_tasks(make_tasks: MakeTasks) -> Callable[[str], TaskBatch]:
+    """A function that makes tasks of 2 steps of 2 features."""
+
+    def make(kind: str) -> TaskBatch:
+        tasks = make_tasks(kind)
+        support, query = (part._replace(inputs=part.inputs[:, :, :SIDE, :SIDE]) for part in tasks[:2])
+        assert all(part.inputs.unique().numel() == part.inputs.numel() for part in (support, query))
+        return TaskBatch(support, query)
+
+    return make
+
+
+def network_loss(kind: str, weights: dict[str, Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
+    return LOSSES[kind](network_answers(weights, inputs), targets)
+
+
+def network_answers(weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
+    hidden = functional.linear(inputs.reshape(len(inputs), -1), weights["weight_l0"], weights["bias_l0"]).relu()
+    return functional.linear(hidden, weights["head_weight"], weights["head_bias"])
+
+
+def features(x: float) -> list[float]:
+    """Ravi & Larochelle 2017, appendix, with p = 10."""
+    if abs(x) >= math.exp(-10):
+        return [math.log(abs(x)) / 10, math.copysign(1, x)]
+    return [-1, math.exp(10) * x]
+
+
+class Coordinate:
+    """A weight, and what the optimizer knows of it."""
+
+    def __init__(self, learner: LSTMOptimizer, weight: Tensor) -> None:
+        self.learner = learner
+        self.weight = weight
+        bias = learner.lstm.get_parameter("bias_l0")
+        self.cell = {
+            "weight_ih": learner.lstm.get_parameter("w_x_l0"),
+            "weight_hh": learner.lstm.get_parameter("w_h_l0"),
+            "bias_ih": bias,
+            "bias_hh": torch.zeros_like(bias),
+        }
+        self.state = (torch.zeros(HIDDEN), torch.zeros(HIDDEN))
+        # Before the first update: all of a weight is kept, and the input gate is at its bias.
+        self.i = torch.tensor(1 / (1 + math.exp(-learner.input_bias.item())))
+        self.f = torch.tensor(1.0)
+
+    def update(self, gradient: Tensor, loss: Tensor, constant: bool) -> None:
+        seen = torch.tensor(features(gradient.item()) + features(loss.item()))
+        self.state = torch.func.functional_call(nn.LSTMCell(4, HIDDEN), self.cell, (seen, self.state))
+        gates = []
+        for name, before in (("input", self.i), ("forget", self.f)):
+            w, b = (self.learner.get_parameter(f"{name}_{part}") for part in ("weight", "bias"))
+            known = torch.cat((self.state[0], self.weight.view(1), before.view(1)))
+            gates.append(torch.sigmoid(w @ known + b))
+        self.i, self.f = gates
+        self.weight = self.f * self.weight - self.i * (gradient.detach() if constant else gradient)
+
+
+def trained(learner: LSTMOptimizer, tasks: TaskBatch, task: int, steps: int, constant: bool = True) -> list[dict]:
+    """A task's weights before and after each update."""
+    start = {name: learner.model.get_parameter(name) for name in NETWORK}
+    coordinates = {name: [Coordinate(learner, w) for w in weight.flatten()] for name, weight in start.items()}
+    found = [start]
+    for _ in range(steps):
+        now = found[-1]
+        loss = network_loss(learner.kind, now, tasks.support.inputs[task], tasks.support.targets[task])
+        gradients = torch.autograd.grad(loss, list(now.values()), create_graph=True)
+        for own, gradient in zip(coordinates.values(), gradients, strict=True):
+            for coordinate, g in zip(own, gradient.flatten(), strict=True):
+                coordinate.update(g, loss, constant)
+        found.append(
+            {name: torch.stack([c.weight for c in own]).view_as(start[name]) for name, own in coordinates.items()}
+        )
+    return found
+
+
+def meta_loss(learner: LSTMOptimizer, tasks: TaskBatch, steps: int, constant: bool = True) -> Tensor:
+    losses = [
+        network_loss(
+            learner.kind,
+            trained(learner, tasks, task, steps, constant)[-1],
+            tasks.query.inputs[task],
+            tasks.query.targets[task],
+        )
+        for task in range(tasks.tasks)
+    ]
+    assert len({round(loss.item(), 9) for loss in losses}) == tasks.tasks  # the tasks differ
+    return torch.stack(losses).mean()
+
+
+def gradient(learner: LSTMOptimizer, loss: Tensor) -> dict[str, Tensor]:
+    """By name; zero where the loss does not know a weight."""
+    weights = dict(learner.named_parameters())
+    found = torch.autograd.grad(loss, list(weights.values()), materialize_grads=True, allow_unused=True)
+    return dict(zip(weights, found, strict=True))
+
+
+@each_kind
+@pytest.mark.parametrize("inner_steps", [2, 3])  # in the first one the recurrent weights have no say
+def test_equals_its_equations(difference: Difference, small_tasks: MakeTasks, kind: str, inner_steps: int) -> None:
+    tasks = small_tasks(kind)
+    learner = optimizer(kind, inner_steps)
+    outcome, objective = learner.meta_loss(tasks), meta_loss(learner, tasks, inner_steps)
+    torch.testing.assert_close(outcome.loss, objective, rtol=1e-12, atol=0)
+    start = gradient(learner, meta_loss(learner, tasks, 0))
+    got, want = gradient(learner, outcome.loss), gradient(learner, objective)
+    changes = ([value - start[name] for name, value in found.items()] for found in (got, want))
+    assert difference(*changes) < 1e-9
+
+
+def test_gradients_are_constants(difference: Difference, small_tasks: MakeTasks) -> None:
+    """To differentiate through them would be another gradient."""
+    tasks = small_tasks("classification")
+    learner = optimizer()
+    got = gradient(learner, learner.meta_loss(tasks).loss)
+    through = gradient(learner, meta_loss(learner, tasks, 3, constant=False))
+    assert all(difference([through[f"model.{name}"]], [got[f"model.{name}"]]) > 0.01 for name in NETWORK)
+
+
+@each_kind
+def test_a_step_of_the_curve_is_one_more_update(difference: Difference, small_tasks: MakeTasks, kind: str) -> None:
+    tasks = small_tasks(kind)
+    learner = optimizer(kind)
+    at = [0, 1, 4]
+    curve = learner.adaptation_curve(tasks, at)
+    for task in range(tasks.tasks):
+        found = trained(learner, tasks, task, max(at))
+        want = torch.stack([network_answers(found[step], tasks.query.inputs[task]).detach() for step in at])
+        assert difference([curve[0, task]], [want[0]]) < 1e-12
+        assert difference(curve[1:, task] - curve[0, task], want[1:] - want[0]) < 1e-9
+
+
+@each_kind
+def test_gates_that_only_have_a_bias_are_gradient_descent(
+    difference: Difference, small_tasks: MakeTasks, kind: str
+) -> None:
+    """Where the input gate starts is the rate, and where the forget gate starts a weight is kept."""
+    tasks = small_tasks(kind)
+    generator = torch.Generator().manual_seed(7)
+    network = MLPModel(MLPShape(SIDE * SIDE, OUTPUTS[kind], (WIDTH,)), generator)
+    learner = LSTMOptimizer(network, kind, 3, HIDDEN, 0.2, generator)
+    with torch.no_grad():
+        network.head_weight += torch.randn(network.head_weight.shape, generator=generator)
+        learner.input_weight.zero_()
+        learner.forget_weight.zero_()
+    kept = 1 / (1 + math.exp(-6))
+    (curve,) = learner.adaptation_curve(tasks, [3])
+    (before,) = learner.adaptation_curve(tasks, [0])
+    for task in range(tasks.tasks):
+        fast = {name: weight.detach() for name, weight in network.named_parameters()}
+        for _ in range(3):
+            fast = {name: weight.requires_grad_() for name, weight in fast.items()}
+            loss = network_loss(kind, fast, tasks.support.inputs[task], tasks.support.targets[task])
+            found = torch.autograd.grad(loss, list(fast.values()))
+            fast = {name: (kept * w - 0.2 * g).detach() for (name, w), g in zip(fast.items(), found, strict=True)}
+        want = network_answers(fast, tasks.query.inputs[task])
+        assert difference([curve[task] - before[task]], [want - before[task]]) < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("value", "size", "sign"),
+    [
+        (1.0, 0.0, 1.0),
+        (-1.0, 0.0, -1.0),
+        (math.exp(-5), -0.5, 1.0),
+        (-math.exp(-5), -0.5, -1.0),
+        (math.exp(7), 0.7, 1.0),
+        (math.exp(-10.0001), -1.0, math.exp(-0.0001)),
+        (-math.exp(-11), -1.0, -math.exp(-1)),
+        (1e-30, -1.0, math.exp(10) * 1e-30),
+        (0.0, -1.0, 0.0),
+        (-0.0, -1.0, 0.0),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_features_of_numbers_of_any_size(value: float, size: float, sign: float, dtype: torch.dtype) -> None:
+    got = as_features(torch.tensor(value, dtype=dtype))
+    assert got.dtype == dtype
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-12
+    assert got.tolist() == pytest.approx([size, sign], rel=tolerance, abs=tolerance * abs(sign))
+
+
+def test_features_of_tensors() -> None:
+    generator = torch.Generator().manual_seed(0)
+    exponents = 20 * torch.rand(3, 5, generator=generator) - 15
+    values = exponents.exp() * torch.randn(3, 5, generator=generator).sign()
+    assert 0 < int((exponents < -10).sum()) < 15
+    want = torch.tensor([[features(value) for value in row] for row in values.tolist()])
+    torch.testing.assert_close(as_features(values), want)
+
+
+@each_kind
+def test_no_gradient_is_no_obstacle(small_tasks: MakeTasks, kind: str) -> None:
+    """Where a network is silent, its gradients are zero, and what is learned of them stays finite."""
+    tasks = small_tasks(kind)
+    learner = optimizer(kind)
+    with torch.no_grad():
+        learner.model.get_parameter("bias_l0").fill_(-100)  # no unit is active
+    silent = TaskBatch(Examples(tasks.support.inputs * 0, tasks.support.targets), tasks.query)
+    found = gradient(learner, learner.meta_loss(silent).loss)
+    assert all(value.isfinite().all() for value in found.values())

@@ -1,0 +1,293 @@
+"""The memory learner, against a `torch.nn.LSTM` that reads task by task, example by example and query by query."""
+
+from collections.abc import Callable, Iterable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metalstm.learners.memory import Memory
+from metalstm.nn.model import LSTMModel, ModelShape
+from metalstm.tasks.examples import Examples, TaskBatch
+
+Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
+MakeTasks = Callable[..., TaskBatch]
+OUTPUTS = {"classification": 3, "regression": 2}
+LOSSES = {"classification": functional.cross_entropy, "regression": functional.mse_loss}
+FEATURES, WIDTH, HIDDEN = 4, 5, 6
+LSTM_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+
+each_kind = pytest.mark.parametrize("kind", ["classification", "regression"])
+# Pooled, no example comes after another that its label could stand beside.
+each_reading = pytest.mark.parametrize(
+    ("support", "labels"), [("sequential", "joined"), ("sequential", "offset"), ("pooled", "joined")]
+)
+each_read = pytest.mark.parametrize("read", ["state", "content"])
+each_layers = pytest.mark.parametrize("layers", [1, 2], ids=["1layer", "2layers"])
+each_passes = pytest.mark.parametrize("passes", [1, 3], ids=["1pass", "3passes"])
+pytestmark = pytest.mark.usefixtures("in_float64")
+
+
+def memory(
+    kind: str = "classification", support: str = "pooled", labels: str = "joined", read: str = "content",
+    layers: int = 1, passes: int = 1,
+) -> Memory:  # fmt: skip
+    """A learner in which no weight is equal to another."""
+    generator = torch.Generator().manual_seed(7)
+    encoder = LSTMModel(ModelShape(FEATURES, 0, hidden_size=WIDTH), generator)
+    learner = Memory(encoder, kind, OUTPUTS[kind], HIDDEN, layers, support, labels, read, passes, generator)
+    with torch.no_grad():
+        for weight in learner.parameters():
+            weight.copy_(0.7 * torch.randn(weight.shape, generator=generator))
+            assert weight.unique().numel() == weight.numel()
+        if read == "content":
+            learner.sharpness.copy_(3)
+    return learner
+
+
+@pytest.fixture
+def random_tasks(make_tasks: MakeTasks) -> Callable[..., TaskBatch]:
+    """A function that makes tasks of 5 queries, every task's examples in an order of its own."""
+
+    def make(kind: str = "classification", ragged: bool = False) -> TaskBatch:
+        generator = torch.Generator().manual_seed(2)
+
+        def shuffled(examples: Examples, count: int) -> Examples:
+            order = torch.rand(examples.targets.shape[:2], generator=generator).argsort(dim=1)[:, :count]
+            task = torch.arange(len(order)).unsqueeze(1)
+            lengths = None if examples.lengths is None else examples.lengths[task, order]
+            return Examples(examples.inputs[task, order], examples.targets[task, order], lengths)
+
+        tasks = make_tasks(kind, ragged=ragged)
+        made = TaskBatch(shuffled(tasks.support, 99), shuffled(tasks.query, 5))
+        assert not torch.equal(made.support.targets[0], made.support.targets[1])
+        assert ragged or all(part.inputs.unique().numel() == part.inputs.numel() for part in made[:2])
+        return made
+
+    return make
+
+
+def encoded(learner: Memory, examples: Examples, task: int) -> Tensor:
+    """What an `nn.LSTM` makes of each sequence of a task: [B, W]."""
+    weights = dict(learner.encoder.named_parameters())
+    lstm = nn.LSTM(FEATURES, WIDTH, batch_first=True)
+    own = {name: weights[name][0] for name in LSTM_WEIGHTS}
+    last = []
+    for place, sequence in enumerate(examples.inputs[task]):
+        length = len(sequence) if examples.lengths is None else int(examples.lengths[task, place])
+        _, (h, _) = torch.func.functional_call(lstm, own, (sequence[:length].unsqueeze(0),))
+        last.append(functional.layer_norm(h[0, 0], (WIDTH,), weights["norm_weight"], weights["norm_bias"]))
+    return torch.stack(last)
+
+
+def reader(learner: Memory) -> Callable[..., tuple[Tensor, tuple[Tensor, Tensor]]]:
+    """An `nn.LSTM` of the learner's weights: a token and a state, to the output and the state after it."""
+    lstm = nn.LSTM(WIDTH + learner.outputs, HIDDEN, learner.lstm.layers)
+    weights = {}
+    for layer in range(learner.lstm.layers):
+        bias = learner.lstm.get_parameter(f"bias_l{layer}")
+        weights[f"weight_ih_l{layer}"] = learner.lstm.get_parameter(f"w_x_l{layer}")
+        weights[f"weight_hh_l{layer}"] = learner.lstm.get_parameter(f"w_h_l{layer}")
+        weights[f"bias_ih_l{layer}"], weights[f"bias_hh_l{layer}"] = bias, torch.zeros_like(bias)
+
+    def read(token: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        output, after = torch.func.functional_call(lstm, weights, (token.unsqueeze(0), state))
+        return output[0], after
+
+    return read
+
+
+def answers(learner: Memory, support: Tensor, labels: Tensor, queries: Tensor) -> Tensor:
+    """One task: features [K, W] and labels [K, O] in the order they are read in, to predictions [Q, O]."""
+    read = reader(learner)
+    nothing = torch.zeros(learner.outputs)
+    state = (torch.zeros(learner.lstm.layers, HIDDEN), torch.zeros(learner.lstm.layers, HIDDEN))
+    outputs: list[Tensor] = []
+    beside_query = nothing
+    for _ in range(learner.passes if len(support) else 0):
+        outputs, ends = [], []
+        label_before = nothing
+        for example, label in zip(support, labels, strict=True):
+            beside = label if learner.labels == "joined" else label_before
+            output, end = read(torch.cat((example, beside)), state)
+            if learner.support == "sequential":
+                state = end
+            outputs.append(output)
+            ends.append(end)
+            label_before = label
+        if learner.support == "pooled":
+            state = tuple(sum(of_examples) / len(support) for of_examples in zip(*ends, strict=True))
+        if learner.labels == "offset":
+            beside_query = label_before
+    predictions = []
+    for query in queries:
+        known, _ = read(torch.cat((query, beside_query)), state)
+        if learner.read == "content":
+            known = torch.cat((known, recalled(learner, support, labels, outputs, query)))
+        predictions.append(learner.head_weight @ known + learner.head_bias)
+    return torch.stack(predictions)
+
+
+def recalled(learner: Memory, support: Tensor, labels: Tensor, outputs: list[Tensor], query: Tensor) -> Tensor:
+    """The state after each example and its label, weighted by the softmax of sharpened cosine similarities."""
+    if len(support) == 0:
+        return torch.zeros(HIDDEN + learner.outputs)
+    asked = learner.key @ query
+    scores = []
+    for example in support:
+        key = learner.key @ example
+        scores.append((learner.sharpness * (asked @ key) / (asked @ asked).sqrt() / (key @ key).sqrt()).exp())
+    return sum(
+        score / sum(scores) * torch.cat((output, label))
+        for score, output, label in zip(scores, outputs, labels, strict=True)
+    )
+
+
+def task_answers(learner: Memory, tasks: TaskBatch, task: int, places: list[int]) -> Tensor:
+    """A task's predictions from the support examples at these places, in this order."""
+    support = encoded(learner, tasks.support, task)[places]
+    targets = tasks.support.targets[task][places]
+    labels = torch.eye(3)[targets] if learner.kind == "classification" else targets
+    return answers(learner, support, labels, encoded(learner, tasks.query, task))
+
+
+def meta_loss(learner: Memory, tasks: TaskBatch, seed: int = 4) -> Tensor:
+    """The mean over tasks of the query loss; a sequential reading's order is drawn from the seed."""
+    count = tasks.support.targets.shape[1]
+    order = list(range(count))
+    if learner.support == "sequential":
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+        assert order != sorted(order)
+    losses = []
+    for task in range(tasks.tasks):
+        predictions = task_answers(learner, tasks, task, order)
+        losses.append(LOSSES[learner.kind](predictions, tasks.query.targets[task]))
+    return torch.stack(losses).mean()
+
+
+def gradient(learner: Memory, loss: Tensor) -> list[Tensor]:
+    """Of all weights but the encoder's empty head."""
+    weights = [weight for weight in learner.parameters() if weight.numel() > 0]
+    return list(torch.autograd.grad(loss, weights))
+
+
+@each_kind
+@each_reading
+@each_read
+@each_layers
+@each_passes
+def test_equals_torch_lstm(
+    difference: Difference, random_tasks: MakeTasks,
+    kind: str, support: str, labels: str, read: str, layers: int, passes: int,
+) -> None:  # fmt: skip
+    tasks = random_tasks(kind)
+    learner = memory(kind, support, labels, read, layers, passes)
+    outcome = learner.meta_loss(tasks, torch.Generator().manual_seed(4))
+    objective = meta_loss(learner, tasks)
+    torch.testing.assert_close(outcome.loss, objective, rtol=1e-12, atol=0)
+    assert difference(gradient(learner, outcome.loss), gradient(learner, objective)) < 1e-9
+
+
+def test_equals_torch_lstm_on_ragged_sequences(difference: Difference, random_tasks: MakeTasks) -> None:
+    tasks = random_tasks(ragged=True)
+    learner = memory()
+    got, want = gradient(learner, learner.meta_loss(tasks).loss), gradient(learner, meta_loss(learner, tasks))
+    assert difference(got, want) < 1e-9
+
+
+@each_reading
+@each_read
+def test_finite_differences(random_tasks: MakeTasks, support: str, labels: str, read: str) -> None:
+    tasks = random_tasks()
+    learner = memory(support=support, labels=labels, read=read, passes=2)
+    weights = [weight for weight in learner.parameters() if weight.numel() > 0]
+    found = gradient(learner, learner.meta_loss(tasks).loss)
+    generator = torch.Generator().manual_seed(0)
+    direction = [torch.randn(weight.shape, generator=generator) for weight in weights]
+    slope = sum(float((way * value).sum()) for way, value in zip(direction, found, strict=True))
+
+    def loss_at(distance: float) -> float:
+        with torch.no_grad():
+            for weight, way in zip(weights, direction, strict=True):
+                weight += distance * way
+            loss = learner.meta_loss(tasks).loss.item()
+            for weight, way in zip(weights, direction, strict=True):
+                weight -= distance * way
+        return loss
+
+    assert (loss_at(1e-5) - loss_at(-1e-5)) / 2e-5 == pytest.approx(slope, rel=1e-5)
+
+
+def first_shots(learner: Memory, targets: Tensor, shots: int) -> list[int]:
+    """The places of the first examples of each class, in the order that they stand in."""
+    if learner.kind == "regression":
+        return list(range(shots))
+    seen = [0] * learner.outputs
+    places = []
+    for place, label in enumerate(targets.tolist()):
+        if seen[label] < shots:
+            places.append(place)
+        seen[label] += 1
+    return places
+
+
+@each_kind
+@each_reading
+@each_read
+@each_passes
+def test_a_step_of_the_curve_is_one_more_shot(
+    difference: Difference, random_tasks: MakeTasks, kind: str, support: str, labels: str, read: str, passes: int
+) -> None:
+    tasks = random_tasks(kind)
+    learner = memory(kind, support, labels, read, passes=passes)
+    shots = [0, 1, 2]
+    curve = learner.adaptation_curve(tasks, shots)
+    for task in range(tasks.tasks):
+        want = []
+        for count in shots:
+            places = first_shots(learner, tasks.support.targets[task], count)
+            if support == "sequential":
+                order = learner.order(len(places), None)
+                assert sorted(order.tolist()) == list(range(len(places)))
+                places = [places[place] for place in order]
+            want.append(task_answers(learner, tasks, task, places).detach())
+        assert difference([curve[0, task]], [want[0]]) < 1e-12
+        assert difference(curve[1:, task] - curve[0, task], torch.stack(want)[1:] - want[0]) < 1e-9
+
+
+def test_the_first_shots_of_every_class_are_found_wherever_they_stand(random_tasks: MakeTasks) -> None:
+    learner = memory()
+    targets = torch.tensor([[2, 2, 0, 2, 1, 0, 1, 1, 0], [1, 0, 0, 0, 2, 1, 1, 2, 2]])
+    assert learner.first_shots(targets, 0).shape == (2, 0)
+    assert learner.first_shots(targets, 1).tolist() == [[0, 2, 4], [0, 1, 4]]
+    assert learner.first_shots(targets, 2).tolist() == [[0, 1, 2, 4, 5, 6], [0, 1, 2, 4, 5, 7]]
+    assert learner.first_shots(targets, 3).tolist() == [list(range(9))] * 2
+    numbers = torch.zeros(2, 4, 2)
+    assert memory("regression").first_shots(numbers, 3).tolist() == [[0, 1, 2]] * 2
+    with pytest.raises(ValueError, match="5 shots are to be read"):
+        memory("regression").first_shots(numbers, 5)
+
+
+@each_kind
+@each_read
+def test_without_shots_nothing_is_known_of_the_task(random_tasks: MakeTasks, kind: str, read: str) -> None:
+    tasks = random_tasks(kind)
+    other = tasks._replace(support=Examples(tasks.support.inputs + 1, tasks.support.targets.flip(0, 1)))
+    for support in ("sequential", "pooled"):
+        learner = memory(kind, support, read=read)
+        (blank,), (same,) = (learner.adaptation_curve(of, [0]) for of in (tasks, other))
+        assert torch.equal(blank, same)
+        assert blank.std(dim=1).min() > 1e-3  # the queries are read
+
+
+def test_a_sequences_order_is_drawn_anew_in_training_and_fixed_in_testing(random_tasks: MakeTasks) -> None:
+    tasks = random_tasks()
+    learner = memory(support="sequential")
+    stream = torch.Generator().manual_seed(4)
+    losses = [learner.meta_loss(tasks, stream).loss.item() for _ in range(4)]
+    assert len(set(losses)) == 4
+    assert learner.meta_loss(tasks).loss.item() == learner.meta_loss(tasks).loss.item()
+    pooled = memory(support="pooled")
+    losses = [pooled.meta_loss(tasks, stream).loss.item() for _ in range(2)]
+    assert losses[0] == losses[1]

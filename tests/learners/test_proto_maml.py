@@ -1,0 +1,259 @@
+"""Proto-MAML: the head starts as a prototypical network's, differentiably, and everything adapts from there.
+
+Triantafillou et al. 2020, section 3, against loops over `torch.nn.LSTM`.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import get_args
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metalstm.learners.adaptable import FromPrototypes
+from metalstm.learners.maml import MAML
+from metalstm.learners.rates import LearnedRates
+from metalstm.nn.model import LSTMModel, ModelShape
+from metalstm.tasks.examples import Examples, TaskBatch
+
+Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
+LOSSES = {"classification": functional.cross_entropy, "regression": functional.mse_loss}
+STEPS, FEATURES, HIDDEN, RATE = 5, 4, 6, 0.2
+LSTM_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+
+each_kind = pytest.mark.parametrize("kind", ["classification", "regression"])
+each_order = pytest.mark.parametrize("order", ["first", "second"])
+each_rates = pytest.mark.parametrize("learned_rates", get_args(LearnedRates))
+pytestmark = pytest.mark.usefixtures("in_float64")
+
+
+def proto_maml(inner_steps: int, kind: str = "classification", ways: int = 3, **settings: object) -> MAML:
+    """A learner in which no weight and no learned rate is equal to another."""
+    generator = torch.Generator().manual_seed(7)
+    shape = ModelShape(FEATURES, 0 if kind == "classification" else 2, hidden_size=HIDDEN)
+    learner = MAML(
+        FromPrototypes(LSTMModel(shape, generator), kind),
+        kind, inner_steps, RATE, **settings,
+    )  # fmt: skip
+    with torch.no_grad():
+        for weight in learner.model.parameters():
+            weight.copy_(torch.randn(weight.shape, generator=generator))
+        for rate in learner.rates.parameters():
+            rate *= 0.4 + 1.2 * torch.rand(rate.shape, generator=generator)
+    for weight in learner.parameters():
+        assert weight.unique().numel() == weight.numel()
+    return learner
+
+
+def random_tasks(kind: str = "classification", ways: int = 3, tasks: int = 3) -> TaskBatch:
+    """Random sequences; every task's labels in an order of their own, and more of some classes than of others."""
+    generator = torch.Generator().manual_seed(11)
+
+    def examples(count: int) -> Examples:
+        inputs = torch.randn(tasks, count, STEPS, FEATURES, generator=generator)
+        if kind == "regression":
+            return Examples(inputs, torch.randn(tasks, count, 2, generator=generator) + 1)
+        order = torch.rand(tasks, count, generator=generator).argsort(dim=1)
+        return Examples(inputs, (torch.arange(count) % ways)[order])
+
+    made = TaskBatch(examples(2 * ways + 1), examples(ways + 2))
+    assert all(part.inputs.unique().numel() == part.inputs.numel() for part in made[:2])
+    assert not torch.equal(made.support.targets[0], made.support.targets[1])
+    return made
+
+
+def features(weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
+    """The normalised last states of an `nn.LSTM`: [B, S, F] to [B, H]."""
+    own = {name: weights[name][0] for name in LSTM_WEIGHTS}
+    _, (h, _) = torch.func.functional_call(nn.LSTM(FEATURES, HIDDEN, batch_first=True), own, (inputs,))
+    return functional.layer_norm(h[0], (HIDDEN,), weights["norm_weight"], weights["norm_bias"])
+
+
+def first_weights(learner: MAML, inputs: Tensor, targets: Tensor, constant_head: bool = False) -> dict[str, Tensor]:
+    """What a task adapts from: w_k = 2 s p_k, b_k = -s |p_k|^2, s = 1 / sqrt(H); or the mean target in the bias."""
+    weights = dict(learner.model.named_parameters())
+    if learner.kind == "regression":
+        return weights | {"head_bias": weights["head_bias"] + sum(targets) / len(targets)}
+    seen = features(weights, inputs)
+    centres = []
+    for label in range(int(targets.max()) + 1):
+        own = [seen[place] for place in range(len(targets)) if targets[place] == label]
+        centres.append(sum(own) / len(own))
+    rows, biases = [2 * p / math.sqrt(HIDDEN) for p in centres], [-(p @ p) / math.sqrt(HIDDEN) for p in centres]
+    head = {"head_weight": torch.stack(rows), "head_bias": torch.stack(biases)}
+    return weights | {name: value.detach() if constant_head else value for name, value in head.items()}
+
+
+def rate(learner: MAML, name: str, step: int) -> Tensor | float:
+    """The rate of a weight at a step; where steps share one, it is the only one; one for all ways."""
+    learned = dict(learner.rates.named_parameters())
+    return RATE * learned[name][min(step, len(learned[name]) - 1)] if learned else RATE
+
+
+def adapted(learner: MAML, tasks: TaskBatch, task: int, steps: int, constant_head: bool = False) -> dict[str, Tensor]:
+    """A task's weights after its inner steps."""
+    inputs, targets = tasks.support.inputs[task], tasks.support.targets[task]
+    # Copies, since an inner gradient is partial: it does not go through how the head was made of the body's weights.
+    fast = {
+        name: w.clone().requires_grad_() for name, w in first_weights(learner, inputs, targets, constant_head).items()
+    }
+    for step in range(steps):
+        found = torch.autograd.grad(
+            LOSSES[learner.kind](answer(fast, inputs), targets), list(fast.values()), create_graph=True
+        )
+        fast = {
+            name: weight - rate(learner, name, step) * (g.detach() if learner.order == "first" else g)
+            for (name, weight), g in zip(fast.items(), found, strict=True)
+        }
+    return fast
+
+
+def answer(weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
+    return functional.linear(features(weights, inputs), weights["head_weight"], weights["head_bias"])
+
+
+def unrolled(learner: MAML, tasks: TaskBatch, constant_head: bool = False) -> Tensor:
+    """The meta-loss, task by task and step by step."""
+    losses = [
+        LOSSES[learner.kind](
+            answer(adapted(learner, tasks, task, learner.inner_steps, constant_head), tasks.query.inputs[task]),
+            tasks.query.targets[task],
+        )
+        for task in range(tasks.tasks)
+    ]
+    return torch.stack(losses).mean()
+
+
+def gradient(learner: MAML, loss: Tensor) -> dict[str, Tensor]:
+    """By name, of all that is not empty."""
+    parameters = {name: weight for name, weight in learner.named_parameters() if weight.numel() > 0}
+    return dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True))
+
+
+def changes(found: dict[str, Tensor], start: dict[str, Tensor]) -> list[Tensor]:
+    """What adapting makes of the gradient."""
+    return [value - start[name] if name in start else value for name, value in found.items()]
+
+
+@each_kind
+@each_order
+@each_rates
+@pytest.mark.parametrize("inner_steps", [1, 3])
+def test_equals_the_unrolled_objective(
+    difference: Difference, kind: str, order: str, learned_rates: str, inner_steps: int
+) -> None:
+    tasks = random_tasks(kind)
+    learner = proto_maml(inner_steps, kind, order=order, learned_rates=learned_rates)
+    outcome, objective = learner.meta_loss(tasks), unrolled(learner, tasks)
+    torch.testing.assert_close(outcome.loss, objective, rtol=1e-12, atol=0)
+    without = proto_maml(0, kind)
+    start = gradient(without, unrolled(without, tasks))
+    got, want = gradient(learner, outcome.loss), gradient(learner, objective)
+    assert difference(changes(got, start), changes(want, start)) < 1e-9
+
+
+@each_kind
+def test_recomputed_and_a_part_of_the_tasks_at_a_time(difference: Difference, kind: str) -> None:
+    tasks = random_tasks(kind)
+    learner = proto_maml(2, kind, learned_rates="weights_and_steps", recompute=True, tasks_at_a_time=2)
+    got, want = gradient(learner, learner.meta_loss(tasks).loss), gradient(learner, unrolled(learner, tasks))
+    assert difference(got.values(), want.values()) < 1e-9
+
+
+@each_kind
+@each_order
+@pytest.mark.parametrize("recompute", [False, True], ids=["remembered", "recomputed"])
+def test_training_takes_the_steps_of_testing(kind: str, order: str, recompute: bool) -> None:
+    tasks = random_tasks(kind)
+    learner = proto_maml(2, kind, order=order, recompute=recompute)
+    (adapted_answers,) = learner.adaptation_curve(tasks, [2])
+    losses = [LOSSES[kind](*pair) for pair in zip(adapted_answers, tasks.query.targets, strict=True)]
+    torch.testing.assert_close(learner.meta_loss(tasks).metrics["loss"], torch.stack(losses), rtol=1e-12, atol=0)
+
+
+@each_order
+@pytest.mark.parametrize("inner_steps", [1, 2])
+def test_the_head_is_differentiated_through(difference: Difference, order: str, inner_steps: int) -> None:
+    tasks = random_tasks()
+    learner = proto_maml(inner_steps, order=order)
+    got, want = gradient(learner, learner.meta_loss(tasks).loss), gradient(learner, unrolled(learner, tasks))
+    assert difference(got.values(), want.values()) < 1e-9
+    constant = gradient(learner, unrolled(learner, tasks, constant_head=True))
+    assert all(difference([constant[name]], [want[name]]) > 0.01 for name in want)
+
+
+@each_kind
+def test_finite_differences(kind: str) -> None:
+    tasks = random_tasks(kind)
+    learner = proto_maml(2, kind, learned_rates="layers_and_steps")
+    found = gradient(learner, learner.meta_loss(tasks).loss)
+    generator = torch.Generator().manual_seed(0)
+    direction = {name: torch.randn(value.shape, generator=generator) for name, value in found.items()}
+    slope = sum(float((direction[name] * value).sum()) for name, value in found.items())
+
+    def loss_at(distance: float) -> float:
+        moved = proto_maml(2, kind, learned_rates="layers_and_steps")
+        with torch.no_grad():
+            for name, parameter in moved.named_parameters():
+                if name in direction:
+                    parameter += distance * direction[name]
+        return moved.meta_loss(tasks).loss.item()
+
+    assert (loss_at(1e-5) - loss_at(-1e-5)) / 2e-5 == pytest.approx(slope, rel=1e-5)
+
+
+def test_before_adapting_it_is_a_prototypical_network() -> None:
+    """Logits are squared distances to class means, times -1 / sqrt(H), up to a number that all classes share."""
+    tasks = random_tasks()
+    learner = proto_maml(1)
+    (curve,) = learner.adaptation_curve(tasks, [0])
+    weights = {name: weight.detach() for name, weight in learner.model.named_parameters()}
+    for task in range(tasks.tasks):
+        support, query = (features(weights, part.inputs[task]) for part in tasks[:2])
+        for place, asked in enumerate(query):
+            logits = torch.stack(
+                [
+                    -(asked - support[tasks.support.targets[task] == label].mean(dim=0)).square().sum()
+                    / math.sqrt(HIDDEN)
+                    for label in range(3)
+                ]
+            )
+            assert logits.std() > 0.01
+            torch.testing.assert_close(curve[task, place] - curve[task, place, 0], logits - logits[0])
+
+
+@pytest.mark.parametrize("learned_rates", ["none", "weights_and_steps"])
+def test_the_task_says_how_many_ways_there_are(difference: Difference, learned_rates: str) -> None:
+    tasks = random_tasks(ways=5)
+    learner = proto_maml(2, ways=3, learned_rates=learned_rates)
+    curve = learner.adaptation_curve(tasks, [0, 1, 3])
+    assert curve.shape == (3, 3, 7, 5)
+    want = torch.stack(
+        [
+            torch.stack(
+                [answer(adapted(learner, tasks, task, steps), tasks.query.inputs[task]).detach() for task in range(3)]
+            )
+            for steps in (0, 1, 3)
+        ]
+    )
+    assert difference([curve[0]], [want[0]]) < 1e-12
+    assert difference(curve[1:] - curve[0], want[1:] - want[0]) < 1e-9
+
+
+def test_the_mean_target_stands_in_the_bias(difference: Difference) -> None:
+    tasks = random_tasks("regression")
+    learner = proto_maml(1, "regression")
+    (curve,) = learner.adaptation_curve(tasks, [0])
+    plain = learner.model(tasks.query.inputs).detach()
+    means = torch.stack([targets.sum(dim=0) / len(targets) for targets in tasks.support.targets])
+    assert difference(curve - plain, means.unsqueeze(1).expand_as(plain)) < 1e-9
+
+
+def test_a_labels_rate_is_that_of_every_label() -> None:
+    """What is learned must not depend on how many ways a task has."""
+    learner = proto_maml(2, learned_rates="weights_and_steps")
+    assert learner.rates.get_parameter("head_weight").shape == (2, 1, HIDDEN)
+    assert learner.rates.get_parameter("head_bias").shape == (2, 1)
+    assert learner.model.get_parameter("head_weight").shape == (0, HIDDEN)

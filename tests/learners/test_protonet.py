@@ -1,0 +1,170 @@
+"""Prototypical networks (Snell et al. 2017) on an LSTM's features, query by query and class by class."""
+
+import math
+from collections.abc import Callable, Iterable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metalstm.learners.protonet import ProtoNet
+from metalstm.nn.model import LSTMModel, ModelShape
+from metalstm.tasks.examples import Examples, TaskBatch
+
+Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
+WAYS, STEPS, FEATURES, HIDDEN = 3, 5, 4, 6
+LOSSES = {"classification": functional.cross_entropy, "regression": functional.mse_loss}
+LSTM_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+
+each_kind = pytest.mark.parametrize("kind", ["classification", "regression"])
+pytestmark = pytest.mark.usefixtures("in_float64")
+
+
+def protonet(kind: str = "classification") -> ProtoNet:
+    """A learner in which no weight is equal to another."""
+    generator = torch.Generator().manual_seed(7)
+    encoder = LSTMModel(ModelShape(FEATURES, 0, hidden_size=HIDDEN), generator)
+    with torch.no_grad():
+        for weight in encoder.parameters():
+            weight.copy_(torch.randn(weight.shape, generator=generator))
+            assert weight.unique().numel() == weight.numel()
+    return ProtoNet(encoder, kind, WAYS if kind == "classification" else 2)
+
+
+def random_tasks(kind: str, ragged: bool = False) -> TaskBatch:
+    """3 tasks with 2, 3 and 4 examples of the classes, in an order of each task's own."""
+    generator = torch.Generator().manual_seed(11)
+
+    def examples(labels: list[int]) -> Examples:
+        inputs = torch.randn(3, len(labels), STEPS, FEATURES, generator=generator)
+        assert inputs.unique().numel() == inputs.numel()
+        order = torch.rand(3, len(labels), generator=generator).argsort(dim=1)
+        targets = torch.tensor(labels)[order]
+        if kind == "regression":
+            targets = torch.randn(3, len(labels), 2, generator=generator)
+        if not ragged:
+            return Examples(inputs, targets)
+        lengths = torch.randint(1, STEPS + 1, order.shape, generator=generator)
+        beyond = torch.arange(STEPS) >= lengths.unsqueeze(-1)
+        return Examples(inputs.masked_fill(beyond.unsqueeze(-1), torch.nan), targets, lengths)
+
+    tasks = TaskBatch(examples([0, 0, 1, 1, 1, 2, 2, 2, 2]), examples([0, 1, 2, 2, 1]))
+    assert not torch.equal(tasks.support.targets[0], tasks.support.targets[1])
+    return tasks
+
+
+def encoded(learner: ProtoNet, examples: Examples, task: int) -> list[Tensor]:
+    """The normalised last state of an `nn.LSTM` for each sequence of a task."""
+    weights = dict(learner.encoder.named_parameters())
+    lstm = nn.LSTM(FEATURES, HIDDEN, batch_first=True)
+    own = {name: weights[name][0] for name in LSTM_WEIGHTS}
+    last = []
+    for place, sequence in enumerate(examples.inputs[task]):
+        length = STEPS if examples.lengths is None else int(examples.lengths[task, place])
+        _, (h, _) = torch.func.functional_call(lstm, own, (sequence[:length].unsqueeze(0),))
+        last.append(functional.layer_norm(h[0, 0], (HIDDEN,), weights["norm_weight"], weights["norm_bias"]))
+    return last
+
+
+def answer(learner: ProtoNet, support: list[Tensor], targets: Tensor, query: Tensor) -> Tensor:
+    """One query's prediction; distances are on the scale of the square root of the features' number."""
+
+    def logit(centre: Tensor) -> Tensor:
+        return -sum((left - right) ** 2 for left, right in zip(query, centre, strict=True)) / math.sqrt(HIDDEN)
+
+    if learner.kind == "regression":
+        weights = [logit(example).exp() for example in support]
+        return sum(weight * target for weight, target in zip(weights, targets, strict=True)) / sum(weights)
+    logits = []
+    for label in range(WAYS):
+        own = [example for example, target in zip(support, targets.tolist(), strict=True) if target == label]
+        logits.append(logit(sum(own) / len(own)))
+    return torch.stack(logits)
+
+
+def task_answers(learner: ProtoNet, tasks: TaskBatch, task: int, places: list[int]) -> Tensor:
+    """A task's predictions from the support examples at these places."""
+    support = encoded(learner, tasks.support, task)
+    targets = tasks.support.targets[task][places]
+    queries = encoded(learner, tasks.query, task)
+    return torch.stack([answer(learner, [support[place] for place in places], targets, query) for query in queries])
+
+
+def gradient(learner: ProtoNet, loss: Tensor) -> dict[str, Tensor]:
+    """By name, of all weights but the encoder's empty head."""
+    weights = {name: weight for name, weight in learner.named_parameters() if weight.numel() > 0}
+    return dict(zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True))
+
+
+@each_kind
+@pytest.mark.parametrize("ragged", [False, True], ids=["one_length", "ragged"])
+def test_equals_loops_over_queries_and_classes(difference: Difference, kind: str, ragged: bool) -> None:
+    tasks = random_tasks(kind, ragged)
+    learner = protonet(kind)
+    outcome = learner.meta_loss(tasks)
+    losses = []
+    for task in range(tasks.tasks):
+        predictions = task_answers(learner, tasks, task, list(range(9)))
+        losses.append(LOSSES[kind](predictions, tasks.query.targets[task]))
+    assert len({round(loss.item(), 9) for loss in losses}) == tasks.tasks
+    objective = torch.stack(losses).mean()
+    torch.testing.assert_close(outcome.loss, objective, rtol=1e-12, atol=0)
+    got, want = gradient(learner, outcome.loss), gradient(learner, objective)
+    idle = "encoder.norm_bias"  # what is added to all features alike moves no distance
+    assert got.pop(idle).norm() < 1e-12
+    assert want.pop(idle).norm() < 1e-12
+    assert difference(got.values(), want.values()) < 1e-9
+
+
+@each_kind
+def test_finite_differences(kind: str) -> None:
+    tasks = random_tasks(kind)
+    learner = protonet(kind)
+    weights = dict(learner.named_parameters())
+    found = gradient(learner, learner.meta_loss(tasks).loss)
+    generator = torch.Generator().manual_seed(0)
+    direction = {name: torch.randn(value.shape, generator=generator) for name, value in found.items()}
+    slope = sum(float((direction[name] * value).sum()) for name, value in found.items())
+
+    def loss_at(distance: float) -> float:
+        with torch.no_grad():
+            for name, way in direction.items():
+                weights[name] += distance * way
+            loss = learner.meta_loss(tasks).loss.item()
+            for name, way in direction.items():
+                weights[name] -= distance * way
+        return loss
+
+    assert (loss_at(1e-5) - loss_at(-1e-5)) / 2e-5 == pytest.approx(slope, rel=1e-5)
+
+
+@each_kind
+def test_a_step_of_the_curve_is_one_more_shot(difference: Difference, kind: str) -> None:
+    tasks = random_tasks(kind)
+    learner = protonet(kind)
+    curve = learner.adaptation_curve(tasks, [0, 1, 2])
+    assert not curve[0].any()
+    for task in range(tasks.tasks):
+        for shots in (1, 2):
+            places = list(range(shots))
+            if kind == "classification":
+                labels = tasks.support.targets[task].tolist()
+                places = [place for place, label in enumerate(labels) if labels[:place].count(label) < shots]
+                assert len(places) == shots * WAYS
+            want = task_answers(learner, tasks, task, places).detach()
+            assert difference([curve[shots, task]], [want]) < 1e-9
+
+
+def test_more_shots_than_a_set_holds() -> None:
+    with pytest.raises(ValueError, match="4 shots are to be read"):
+        protonet().adaptation_curve(random_tasks("classification"), [4])
+
+
+def test_a_query_that_is_a_prototype_is_of_its_class() -> None:
+    tasks = random_tasks("classification")
+    alone = tasks.support.chosen(torch.tensor([labels.tolist().index(label) for labels in tasks.support.targets
+                                               for label in range(WAYS)]).view(3, WAYS))  # fmt: skip
+    (curve,) = protonet().adaptation_curve(TaskBatch(alone, alone), [1])
+    assert curve.argmax(dim=-1).tolist() == [[0, 1, 2]] * 3
+    torch.testing.assert_close(curve.diagonal(dim1=1, dim2=2), torch.zeros(3, WAYS))
