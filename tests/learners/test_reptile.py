@@ -171,3 +171,15 @@ def test_the_curve_is_of_plain_training_on_the_support_set(
         want = torch.stack([answers[step] for step in at])
         assert difference([curve[0, task]], [want[0]]) < 1e-10
         assert difference(curve[1:, task] - curve[0, task], want[1:] - want[0]) < 1e-9
+
+
+def test_dropout_where_there_is_a_generator(make_tasks: MakeTasks) -> None:
+    tasks = make_tasks()
+
+    def loss(dropout: float, seed: int | None) -> float:
+        model = LSTMModel(ModelShape(4, 3, hidden_size=6, dropout=dropout), torch.Generator().manual_seed(1)).double()
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        return Reptile(model, "classification", 3, "sgd", 0.5).meta_loss(tasks, generator).loss.item()
+
+    assert loss(0.5, 0) == loss(0.5, 0) != loss(0.5, 1)
+    assert loss(0.5, None) == loss(0.0, None) == loss(0.0, 1)
