@@ -23,7 +23,8 @@ def draw_adaptation_curve(result: Mapping[str, Any], path: Path) -> bool:
         label: [(point["step"], point["value"], point["ci95"]) for point in curve] for label, curve in curves.items()
     }
     title = f"{result['dataset']}, {task_in_words(result)}: learning {result['tasks']} tasks never seen before"
-    return draw(points, result, title, result["step_unit"], path)
+    unit = "both" if result["step_unit"] == "shot" and result["baselines"] else result["step_unit"]
+    return draw(points, result, title, unit, path)
 
 
 def draw_comparison(common: Mapping[str, Any], found: Sequence[Entry], path: Path) -> bool:
