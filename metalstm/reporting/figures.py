@@ -68,7 +68,16 @@ def draw(
         colour = COLOURS[number % len(COLOURS)]
         style = ("-", "--", ":")[number // len(COLOURS) % 3]
         marker = "osD^vP"[number % 6]
-        axes.plot(steps, values, color=colour, linestyle=style, marker=marker, markersize=4, label=label)
+        axes.plot(
+            steps,
+            values,
+            color=colour,
+            linestyle=style,
+            marker=marker,
+            markersize=4,
+            markevery=max(1, len(curve) // 12),
+            label=label,
+        )
         low = [value - width for value, width in zip(values, half, strict=True)]
         high = [value + width for value, width in zip(values, half, strict=True)]
         axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
