@@ -33,6 +33,20 @@ def dataset_of(group: str, choice: str) -> str:
     return named[0] if named else "glyphs"
 
 
+def foreign(group: str, choice: str) -> list[str]:
+    """The tiny settings that a choice has not: not every learner takes inner steps, nor every model a hidden size."""
+    chosen = {group: choice}
+    if group == "experiment":
+        overrides = OmegaConf.load(CONFIGS / group / f"{choice}.yaml").get("defaults", [])
+        chosen = {name.removeprefix("override /"): value for item in overrides for name, value in item.items()}
+    missing = []
+    for of, setting in (("learner", "inner_steps"), ("model", "hidden_size")):
+        content = OmegaConf.load(CONFIGS / of / f"{chosen[of]}.yaml") if of in chosen else {setting: None}
+        if setting not in content and "defaults" not in content:
+            missing.append(f"{of}.{setting}")
+    return missing
+
+
 def marked(path: str) -> Any:
     """Decoding Omniglot takes half a minute."""
     return pytest.param(path, marks=pytest.mark.slow) if dataset_of(*path.split("/")) == "omniglot" else path
@@ -48,10 +62,7 @@ def test_one_step(
     if dataset != "glyphs":
         changes["dataset.classes"] = None
     given = OmegaConf.load(CONFIGS / f"{path}.yaml")
-    if group in ("learner", "model") and "defaults" not in given:
-        # Not every learner takes inner steps, not every model has a hidden size.
-        foreign = {"inner_steps", "hidden_size"} - set(given)
-        changes |= {f"{group}.{name}": None for name in foreign}
+    changes |= dict.fromkeys(foreign(group, choice))
     if dataset == "omniglot":
         changes["dataset.root"] = shared_data("omniglot")
         monkeypatch.setenv("XDG_CACHE_HOME", str(cache_home))
