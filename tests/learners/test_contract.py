@@ -100,7 +100,7 @@ def tasks(kind: str) -> TaskBatch:
 
 
 @pytest.fixture
-def at(learner: Learner) -> list[int]:
+def at() -> list[int]:
     return [0, 1, 2]
 
 
