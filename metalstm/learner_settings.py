@@ -78,6 +78,7 @@ class LSTMOptimizerSettings:
     inner_steps: int = bounded(minimum=1)
     hidden_size: int = bounded(minimum=1)
     inner_lr: float = bounded(above=0, below=1)
+    order: str = one_of("first", "second")
 
 
 @dataclass(kw_only=True)

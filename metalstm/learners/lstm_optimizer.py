@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +27,8 @@ class LSTMOptimizer(Learner):
 
     Every weight is a coordinate, and all share the optimizer. With g its gradient and l the support loss, a first LSTM
     reads both, and a second one's cell is the weight itself: w_t = f_t w_{t-1} - i_t g_t, where
-    i_t = sig(W_i [s_t, w_{t-1}, i_{t-1}] + b_i), f_t likewise, and s_t is the first one's state. As in the paper,
-    gradients are inputs: nothing is differentiated through them.
+    i_t = sig(W_i [s_t, w_{t-1}, i_{t-1}] + b_i), f_t likewise, and s_t is the first one's state. What the first LSTM
+    reads is a constant to the outer loop, as in the paper; so is g_t in the update, if `order` is `first`.
 
     Args:
         model: the network that is trained by it; its weights are the learned start.
@@ -36,16 +37,26 @@ class LSTMOptimizer(Learner):
         hidden_size: H of the first LSTM.
         inner_lr: where the input gate starts: a rate of gradient descent.
         generator: draws the start.
+        order: `first`, as in the paper; `second` differentiates through the gradient that a weight is moved by, as
+            second-order MAML does.
     """
 
     def __init__(
-        self, model: Model, kind: Kind, inner_steps: int, hidden_size: int, inner_lr: float, generator: torch.Generator
+        self,
+        model: Model,
+        kind: Kind,
+        inner_steps: int,
+        hidden_size: int,
+        inner_lr: float,
+        generator: torch.Generator,
+        order: Literal["first", "second"] = "first",
     ) -> None:
         super().__init__()
         self.model = model
         self.adaptable = WholeModel(model)
         self.kind = kind
         self.inner_steps = inner_steps
+        self.order = order
         self.lstm = SharedLSTM(4, hidden_size, 1, generator)
         gates = 0.01 * torch.randn(2, hidden_size + 2, generator=generator)
         self.input_weight, self.forget_weight = (nn.Parameter(gate) for gate in gates)
@@ -65,7 +76,8 @@ class LSTMOptimizer(Learner):
             if step == steps:
                 return
             gradient, losses = self.gradient(laid_out, support.targets, weights, start, generator)
-            seen = torch.cat((as_features(gradient), as_features(losses.unsqueeze(1).expand_as(gradient))), dim=-1)
+            loss = losses.detach().unsqueeze(1).expand_as(gradient)
+            seen = torch.cat((as_features(gradient.detach()), as_features(loss)), dim=-1)
             read, state = self.lstm(seen.flatten(0, 1).unsqueeze(0), state)
             read = read.view(*weights.shape, -1)
             input_gate = self.gate(self.input_weight, self.input_bias, read, weights, input_gate)
@@ -75,13 +87,14 @@ class LSTMOptimizer(Learner):
     def gradient(
         self, laid_out: object, targets: Tensor, weights: Tensor, start: Weights, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
-        """Of the support loss with respect to the weights, [T, P], and the loss, [T]; constants."""
-        leaf = weights.detach().requires_grad_()
+        """Of the support loss with respect to the weights, [T, P], and the loss, [T]."""
+        through = self.order == "second" and torch.is_grad_enabled()
+        at = weights if through else weights.detach().requires_grad_()
         with torch.enable_grad():
-            outputs = self.adaptable.outputs(laid_out, self.by_name(leaf, start), generator)
+            outputs = self.adaptable.outputs(laid_out, self.by_name(at, start), generator)
             losses = task_loss(self.kind, outputs, targets)
-            (gradient,) = torch.autograd.grad(losses.sum(), leaf)
-        return gradient, losses.detach()
+            (gradient,) = torch.autograd.grad(losses.sum(), at, create_graph=through)
+        return gradient, losses
 
     @staticmethod
     def gate(weight: Tensor, bias: Tensor, read: Tensor, weights: Tensor, before: Tensor) -> Tensor:
