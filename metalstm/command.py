@@ -20,6 +20,16 @@ def run_command(config_name: str, job: Callable[..., None]) -> None:
 
     Exits with the first failed job's code.
     """
+    try:
+        failures = run_jobs(config_name, job)
+    except KeyboardInterrupt:  # before a run heeds it: nothing has been begun
+        sys.exit(130)
+    if failures:
+        sys.exit(failures[0].exit_code)
+
+
+def run_jobs(config_name: str, job: Callable[..., None]) -> list[MetalstmError]:
+    """As `run_command`; gives what went wrong, which has been said."""
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
@@ -61,10 +71,7 @@ def run_command(config_name: str, job: Callable[..., None]) -> None:
         what = f"{error.filename or 'a file'} cannot be written: {error.strerror}"
         failures.append(ConfigError.of(what, "give output_dir=<a folder of yours>, with room in it"))
         complain(failures[0])
-    except KeyboardInterrupt:
-        sys.exit(130)
-    if failures:
-        sys.exit(failures[0].exit_code)
+    return failures
 
 
 def command_line() -> list[str]:

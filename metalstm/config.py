@@ -83,7 +83,7 @@ class TrainSettings:
     train_queries: int = bounded(minimum=1)
     steps: int = bounded(minimum=1)
     meta_batch_size: int = bounded(minimum=1)
-    outer_lr: float = bounded(above=0)
+    outer_lr: float = bounded(above=0, below=1e37)  # Adam's first step is ten times as large, and float32
     outer_schedule: str = one_of("constant", "cosine")
     clip_norm: float | None = bounded(above=0)
     seed: int = bounded(minimum=0, below=2**32)
@@ -102,6 +102,7 @@ class TrainSettings:
     precision: str = one_of("float32", "bfloat16", "float16")
     output_dir: str
     resume: str | None
+    allow_changed_data: bool
 
     @property
     def steps_are_shots(self) -> bool:
@@ -141,6 +142,7 @@ class MetaTestSettings:
     dataset_root: str | None
     device: str
     threads: int | None = bounded(minimum=1)
+    allow_changed_data: bool
 
 
 # What a resumed run may change: how long, how often, where and on what, but not what is learned.
@@ -148,7 +150,7 @@ BUDGETS = frozenset(
     {
         *("steps", "log_every", "validate_every", "validation_tasks", "checkpoint_every", "keep_checkpoints"),
         *("test_tasks", "test_steps", "curve_steps", "scratch_tasks", "scratch_steps"),
-        *("device", "threads", "output_dir", "resume", "dataset.root", "dataset.download"),
+        *("device", "threads", "output_dir", "resume", "allow_changed_data", "dataset.root", "dataset.download"),
     }
 )
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from metalstm.errors import CheckpointError
 
 
 def user_data_folder() -> Path:
@@ -21,6 +26,30 @@ def _user_folder(variable: str, default: str) -> Path:
     named = os.environ.get(variable, "")
     # The XDG base directory specification: a relative path in these variables is to be ignored.
     return (Path(named) if os.path.isabs(named) else Path.home() / default) / "metalstm"
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """A context in which a file of a run is written: what goes wrong with it is said with its remedy.
+
+    Raises:
+        CheckpointError: the disk is full, or whatever else the system says.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError.of(
+            f"{path} could not be written: {error.strerror or error}",
+            "make room or give a folder that can be written to, then resume the run",
+        ) from error
+
+
+def room(folder: Path) -> int:
+    """The bytes that are free where a folder is, or would be made."""
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    return shutil.disk_usage(there).free
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -61,7 +61,7 @@ def meta_test_run(config: DictConfig) -> None:
     directory.start_log(None)
     assembly.use_machine(settings.device, settings.threads)
     dataset = assembly.make_dataset(settings.dataset)
-    resume.check_fingerprint(path, dataset)
+    resume.check_fingerprint(path, dataset, given.allow_changed_data)
     device = torch.device(settings.device)
     checkpoints = Checkpoints(path / "checkpoints", settings.keep_checkpoints)
     best = checkpoints.newest(BEST, device)
@@ -95,7 +95,7 @@ def meta_test_run(config: DictConfig) -> None:
         results.training(trained_steps, seconds, settings.meta_batch_size),
     )
     file = directory.new_run_directory(path / "tests") / directory.RESULT
-    directory.write_json(file.with_name(directory.PER_TASK), results.per_task(tested))
+    directory.write_json(file.with_name(directory.PER_TASK), results.per_task(tested), indent=None)
     directory.write_json(file, result)
     log.info("%s", summary(result))
     log.info("result    %s", file)

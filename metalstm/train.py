@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from metalstm.run.checkpoint import Checkpoint, Checkpoints
     from metalstm.run.interruption import Interruption
     from metalstm.run.loop import MetaTraining
+    from metalstm.run.resume import Resumed
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +40,16 @@ def train(config: DictConfig) -> None:
     if config.resume is None:
         run(train_settings(config), None)
     else:
-        run(*resumed_settings(config, HydraConfig.get().overrides.task))
+        resumed = resumed_settings(config, HydraConfig.get().overrides.task)
+        run(resumed.settings, resumed)
 
 
-def run(settings: TrainSettings, resumed: Path | None) -> None:
+def run(settings: TrainSettings, resumed: Resumed | None) -> None:
     """Meta-trains and meta-tests.
 
     Args:
         settings: all of them.
-        resumed: the directory of the run to go on with; None: a new one.
+        resumed: the run to go on with; None: a new one.
     """
     import torch
 
@@ -55,6 +57,7 @@ def run(settings: TrainSettings, resumed: Path | None) -> None:
     from metalstm.run import directory, resume
     from metalstm.run.checkpoint import LATEST, Checkpoints
     from metalstm.run.interruption import Interruption
+    from metalstm.run.lock import RunLock
 
     assembly.use_machine(settings.device, settings.threads)
     dataset = assembly.make_dataset(settings.dataset)
@@ -62,26 +65,41 @@ def run(settings: TrainSettings, resumed: Path | None) -> None:
     learner = learner_assembly.make_learner(settings, dataset)
     # From here on a signal ends the run at a step boundary; before, there is nothing to save.
     with Interruption() as interruption:
-        if resumed is None:
-            path = directory.new_run_directory(run_parent(settings))
-            resume.write_config(path, settings, dataset.fingerprint)
-        else:
-            path = resumed
-            resume.check_fingerprint(path, dataset)
-        directory.start_log(path / directory.LOG)
-        checkpoints = Checkpoints(path / "checkpoints", settings.keep_checkpoints)
-        checkpoint = checkpoints.newest(LATEST, torch.device(settings.device))
-        if resumed is not None:
-            resume.check_budget(path, settings.steps, 0 if checkpoint is None else checkpoint.step)
-            resume.save_settings(path, settings)
-            (path / directory.RESULT).unlink(missing_ok=True)  # of fewer steps; a run is over when it has one
-        training = meta_training(settings, dataset, learner, path, checkpoints, checkpoint, interruption)
-        introduce(settings, dataset, training, path)
-        try:
-            training.run()
-        finally:
-            training.metrics.close()
-        finish(settings, dataset, training, path)
+        path = new_run(settings, dataset, learner) if resumed is None else resumed.path
+        with RunLock(path):
+            if resumed is not None:
+                resume.check_fingerprint(path, dataset, settings.allow_changed_data)
+            directory.start_log(path / directory.LOG)
+            checkpoints = Checkpoints(path / "checkpoints", settings.keep_checkpoints)
+            checkpoint = checkpoints.newest(LATEST, torch.device(settings.device))
+            if resumed is not None:
+                resume.check_budget(path, settings.steps, 0 if checkpoint is None else checkpoint.step)
+                resumed.write_down()
+                resume.write_config(path, settings, dataset.fingerprint)
+                (path / directory.RESULT).unlink(missing_ok=True)  # of fewer steps; a run is over when it has one
+            training = meta_training(settings, dataset, learner, path, checkpoints, checkpoint, interruption)
+            introduce(settings, dataset, training, path)
+            try:
+                training.run()
+            finally:
+                training.metrics.close()
+            finish(settings, dataset, training, path)
+
+
+def new_run(settings: TrainSettings, dataset: Dataset, learner: Learner) -> Path:
+    """The directory of a new run, its config in it.
+
+    Raises:
+        ConfigError: there is no room for it, or no permission.
+    """
+    from metalstm.run import directory, resume
+
+    parent = run_parent(settings)
+    weights = sum(weight.nbytes for weight in learner.parameters())
+    directory.check_room(parent, 3 * weights, settings.keep_checkpoints)  # Adam's two means are as large, each
+    path = directory.new_run_directory(parent)
+    resume.write_config(path, settings, dataset.fingerprint)
+    return path
 
 
 def introduce(settings: TrainSettings, dataset: Dataset, training: MetaTraining, path: Path) -> None:
@@ -165,6 +183,7 @@ def finish(settings: TrainSettings, dataset: Dataset, training: MetaTraining, pa
 
     from metalstm import assembly, learner_assembly
     from metalstm.fields import plain
+    from metalstm.files import writing
     from metalstm.reporting.figures import draw_adaptation_curve
     from metalstm.reporting.summary import summary
     from metalstm.run import directory, results
@@ -195,10 +214,11 @@ def finish(settings: TrainSettings, dataset: Dataset, training: MetaTraining, pa
         None if best is None else best.step,
         results.training(training.step, training.seconds, settings.meta_batch_size),
     )
-    directory.write_json(path / directory.PER_TASK, results.per_task(tested))
+    directory.write_json(path / directory.PER_TASK, results.per_task(tested), indent=None)
     directory.write_json(path / directory.RESULT, result)
     figure = path / "figures" / "adaptation_curve.png"
-    drawn = draw_adaptation_curve(result, figure)
+    with writing(figure):
+        drawn = draw_adaptation_curve(result, figure)
     log.info("%s", summary(result))
     log.info("result    %s", path / directory.RESULT)
     if drawn:

@@ -12,6 +12,8 @@ shots=${setting#5w}
 shots=${shots%s}
 root=${OMNIGLOT:-../shared/data/omniglot}
 threads=${THREADS:-1}
+batch=16
+((shots == 1)) || batch=8 # with five shots a task takes longer, and teaches more
 runs=outputs/learners/$setting
 mkdir -p "$runs"
 
@@ -26,7 +28,7 @@ declare -A recipe=(
     [reptile]="steps=1500 test_steps=20"
     [memory]="steps=4000"
     [op_lstm]="steps=2000"
-    [lstm_optimizer]="steps=500 meta_batch_size=4"
+    [lstm_optimizer]="steps=4500 meta_batch_size=4 learner.inner_steps=3 learner.hidden_size=8"
     [protonet]="steps=2500"
     [finetune]="steps=2500"
     [scratch]="steps=1"
@@ -45,7 +47,7 @@ for learner in "${learners[@]}"; do
         "$venv/bin/metalstm-train" resume="$(dirname "$begun")"
     else
         # shellcheck disable=SC2086
-        "$venv/bin/metalstm-train" dataset=omniglot dataset.root="$root" ways=5 shots="$shots" meta_batch_size=16 \
+        "$venv/bin/metalstm-train" dataset=omniglot dataset.root="$root" ways=5 shots="$shots" meta_batch_size="$batch" \
             validate_every=500 keep_checkpoints=1 test_tasks=600 scratch_tasks=0 output_dir="$runs" threads="$threads" \
             learner="$learner" ${recipe[$learner]}
     fi

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +54,19 @@ def limits_of(schema: type, prefix: str) -> list[tuple[str, Any, bool]]:
     cases: list[tuple[str, Any, bool]] = []
     for field in dataclasses.fields(schema):
         name, limits, whole = prefix + field.name, field.metadata, str(field.type).startswith("int")
-        kind, small = (int, 1) if whole else (float, 1e-6)
+        kind: type = int if whole else float
+
+        def next_to(limit: float, direction: int, whole: bool = whole) -> float:
+            return limit + direction if whole else math.nextafter(limit, direction * math.inf)
+
         if limits.get("minimum") is not None:
-            cases += [(name, kind(limits["minimum"]), True), (name, kind(limits["minimum"] - small), False)]
+            cases += [(name, kind(limits["minimum"]), True), (name, next_to(limits["minimum"], -1), False)]
         if limits.get("maximum") is not None:
-            cases += [(name, kind(limits["maximum"]), True), (name, kind(limits["maximum"] + small), False)]
+            cases += [(name, kind(limits["maximum"]), True), (name, next_to(limits["maximum"], 1), False)]
         if limits.get("above") is not None:
-            cases += [(name, kind(limits["above"] + small), True), (name, kind(limits["above"]), False)]
+            cases += [(name, next_to(limits["above"], 1), True), (name, kind(limits["above"]), False)]
         if limits.get("below") is not None:
-            cases += [(name, kind(limits["below"] - small), True), (name, kind(limits["below"]), False)]
+            cases += [(name, next_to(limits["below"], -1), True), (name, kind(limits["below"]), False)]
         cases += [(name, value, True) for value in limits.get("choices", ())]
         if "choices" in limits:
             cases.append((name, 99 if whole else "other", False))
@@ -122,7 +127,7 @@ def test_a_part_of_the_whole(name: str, value: float, bound: str) -> None:
 
 def test_bounds_cover_what_the_field_expects() -> None:
     refused = {name for name, _, allowed in bounds() if not allowed}
-    switches = {"model.layer_norm", "learner.recompute"}
+    switches = {"model.layer_norm", "learner.recompute", "allow_changed_data"}
     unbounded = {"device", "output_dir", "resume", *switches}
     ours = {name for name in flat(plain(composed({}))) if not name.endswith(".name")}
     assert ours - refused == unbounded

@@ -104,13 +104,13 @@ class Derivatives:
 
     def __init__(self, tape: Tape, precision: torch.dtype | None, wanted: Wanted) -> None:
         self.tape, self.precision = tape, precision
-        # That of w_x is summed up transposed, [G, F, 4H]: products with few columns are slow, and inputs are narrow.
-        arguments = (tape.inputs, tape.w_x.mT, tape.w_h, tape.w_h[..., 0], tape.c[:, 0], tape.c[:, 0])
+        # Those of w_x and w_h are summed up transposed, [G, F, 4H]: products with few columns are slow.
+        arguments = (tape.inputs, tape.w_x.mT, tape.w_h.mT, tape.w_h[..., 0], tape.c[:, 0], tape.c[:, 0])
         zeros = (
             torch.zeros(like.shape, dtype=like.dtype, device=like.device) if wants else None
             for like, wants in zip(arguments, wanted, strict=True)
         )
-        self.inputs, self.w_x_transposed, self.w_h, self.bias, self.h_first, self.c_first = zeros
+        self.inputs, self.w_x_transposed, self.w_h_transposed, self.bias, self.h_first, self.c_first = zeros
 
     def add(self, steps: tuple[int, int], d_z: Tensor, inputs: Tensor | None, h: Tensor, w_x: Tensor) -> None:
         """Adds dx_s = dz_s W_x, dW_x = sum_s dz_s' x_s and dW_h = sum_s dz_s' h_{s-1} of some steps.
@@ -127,8 +127,8 @@ class Derivatives:
             self.inputs[:, these] += project(d_z, w_x.mT, self.precision)
         if self.w_x_transposed is not None and inputs is not None:
             self.add_outer_products(self.w_x_transposed, inputs[:, these], d_z)
-        if self.w_h is not None:
-            self.add_outer_products(self.w_h, d_z, h[:, these])
+        if self.w_h_transposed is not None:
+            self.add_outer_products(self.w_h_transposed, h[:, these], d_z)
 
     def add_outer_products(self, total: Tensor, left: Tensor, right: Tensor) -> None:
         """Adds the sum over steps and examples of [G, steps, B, L] times [G, steps, B, K] to [G, L, K]."""
@@ -159,8 +159,11 @@ class Derivatives:
 
     def all(self) -> tuple[Tensor | None, ...]:
         """With respect to inputs, w_x, w_h, bias, h_first and c_first."""
-        w_x = None if self.w_x_transposed is None else self.w_x_transposed.mT.contiguous()
-        return self.inputs, w_x, self.w_h, self.bias, self.h_first, self.c_first
+        w_x, w_h = (
+            None if transposed is None else transposed.mT.contiguous()
+            for transposed in (self.w_x_transposed, self.w_h_transposed)
+        )
+        return self.inputs, w_x, w_h, self.bias, self.h_first, self.c_first
 
 
 def of_steps(d_z: Tensor, steps: tuple[int, int]) -> Tensor:

@@ -14,16 +14,18 @@ import os
 import pickle
 import secrets
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from metalstm.errors import CheckpointError, Problem
+from metalstm.files import writing
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 STATE = "state.pt"
 MANIFEST = "manifest.json"
 LATEST, BEST = "step", "best"  # kinds
@@ -62,24 +64,18 @@ class Checkpoints:
         buffer = io.BytesIO()
         torch.save(state, buffer)
         data = buffer.getvalue()
-        manifest = {
-            "format": FORMAT,
-            "step": step,
-            "files": {STATE: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}},
-        }
+        files = {STATE: {"size": len(data), "sha256": checksum(data)}}
         try:
-            partial.mkdir(parents=True)
-            write_synced(partial / STATE, data)
-            write_synced(partial / MANIFEST, json.dumps(manifest, indent=2).encode())
-            sync(partial)
-            os.replace(partial, final)
-            sync(self.folder)
-        except OSError as error:
+            with writing(final):
+                partial.mkdir(parents=True)
+                write_synced(partial / STATE, data)
+                write_synced(partial / MANIFEST, as_manifest({"format": FORMAT, "step": step, "files": files}))
+                sync(partial)
+                os.replace(partial, final)
+                sync(self.folder)
+        except CheckpointError:
             shutil.rmtree(partial, ignore_errors=True)
-            raise CheckpointError.of(
-                f"checkpoint {final} could not be written: {error.strerror}",
-                "make room or give a folder that can be written to, then resume the run",
-            ) from error
+            raise
         for leftover in self.folder.glob(".*"):
             shutil.rmtree(leftover, ignore_errors=True)
         for old in self.paths(kind)[self.keep[kind] :]:
@@ -122,20 +118,23 @@ def read(path: Path, device: torch.device) -> Checkpoint:
     """
     fix = "remove it; the run goes on from an older one, or starts anew"
     try:
-        manifest = json.loads((path / MANIFEST).read_bytes())
+        as_written = (path / MANIFEST).read_bytes()
         data = (path / STATE).read_bytes()
-        known_format, step, entry = manifest["format"], int(manifest["step"]), manifest["files"][STATE]
-        size, checksum = int(entry["size"]), entry["sha256"]
+        manifest = json.loads(as_written)
+        known_format, step, entry = manifest["format"], manifest["step"], manifest["files"][STATE]
+        size, wanted = entry["size"], entry["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError.of(f"checkpoint {path} is broken: {type(error).__name__}: {error}", fix) from error
-    if known_format != FORMAT:
+    if isinstance(known_format, int) and known_format > FORMAT:
         raise CheckpointError.of(
             f"checkpoint {path} has format {known_format}, this version reads {FORMAT}",
             "install the version that wrote it",
         )
+    if as_manifest(manifest) != as_written:
+        raise CheckpointError.of(f"checkpoint {path} is broken: the checksum of {MANIFEST} differs", fix)
     if len(data) != size:
         raise CheckpointError.of(f"checkpoint {path} is broken: {STATE} has {len(data)} bytes, not {size}", fix)
-    if hashlib.sha256(data).hexdigest() != checksum:
+    if checksum(data) != wanted:
         raise CheckpointError.of(f"checkpoint {path} is broken: the checksum of {STATE} differs", fix)
     try:
         state = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
@@ -143,6 +142,16 @@ def read(path: Path, device: torch.device) -> Checkpoint:
         first_line = str(error).splitlines()[0]
         raise CheckpointError.of(f"checkpoint {path} is refused: {first_line}", fix) from error
     return Checkpoint(step, state, path)
+
+
+def as_manifest(content: Mapping[str, Any]) -> bytes:
+    """What is written of a checkpoint's manifest, to the last byte: with a checksum of its own at the end."""
+    named = {name: value for name, value in content.items() if name != "sha256"}
+    return json.dumps(named | {"sha256": checksum(json.dumps(named).encode())}, indent=2).encode()
+
+
+def checksum(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def write_synced(path: Path, data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from metalstm.errors import ConfigError
-from metalstm.files import write_atomically
+from metalstm.files import room, write_atomically, writing
 
 CONFIG = "config.yaml"
 PER_TASK = "per_task.json"
@@ -43,9 +44,38 @@ def new_run_directory(parent: Path) -> Path:
         ) from error
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a file that is whole or not there."""
-    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+def check_room(parent: Path, checkpoint: int, keep: int) -> None:
+    """Whether there is room for a run's checkpoints under `parent`.
+
+    Args:
+        parent: the folder for the run's directory, which need not be there yet.
+        checkpoint: bytes of one.
+        keep: how many newest ones are kept, and one more best one; each while the next is written.
+
+    Raises:
+        ConfigError: there is not.
+    """
+    wanted = checkpoint * (2 * keep + 2)
+    free = room(parent)
+    if free < wanted:
+        raise ConfigError.of(
+            f"output_dir: {parent} has room for {in_mib(free)}, but the run's checkpoints take {in_mib(wanted)}",
+            "make room, give output_dir=<a folder with room in it>, or keep fewer: keep_checkpoints=1",
+        )
+
+
+def in_mib(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB"
+
+
+def write_json(path: Path, content: Mapping[str, Any], indent: int | None = 2) -> None:
+    """Writes a file that is whole or not there.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    with writing(path):
+        write_atomically(path, (json.dumps(content, indent=indent) + "\n").encode())
 
 
 class Console(logging.Handler):
@@ -54,6 +84,17 @@ class Console(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage() if record.levelno < logging.WARNING else f"warning: {record.getMessage()}"
         tqdm.write(text)
+
+
+class LogFile(logging.FileHandler):
+    """Writes log lines to a file; where it cannot, says so once, and the run goes on."""
+
+    failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self.failed:
+            self.failed = True
+            tqdm.write(f"warning: {self.baseFilename} cannot be written: {sys.exc_info()[1]}")
 
 
 def start_log(path: Path | None) -> logging.Logger:
@@ -66,7 +107,8 @@ def start_log(path: Path | None) -> logging.Logger:
     logger.propagate = False
     logger.addHandler(Console())
     if path is not None:
-        to_file = logging.FileHandler(path, encoding="utf-8")
+        with writing(path):
+            to_file = LogFile(path, encoding="utf-8")
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger.addHandler(to_file)
     return logger

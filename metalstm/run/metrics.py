@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from metalstm.files import writing
+
 
 class MetricsFile:
     """Appends records; a resumed run first cuts back what was written after its checkpoint.
@@ -17,22 +19,30 @@ class MetricsFile:
     """
 
     def __init__(self, path: Path, lines: int) -> None:
-        kept = path.read_bytes().splitlines(keepends=True)[:lines] if path.exists() else []
-        with path.open("ab") as file:
-            file.truncate(sum(map(len, kept)))  # in place: a process killed here loses nothing
-        self.file = path.open("a", encoding="utf-8")
+        self.path = path
+        with writing(path):
+            kept = path.read_bytes().splitlines(keepends=True)[:lines] if path.exists() else []
+            self.file = path.open("ab", buffering=0)  # what the disk refuses must not be tried again at the end
+            self.file.truncate(sum(map(len, kept)))  # in place: a process killed here loses nothing
         self.lines = len(kept)
 
     def record(self, step: int, split: str, values: Mapping[str, float]) -> None:
-        """Writes `values` as `<split>/<name>`."""
+        """Writes `values` as `<split>/<name>`.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
         named = {f"{split}/{name}": value for name, value in values.items()}
-        self.file.write(json.dumps({"step": step, **named}) + "\n")
-        self.file.flush()
+        left = (json.dumps({"step": step, **named}) + "\n").encode()
+        with writing(self.path):
+            while left:
+                left = left[self.file.write(left) :]
         self.lines += 1
 
     def sync(self) -> None:
         """Waits until the disk has all records: what a checkpoint counts must be there."""
-        os.fsync(self.file.fileno())
+        with writing(self.path):
+            os.fsync(self.file.fileno())
 
     def close(self) -> None:
         self.file.close()

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -16,23 +16,21 @@ from metalstm.config import BUDGETS, GROUPS, TrainSettings, as_mapping, train_se
 from metalstm.datasets.base import Dataset
 from metalstm.errors import CheckpointError, ConfigError, DataError, Problem
 from metalstm.fields import flat, plain, shown
-from metalstm.files import write_atomically
+from metalstm.files import write_atomically, writing
 from metalstm.run.directory import CONFIG, RESULT, write_json
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
 IDENTITY = "run.json"
+NOT_KEPT = {"resume": None, "allow_changed_data": False}  # settings of one start, not of the run
 
 
 def write_config(path: Path, settings: TrainSettings, fingerprint: str) -> None:
     """Writes down what a run is: its whole config, and the fingerprint of its data."""
-    save_settings(path, settings)
     write_json(path / IDENTITY, {"format": FORMAT, "fingerprint": fingerprint})
-
-
-def save_settings(path: Path, settings: TrainSettings) -> None:
-    write_atomically(path / CONFIG, OmegaConf.to_yaml(plain(settings) | {"resume": None}).encode())
+    with writing(path / CONFIG):
+        write_atomically(path / CONFIG, OmegaConf.to_yaml(plain(settings) | NOT_KEPT).encode())
 
 
 def run_settings(path: Path) -> TrainSettings:
@@ -61,7 +59,23 @@ def run_settings(path: Path) -> TrainSettings:
     return train_settings(config)
 
 
-def resumed_settings(config: DictConfig, overrides: Sequence[str]) -> tuple[TrainSettings, Path]:
+class Resumed(NamedTuple):
+    """A run to go on with."""
+
+    settings: TrainSettings
+    path: Path
+    changes: list[str]  # of settings, in words
+
+    def write_down(self) -> None:
+        """Says what is not as it was, on the screen and in the run's log."""
+        for change in self.changes:
+            log.info("changed: %s", change)
+            name = change.split()[0]
+            if name in ("device", "threads"):
+                log.warning("with another %s the run is no longer bit for bit the one never stopped", name)
+
+
+def resumed_settings(config: DictConfig, overrides: Sequence[str]) -> Resumed:
     """The settings to go on with: the run's own, with the budgets that the command line gives.
 
     Args:
@@ -75,7 +89,7 @@ def resumed_settings(config: DictConfig, overrides: Sequence[str]) -> tuple[Trai
     path = Path(str(config.resume))
     before = plain(run_settings(path))
     old, new = flat(before), flat(as_mapping(config))
-    problems = []
+    problems, changes = [], []
     for name in given_names(overrides, new):
         if name == "experiment" or name not in old or name not in new:
             problems.append(Problem(f"{name} cannot be given to a run under way", "leave it out"))
@@ -87,13 +101,11 @@ def resumed_settings(config: DictConfig, overrides: Sequence[str]) -> tuple[Trai
                 )
             )
         elif name != "resume" and old[name] != new[name]:
-            log.info("changed: %s from %s to %s", name, shown(old[name]), shown(new[name]))
-            if name in ("device", "threads"):
-                log.warning("with another %s the run is no longer bit for bit the one never stopped", name)
+            changes.append(f"{name} from {shown(old[name])} to {shown(new[name])}")
             put(before, name, new[name])
     if problems:
         raise ConfigError(*problems)
-    return train_settings(OmegaConf.create(before)), path
+    return Resumed(train_settings(OmegaConf.create(before)), path, changes)
 
 
 def given_names(overrides: Sequence[str], values: Mapping[str, Any]) -> list[str]:
@@ -113,21 +125,22 @@ def put(nested: dict[str, Any], name: str, value: Any) -> None:
     nested[last] = value
 
 
-def check_fingerprint(path: Path, dataset: Dataset) -> None:
+def check_fingerprint(path: Path, dataset: Dataset, allow_changed: bool) -> None:
     """Whether the data is what the run began with.
 
     Raises:
-        DataError: it has changed.
+        DataError: it has changed, and `allow_changed` is not given; with it, that is a warning.
     """
-    before = json.loads((path / IDENTITY).read_text(encoding="utf-8"))["fingerprint"]
-    if before != dataset.fingerprint:
-        raise DataError(
-            Problem(
-                f"dataset '{dataset.name}' has changed since the run began: its fingerprint was {before[:12]}, "
-                f"and is {dataset.fingerprint[:12]}",
-                "bring the data back as it was, or start a new run",
-            )
-        )
+    before = str(json.loads((path / IDENTITY).read_text(encoding="utf-8"))["fingerprint"])
+    if before == dataset.fingerprint:
+        return
+    what = (
+        f"dataset '{dataset.name}' has changed since the run began: its fingerprint was {before[:12]}, "
+        f"and is {dataset.fingerprint[:12]}"
+    )
+    if not allow_changed:
+        raise DataError.of(what, "bring the data back as it was, start a new run, or give allow_changed_data=true")
+    log.warning("%s", what)
 
 
 def check_budget(path: Path, steps: int, done: int) -> None:

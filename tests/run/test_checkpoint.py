@@ -15,7 +15,7 @@ import torch
 
 from metalstm.errors import CheckpointError
 from metalstm.run import checkpoint
-from metalstm.run.checkpoint import BEST, LATEST, MANIFEST, STATE, Checkpoints, read
+from metalstm.run.checkpoint import BEST, LATEST, MANIFEST, STATE, Checkpoints, as_manifest, read
 
 CPU = torch.device("cpu")
 
@@ -129,13 +129,15 @@ def damaged(checkpoints: Checkpoints) -> list[Path]:
     return [checkpoints.save(LATEST, step, state(step)) for step in (1, 2)]
 
 
-def test_every_single_bit_counts(checkpoints: Checkpoints) -> None:
-    path = checkpoints.save(LATEST, 1, state(1)) / STATE
+@pytest.mark.parametrize(("file", "stride"), [(STATE, 97), (MANIFEST, 1)])
+def test_every_single_bit_counts(file: str, stride: int, checkpoints: Checkpoints) -> None:
+    path = checkpoints.save(LATEST, 1, state(1)) / file
     data = path.read_bytes()
-    for position in range(0, len(data), 97):
-        path.write_bytes(data[:position] + bytes([data[position] ^ 16]) + data[position + 1 :])
-        with pytest.raises(CheckpointError, match="checksum"):
-            read(path.parent, CPU)
+    for position in range(0, len(data), stride):
+        for bit in (0, 4) if file == STATE else range(8):
+            path.write_bytes(data[:position] + bytes([data[position] ^ 1 << bit]) + data[position + 1 :])
+            with pytest.raises(CheckpointError, match=r"is broken|has format"):
+                read(path.parent, CPU)
 
 
 def test_a_broken_one_is_named_and_passed_over(checkpoints: Checkpoints, caplog: pytest.LogCaptureFixture) -> None:
@@ -162,7 +164,7 @@ def test_none_whole(checkpoints: Checkpoints) -> None:
     assert caught.value.exit_code == 4
 
 
-@pytest.mark.parametrize("content", ["[]", "null", '"text"', '{"format": 1}', "not json", '{"files": {"state.pt": 1}}'])
+@pytest.mark.parametrize("content", ["[]", "null", '"text"', '{"format": 2}', "not json", '{"files": {"state.pt": 1}}'])
 def test_a_manifest_that_is_none(content: str, checkpoints: Checkpoints) -> None:
     path = checkpoints.save(LATEST, 1, state(1))
     (path / MANIFEST).write_text(content, encoding="utf-8")
@@ -172,7 +174,7 @@ def test_a_manifest_that_is_none(content: str, checkpoints: Checkpoints) -> None
 
 def test_a_newer_format(checkpoints: Checkpoints) -> None:
     path = checkpoints.save(LATEST, 1, state(1))
-    manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8")) | {"format": 2}
-    (path / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-    with pytest.raises(CheckpointError, match="has format 2, this version reads 1"):
+    manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8")) | {"format": 3}
+    (path / MANIFEST).write_bytes(as_manifest(manifest))
+    with pytest.raises(CheckpointError, match="has format 3, this version reads 2"):
         read(path, CPU)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from metalstm.run.checkpoint import MANIFEST, STATE, read
+from metalstm.run.checkpoint import MANIFEST, STATE, Checkpoints, as_manifest, read
 
 CPU = torch.device("cpu")
 LAST, BEFORE = "step_00000006", "step_00000004"
@@ -109,6 +109,50 @@ def test_changed_data(run: Path, resume: Any, in_process: Any) -> None:
     assert content(run) == before
 
 
+def test_changed_data_that_is_allowed(run: Path, resume: Any, in_process: Any, result_of: Any) -> None:
+    identity = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    (run / "run.json").write_text(json.dumps(identity | {"fingerprint": "0" * 64}), encoding="utf-8")
+    for ended in (
+        in_process("test", f"run={run}", "tasks=2", "allow_changed_data=true"),
+        resume("steps=7", "allow_changed_data=true"),
+    ):
+        assert ended.code == 0, ended.err
+        assert (
+            "warning: dataset 'glyphs' has changed since the run began: its fingerprint was 000000000000" in ended.out
+        )
+    # It is the run's data from now on, and to be asked for again where it changes again.
+    assert json.loads((run / "run.json").read_text(encoding="utf-8")) == identity
+    assert "allow_changed_data: false" in (run / "config.yaml").read_text(encoding="utf-8")
+    assert result_of(run)["protocol"]["fingerprint"] == identity["fingerprint"]
+
+
+def test_what_is_changed_is_written_down(run: Path, resume: Any) -> None:
+    assert resume("steps=7", "checkpoint_every=3", "threads=1").code == 0
+    log = (run / "train.log").read_text(encoding="utf-8")
+    assert "INFO changed: steps from 6 to 7\n" in log
+    assert "INFO changed: checkpoint_every from 2 to 3\n" in log
+    assert "WARNING with another threads the run is no longer bit for bit" in log
+    assert "steps: 7\n" in (run / "config.yaml").read_text(encoding="utf-8")
+
+
+def test_a_checkpoint_of_a_gpu(run: Path, resume: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tensors say that they lay on a GPU, and the config does."""
+    config = (run / "config.yaml").read_text(encoding="utf-8")
+    (run / "config.yaml").write_text(config.replace("device: cpu", "device: cuda"), encoding="utf-8")
+    before = read(run / "checkpoints" / LAST, CPU)
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+        written = Checkpoints(run / "checkpoints", 2).save("step", 6, before.state)
+    with pytest.raises(RuntimeError, match="CUDA"):
+        torch.load(written / STATE, weights_only=True)  # it is what it claims to be
+    refused(resume("steps=7"), 2, "device=cuda cannot be used here", "device=cpu")
+    ended = resume("steps=7", "device=cpu")
+    assert ended.code == 0, ended.err
+    assert "changed: device from cuda to cpu" in ended.out
+    assert "warning: with another device the run is no longer bit for bit the one never stopped" in ended.out
+    assert "meta-train from step 6 to 7" in ended.out
+
+
 def truncate(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
 
@@ -135,10 +179,7 @@ BREAKS = [truncate, empty, flip_a_bit, remove]
 def test_a_broken_checkpoint_is_named_and_the_one_before_used(
     break_: Callable[[Path], None], file: str, run: Path, resume: Any
 ) -> None:
-    if (break_, file) == (flip_a_bit, MANIFEST):
-        (run / "checkpoints" / LAST / MANIFEST).write_text('{"format": 1, "step": 6}', encoding="utf-8")
-    else:
-        break_(run / "checkpoints" / LAST / file)
+    break_(run / "checkpoints" / LAST / file)
     state = read(run / "checkpoints" / BEFORE, CPU).state
     metrics = (run / "metrics.jsonl").read_bytes()
     ended = resume("steps=7")
@@ -184,7 +225,7 @@ def test_a_pickle_that_would_run_something_is_refused(run: Path, resume: Any, tm
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
     manifest["files"][STATE] = {"size": len(buffer.getvalue()), "sha256": digest}
-    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    (folder / MANIFEST).write_bytes(as_manifest(manifest))
     ended = resume("steps=7")
     assert ended.code == 0, ended.err
     assert f"warning: checkpoint {folder} is refused" in ended.out
