@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,10 @@ class LogFile(logging.FileHandler):
         if not self.failed:
             self.failed = True
             tqdm.write(f"warning: {self.baseFilename} cannot be written: {sys.exc_info()[1]}")
+
+    def close(self) -> None:
+        with suppress(OSError):  # it tries once more to write what it could not
+            super().close()
 
 
 def start_log(path: Path | None) -> logging.Logger:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -79,3 +80,36 @@ def test_the_log_is_on_the_screen_and_in_the_file(tmp_path: Path, logger: Any, c
     assert capsys.readouterr().out == "step 3\nwarning: careful\n"
     lines = (tmp_path / "train.log").read_text(encoding="utf-8").splitlines()
     assert [line.split(" ", 2)[2] for line in lines] == ["INFO step 3", "WARNING careful"]
+
+
+def test_a_log_that_cannot_be_written_does_not_end_the_run(tmp_path: Path, logger: Any, capsys: Any) -> None:
+    (tmp_path / "train.log").symlink_to("/dev/full")
+    directory.start_log(tmp_path / "train.log")
+    for step in (1, 2):
+        logging.getLogger("metalstm.somewhere").info("step %d", step)
+    out, err = capsys.readouterr()
+    assert out.count(f"warning: {tmp_path / 'train.log'} cannot be written: [Errno 28] No space left on device\n") == 1
+    assert [line for line in out.splitlines() if not line.startswith("warning")] == ["step 1", "step 2"]
+    assert err == ""
+
+
+def test_room_for_the_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Path] = []
+
+    def usage(folder: Path) -> Any:
+        asked.append(folder)
+        return shutil._ntuple_diskusage(100 * 2**20, 90 * 2**20, 10 * 2**20)
+
+    monkeypatch.setattr("shutil.disk_usage", usage)
+    directory.check_room(tmp_path / "to" / "be" / "made", 10 * 2**20 // 6, keep=2)
+    assert asked == [tmp_path]
+    with pytest.raises(ConfigError, match=r"room for 10\.0 MiB, but the run's checkpoints take 12\.0 MiB\n  fix: make"):
+        directory.check_room(tmp_path, 2 * 2**20, keep=2)
+
+
+def test_a_start_without_room_writes_nothing(in_process: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metalstm.run.directory.room", lambda folder: 1000)
+    ended = in_process("train", *tiny())
+    assert ended.code == 2
+    assert ended.err.startswith("error: output_dir: outputs/glyphs_3w1s_maml has room for 0.0 MiB, but the run's ")
+    assert list(Path().iterdir()) == []

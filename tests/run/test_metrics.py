@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
 
+from metalstm.errors import CheckpointError
 from metalstm.run.metrics import MetricsFile
 
 
@@ -60,3 +62,19 @@ def test_what_is_kept_is_never_rewritten(path: Path) -> None:
     write(path, range(0), lines=2).close()
     assert path.stat().st_ino == inode
     assert len(path.read_bytes().splitlines()) == 2
+
+
+def test_no_room_for_a_line(path: Path) -> None:
+    metrics = write(path, range(1, 3))
+    whole = path.read_bytes()
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 5, unlimited[1]))
+    try:
+        with pytest.raises(CheckpointError, match=r"metrics\.jsonl could not be written: File too large\n  fix: make"):
+            metrics.record(3, "meta_train", {"loss": 1.0})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    metrics.close()  # does not try again
+    assert path.read_bytes() == whole + b'{"ste'
+    write(path, range(3, 4), lines=metrics.lines).close()
+    assert [json.loads(line)["step"] for line in path.read_bytes().splitlines()] == [1, 2, 3]
