@@ -53,12 +53,13 @@ def check_tasks_fit(settings: TrainSettings, dataset: Dataset) -> None:
             )
         name = "train_queries" if split == "meta_train" else "queries"
         queries = task_shape(settings, split).queries
-        if settings.shots + queries > source.examples_per_class:
+        smallest, holds = source.smallest()
+        if settings.shots + queries > holds:
             problems.append(
                 Problem(
                     f"shots={settings.shots} and {name}={queries} take {settings.shots + queries} examples of a "
-                    f"class, but class '{source.names[0]}' of split '{split}' holds {source.examples_per_class}",
-                    f"use shots+{name}<={source.examples_per_class}",
+                    f"class, but class '{smallest}' of split '{split}' holds {holds}",
+                    f"use shots+{name}<={holds}",
                 )
             )
     if getattr(settings.model, "directions", None) == 4 and not dataset.images:

@@ -28,7 +28,7 @@ declare -A recipe=(
     [reptile]="steps=1500 test_steps=20"
     [memory]="steps=4000"
     [op_lstm]="steps=2000"
-    [lstm_optimizer]="steps=4500 meta_batch_size=4 learner.inner_steps=3 learner.hidden_size=8"
+    [lstm_optimizer]="steps=$((shots == 1 ? 4500 : 2500)) meta_batch_size=4 learner.inner_steps=3 learner.hidden_size=8"
     [protonet]="steps=2500"
     [finetune]="steps=2500"
     [scratch]="steps=1"

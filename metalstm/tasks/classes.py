@@ -15,26 +15,51 @@ SPLITS = ("meta_train", "meta_validation", "meta_test")
 
 
 class ClassPool:
-    """The classes of one split, each with the same number of examples.
+    """The classes of one split, with examples that are sequences. Legend: C classes, E examples of the largest one.
 
     Args:
-        images: [C, E, S, F] uint8; C classes of E examples; 0..255 stands for 0..1.
+        examples: [C, E, S, F]: uint8, where 0..255 stands for 0..1; float32; or int64, tokens.
         names: the C classes' names, unique over all splits.
+        counts: [C] int64, how many examples of a class there are, those beyond are not looked at; None: E of each.
+        lengths: [C, E] int64, how many steps of an example are real; None: all S.
+        sources: [C, E] int64, who or what an example comes from, such as a speaker: the query examples of a class come
+            from others than its support examples. None: examples are drawn whatever they come from.
     """
 
-    def __init__(self, images: Tensor, names: Sequence[str]) -> None:
-        if images.dtype != torch.uint8 or images.dim() != 4 or len(images) != len(names):
-            raise ValueError(f"images {tuple(images.shape)} {images.dtype} do not fit {len(names)} names")
-        self.images = images
+    def __init__(
+        self,
+        examples: Tensor,
+        names: Sequence[str],
+        counts: Tensor | None = None,
+        lengths: Tensor | None = None,
+        sources: Tensor | None = None,
+    ) -> None:
+        if examples.dtype not in (torch.uint8, torch.float32, torch.int64) or examples.dim() != 4:
+            raise ValueError(f"examples {tuple(examples.shape)} {examples.dtype} are no sequences of classes")
+        for what, tensor, shape in (
+            ("names", torch.empty(len(names)), examples.shape[:1]),
+            ("counts", counts, examples.shape[:1]),
+            ("lengths", lengths, examples.shape[:2]),
+            ("sources", sources, examples.shape[:2]),
+        ):
+            if tensor is not None and tensor.shape != shape:
+                raise ValueError(f"{what} {tuple(tensor.shape)} do not fit examples {tuple(examples.shape)}")
+        self.examples = examples
         self.names = list(names)
+        self.counts = counts
+        self.lengths = lengths
+        self.sources = sources
 
     @property
     def classes(self) -> int:
-        return self.images.shape[0]
+        return self.examples.shape[0]
 
-    @property
-    def examples_per_class(self) -> int:
-        return self.images.shape[1]
+    def smallest(self) -> tuple[str, int]:
+        """The class with the fewest examples, and their number."""
+        if self.counts is None:
+            return self.names[0], self.examples.shape[1]
+        which = int(self.counts.argmin())
+        return self.names[which], int(self.counts[which])
 
     def draw(self, tasks: int, shape: TaskShape, generator: torch.Generator) -> TaskBatch:
         """Draws tasks, all at once: `ways` distinct classes, of each `shots` + `queries` distinct examples.
@@ -43,22 +68,58 @@ class ClassPool:
         """
         ways, shots, queries = shape
         chosen = distinct(tasks, 1, self.classes, ways, generator).squeeze(1)  # [T, ways]
-        examples = distinct(
-            tasks, ways, self.examples_per_class, shots + queries, generator
-        )  # [T, ways, shots+queries]
         labels = torch.arange(ways).expand(tasks, ways)
+        support, query = self.draw_examples(chosen, shots, queries, generator)
 
         def gather(which: Tensor) -> Examples:  # which: [T, ways, per class]
-            inputs = self.images[chosen.unsqueeze(-1), which].flatten(1, 2)
-            return Examples(inputs.float() / 255, labels.repeat_interleave(which.shape[-1], dim=1))
+            place = chosen.unsqueeze(-1), which
+            inputs = self.examples[place].flatten(1, 2)
+            if inputs.dtype == torch.uint8:
+                inputs = inputs.float() / 255
+            lengths = None if self.lengths is None else self.lengths[place].flatten(1, 2)
+            return Examples(inputs, labels.repeat_interleave(which.shape[-1], dim=1), lengths)
 
-        return TaskBatch(gather(examples[..., :shots]), gather(examples[..., shots:]), chosen)
+        return TaskBatch(gather(support), gather(query), chosen)
+
+    def draw_examples(
+        self, chosen: Tensor, shots: int, queries: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Which examples of the chosen classes [T, ways] are support, [T, ways, shots], and query, likewise.
+
+        Sources are put in an order drawn for each task: the support set is filled from its front, the query set from
+        its back, and with a source that the class has in its support set only where there are too few others.
+        """
+        counts = None if self.counts is None else self.counts[chosen]
+        if self.sources is None:
+            examples = distinct(*chosen.shape, self.examples.shape[1], shots + queries, generator, counts)
+            return examples[..., :shots], examples[..., shots:]
+        sources = self.sources[chosen]  # [T, ways, E]
+        order = torch.rand(len(chosen), int(self.sources.max()) + 1, generator=generator)
+        among = torch.rand(sources.shape, generator=generator) / 2**16  # of a source's examples
+        keys = order.unsqueeze(1).expand(-1, chosen.shape[1], -1).gather(2, sources) + among
+        support = within(keys, counts).topk(shots, dim=-1).indices
+        known = (sources.unsqueeze(-1) == sources.gather(2, support).unsqueeze(-2)).any(dim=-1)
+        backwards = torch.where(known, -keys / 4, 2 - keys)  # a known source comes last
+        left = within(backwards, counts, -2).scatter(2, support, -2)
+        return support, left.topk(queries, dim=-1).indices
 
 
-def distinct(tasks: int, rows: int, population: int, count: int, generator: torch.Generator) -> Tensor:
-    """[tasks, rows, count]: in each row `count` distinct integers below `population`, in random order."""
+def distinct(
+    tasks: int, rows: int, population: int, count: int, generator: torch.Generator, of: Tensor | None = None
+) -> Tensor:
+    """[tasks, rows, count]: in each row `count` distinct integers below `population`, in random order.
+
+    `of` [tasks, rows]: below as many instead, at most `population`.
+    """
     keys = torch.rand(tasks, rows, population, generator=generator)
-    return keys.topk(count, dim=-1).indices
+    return within(keys, of).topk(count, dim=-1).indices
+
+
+def within(keys: Tensor, counts: Tensor | None, last: float = -1) -> Tensor:
+    """Keys [..., E] to choose the largest of; those beyond the first `counts` [...] become `last`."""
+    if counts is None:
+        return keys
+    return keys.masked_fill(torch.arange(keys.shape[-1]) >= counts.unsqueeze(-1), last)
 
 
 def check_disjoint(pools: Mapping[str, ClassPool]) -> None:

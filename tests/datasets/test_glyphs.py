@@ -22,7 +22,7 @@ def pools(dataset: Dataset) -> list[ClassPool]:
 
 
 def pixels(dataset: Dataset) -> torch.Tensor:
-    return torch.cat([pool.images for pool in pools(dataset)])
+    return torch.cat([pool.examples for pool in pools(dataset)])
 
 
 def test_the_default_is_made_in_seconds() -> None:
@@ -33,7 +33,7 @@ def test_the_default_is_made_in_seconds() -> None:
 
 def test_shapes_counts_and_disjoint_names(glyphs: Dataset) -> None:
     assert [pool.classes for pool in pools(glyphs)] == [400, 50, 150]
-    assert all(pool.images.shape == (pool.classes, 20, 28, 28) for pool in pools(glyphs))
+    assert all(pool.examples.shape == (pool.classes, 20, 28, 28) for pool in pools(glyphs))
     names = [name for pool in pools(glyphs) for name in pool.names]
     assert sorted(names) == [f"glyph_{number:04d}" for number in range(1, 601)]
     assert names != sorted(names)  # dealt out by a permutation
@@ -76,7 +76,7 @@ def test_ink_on_an_empty_page(glyphs: Dataset) -> None:
 
 
 def test_drawings_of_a_class_differ_and_resemble_each_other(glyphs: Dataset) -> None:
-    images = pools(glyphs)[2].images[:60, :10].float().flatten(2) / 255  # [C, E, pixels]
+    images = pools(glyphs)[2].examples[:60, :10].float().flatten(2) / 255  # [C, E, pixels]
     distances = torch.cdist(images.flatten(0, 1), images.flatten(0, 1)).view(60, 10, 60, 10).transpose(1, 2)
     same = distances.diagonal(dim1=0, dim2=1)[~torch.eye(10, dtype=torch.bool)]  # [pairs, C]
     different = distances[~torch.eye(60, dtype=torch.bool)]

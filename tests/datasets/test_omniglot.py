@@ -84,7 +84,7 @@ def pools(dataset: Dataset) -> dict[str, ClassPool]:
 def same(first: Dataset, second: Dataset) -> bool:
     pairs = [(pools(first)[name], pools(second)[name]) for name in pools(first)]
     return first.fingerprint == second.fingerprint and all(
-        torch.equal(a.images, b.images) and a.names == b.names for a, b in pairs
+        torch.equal(a.examples, b.examples) and a.names == b.names for a, b in pairs
     )
 
 
@@ -102,7 +102,7 @@ def test_zips_and_folders_give_the_same(zips: Path, folders: Path) -> None:
     dataset = load(zips)
     assert same(dataset, load(folders))
     assert (dataset.steps, dataset.features, dataset.images, dataset.outputs) == (28, 28, True, None)
-    images = torch.cat([pool.images for pool in pools(dataset).values()])
+    images = torch.cat([pool.examples for pool in pools(dataset).values()])
     assert images.shape == (20 + 2 + 3, 3, 28, 28)
     assert len(images.flatten(0, 1).flatten(1).unique(dim=0)) > 60  # the drawings do differ
 
@@ -331,7 +331,7 @@ def test_characters_are_in_order_of_their_names_and_examples_of_their_files(zips
     assert found.names == names
     for i, examples in enumerate(images):
         for j, data in enumerate(examples):
-            assert torch.equal(found.images[i, j], torch.from_numpy(image_from_png(data).copy()))
+            assert torch.equal(found.examples[i, j], torch.from_numpy(image_from_png(data).copy()))
 
 
 def test_rotated_classes_are_turned_images_in_the_split_of_their_character(zips: Path) -> None:
@@ -339,9 +339,9 @@ def test_rotated_classes_are_turned_images_in_the_split_of_their_character(zips:
     plain = train.names[:5]
     assert train.names == plain + [f"{name}@{angle}" for angle in (90, 180, 270) for name in plain]
     for quarter in (1, 2, 3):
-        turned = train.images[5 * quarter : 5 * quarter + 5]
-        assert torch.equal(turned, torch.rot90(train.images[:5], quarter, dims=(2, 3)))
-        assert not torch.equal(turned, train.images[:5])
+        turned = train.examples[5 * quarter : 5 * quarter + 5]
+        assert torch.equal(turned, torch.rot90(train.examples[:5], quarter, dims=(2, 3)))
+        assert not torch.equal(turned, train.examples[:5])
 
 
 @pytest.mark.parametrize(
@@ -382,8 +382,8 @@ def test_names_carry_their_own_images_into_the_splits(zips: Path) -> None:
     found = omniglot.read_characters(zips, SMALL)
     for split in ("random", "lake"):
         for pool in pools(load(zips, split=split, rotations="none")).values():
-            for name, images in zip(pool.names, pool.images, strict=True):
-                assert torch.equal(images, found.images[found.names.index(name)])
+            for name, images in zip(pool.names, pool.examples, strict=True):
+                assert torch.equal(images, found.examples[found.names.index(name)])
 
 
 def test_unknown_split_is_refused(zips: Path) -> None:
@@ -578,7 +578,7 @@ def real(shared_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFa
 
 def test_real_omniglot(real: Path) -> None:
     found = pools(load_omniglot(real, download=False))
-    assert [tuple(pool.images.shape) for pool in found.values()] == [
+    assert [tuple(pool.examples.shape) for pool in found.values()] == [
         (4400, 20, 28, 28),
         (100, 20, 28, 28),
         (423, 20, 28, 28),
@@ -587,7 +587,7 @@ def test_real_omniglot(real: Path) -> None:
     assert len(names) == 1623
     assert len({name.partition("/")[0] for name in names}) == 50
     assert {"Tifinagh/character50", "Tibetan/character29"} <= names
-    images = found["meta_test"].images
+    images = found["meta_test"].examples
     assert images.flatten(2).amax(-1).float().quantile(0.01) > 200  # every drawing has full ink somewhere
     assert 0.03 < (images > 127).float().mean() < 0.2  # and is mostly empty
     lake = pools(load_omniglot(real, download=False, split="lake", rotations="none"))

@@ -123,18 +123,83 @@ def test_distinct_rows() -> None:
         distinct(1, 1, 3, 4, seeded_generator(0))
 
 
+EXAMPLES_OF_TWO = torch.zeros(2, 3, 4, 4)
+
+
 @pytest.mark.parametrize(
-    "images",
+    ("given", "words"),
     [
-        torch.zeros(2, 3, 4, 4),
-        torch.zeros(2, 3, 16, dtype=torch.uint8),
-        torch.zeros(3, 3, 4, 4, dtype=torch.uint8),
+        ({"examples": EXAMPLES_OF_TWO.double()}, "are no sequences of classes"),
+        ({"examples": torch.zeros(2, 3, 16, dtype=torch.uint8)}, "are no sequences of classes"),
+        ({"examples": torch.zeros(3, 3, 4, 4)}, r"names \(2,\) do not fit"),
+        ({"counts": torch.ones(3)}, r"counts \(3,\) do not fit"),
+        ({"lengths": torch.ones(2)}, r"lengths \(2,\) do not fit"),
+        ({"sources": torch.ones(2, 4)}, r"sources \(2, 4\) do not fit"),
     ],
-    ids=["not bytes", "not images", "not as many as names"],
 )
-def test_a_pool_refuses_what_does_not_fit(images: Tensor) -> None:
-    with pytest.raises(ValueError, match="do not fit 2 names"):
-        ClassPool(images, ["a", "b"])
+def test_a_pool_refuses_what_does_not_fit(given: dict[str, Tensor], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        ClassPool(**{"examples": EXAMPLES_OF_TWO, "names": ["a", "b"]} | given)
+
+
+def numbered(counts: list[int], **given: Tensor) -> ClassPool:
+    """Classes of several sizes; a token says the class and the example, and what is no example says -1."""
+    largest = max(counts)
+    tokens = 100 * torch.arange(len(counts)).unsqueeze(1) + torch.arange(largest)
+    tokens = tokens.masked_fill(torch.arange(largest) >= torch.tensor(counts).unsqueeze(1), -1)
+    names = [f"class{number}" for number in range(len(counts))]
+    return ClassPool(tokens[:, :, None, None].expand(-1, -1, 3, 1), names, torch.tensor(counts), **given)
+
+
+def test_classes_of_several_sizes() -> None:
+    counts = [5, 9, 6, 20]
+    pool = numbered(counts)
+    assert pool.smallest() == ("class0", 5)
+    drawn = pool.draw(200, TaskShape(3, 2, 3), seeded_generator(0))
+    inputs = torch.cat([part.inputs for part in drawn[:2]], dim=1)
+    assert inputs.dtype == torch.int64
+    assert inputs.shape == (200, 15, 3, 1)
+    found = set(inputs.flatten().tolist())
+    assert found == {100 * number + example for number, count in enumerate(counts) for example in range(count)}
+    assert all(len(set(row.tolist())) == 15 for row in inputs[:, :, 0, 0])
+
+
+def test_lengths_go_with_their_examples() -> None:
+    lengths = torch.arange(1, 13).view(2, 6)
+    drawn = ClassPool(lengths[:, :, None, None].float().expand(-1, -1, 12, 1), ["a", "b"], None, lengths).draw(
+        9, TaskShape(2, 2, 3), seeded_generator(0)
+    )
+    for part in drawn[:2]:
+        assert torch.equal(part.lengths, part.inputs[:, :, 0, 0].long())
+        assert len(part.lengths.unique()) > 6
+
+
+def test_the_queries_of_a_class_come_from_other_sources() -> None:
+    sources = torch.arange(20).expand(4, -1) % 7
+    pool = numbered([20, 18, 19, 20], sources=sources)
+    drawn = pool.draw(300, TaskShape(3, 3, 7), seeded_generator(0))
+    (support, query) = (part.inputs[:, :, 0, 0] % 100 % 7 for part in drawn[:2])
+    seen = set()
+    for task in range(300):
+        for way in range(3):
+            of_support, of_query = (set(part[task].view(3, -1)[way].tolist()) for part in (support, query))
+            assert not of_support & of_query
+            seen |= {(min(of_support), min(of_query))}
+    assert len(seen) > 15
+    tokens = torch.cat([part.inputs[:, :, 0, 0] for part in drawn[:2]], dim=1)
+    assert all(len(set(row.tolist())) == 30 for row in tokens)
+    assert len(tokens.unique()) == 77  # every example comes up
+
+
+def test_a_source_again_where_there_is_no_other() -> None:
+    pool = numbered([6, 6], sources=torch.tensor([[0, 0, 0, 1, 1, 1]] * 2))
+    drawn = pool.draw(50, TaskShape(2, 2, 4), seeded_generator(0))
+    tokens = torch.cat([part.inputs[:, :, 0, 0] for part in drawn[:2]], dim=1)
+    assert all(len(set(row.tolist())) == 12 for row in tokens)
+    of_support, of_query = (part.inputs[:, :, 0, 0].view(50, 2, -1) % 100 // 3 for part in drawn[:2])
+    assert (of_support[..., 0] == of_support[..., 1]).all()
+    other = (of_query != of_support[..., :1]).sum(-1)
+    assert (other == 3).all()  # all of the other one, and one more
 
 
 def pool_of(*names: str) -> ClassPool:
