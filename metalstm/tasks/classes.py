@@ -91,7 +91,8 @@ class ClassPool:
         """
         counts = None if self.counts is None else self.counts[chosen]
         if self.sources is None:
-            examples = distinct(*chosen.shape, self.examples.shape[1], shots + queries, generator, counts)
+            tasks, ways = chosen.shape
+            examples = distinct(tasks, ways, self.examples.shape[1], shots + queries, generator, counts)
             return examples[..., :shots], examples[..., shots:]
         sources = self.sources[chosen]  # [T, ways, E]
         order = torch.rand(len(chosen), int(self.sources.max()) + 1, generator=generator)
