@@ -46,6 +46,7 @@ class SinusoidSettings:
 class LSTMSettings:
     name: str
     hidden_size: int = bounded(minimum=1)
+    embedding_size: int = bounded(minimum=1)
     layers: int = bounded(minimum=1)
     directions: int | None = one_of(1, 2, 4, None)
     pooling: str = one_of("last", "mean")

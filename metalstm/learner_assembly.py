@@ -128,7 +128,7 @@ def model_shape(settings: TrainSettings, dataset: Dataset, outputs: int | None =
     """The shape of a model with so many outputs; None: those of a task.
 
     Raises:
-        ConfigError: a perceptron for inputs of no fixed length.
+        ConfigError: a perceptron for inputs of no fixed length, or for tokens.
     """
     model = settings.model
     outputs = task_outputs(settings, dataset) if outputs is None else outputs
@@ -137,10 +137,12 @@ def model_shape(settings: TrainSettings, dataset: Dataset, outputs: int | None =
             raise ConfigError.of(
                 f"model=mlp, but inputs of dataset '{dataset.name}' have no fixed length", "use model=lstm"
             )
+        if dataset.vocabulary:
+            raise ConfigError.of(f"model=mlp, but inputs of dataset '{dataset.name}' are tokens", "use model=lstm")
         return MLPShape(dataset.steps * dataset.features, outputs, (model.width,) * model.layers, model.dropout)
     directions: Directions = model.directions or (4 if dataset.images else 1)
     return ModelShape(
-        dataset.features,
+        model.embedding_size if dataset.vocabulary else dataset.features,
         outputs,
         model.hidden_size,
         model.layers,
@@ -148,4 +150,5 @@ def model_shape(settings: TrainSettings, dataset: Dataset, outputs: int | None =
         model.pooling,
         model.layer_norm,
         model.dropout,
+        dataset.vocabulary,
     )

@@ -137,7 +137,8 @@ def read_by_all(model: Model, examples: Examples, generator: torch.Generator | N
     """The features [T, B, W] of examples that all tasks read with the same weights: one large pass."""
     tasks, count = examples.inputs.shape[:2]
     if count == 0:
-        return examples.inputs.new_empty(tasks, 0, model.shape.joined_features)
+        like = next(model.parameters())
+        return like.new_empty(tasks, 0, model.shape.joined_features)
     folded = examples.folded()
     features = model.read(model.prepare(folded.inputs, folded.lengths), model.start(1), generator)
     return features.view(tasks, count, -1)

@@ -1,6 +1,7 @@
 """The LSTM that is meta-trained: task-batched layers that read a sequence and answer with a vector.
 
-Legend: T tasks, B examples, S time steps, F features, H hidden, D directions, O outputs.
+Legend: T tasks, B examples, S time steps, F features, H hidden, D directions, O outputs, V tokens that there are, K
+tokens of a step.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from metalstm.nn.kernel import lstm_layer
 class Prepared(NamedTuple):
     """Inputs laid out for reading: a group is a task and a direction."""
 
-    sequences: Tensor  # [T * D, S, B, F]
+    sequences: Tensor  # [T * D, S, B, F], or of tokens [T * D, S, B, K] int64
     lengths: Tensor | None  # [T * D, B] int64; None: S everywhere
 
 
@@ -27,7 +28,7 @@ Directions = Literal[1, 2, 4]
 class ModelShape(NamedTuple):
     """What decides a model's weights."""
 
-    features: int  # F
+    features: int  # F; where steps are tokens, the size of their embedding
     outputs: int  # O: ways, or the numbers to predict
     hidden_size: int = 64  # H
     layers: int = 1
@@ -35,6 +36,7 @@ class ModelShape(NamedTuple):
     pooling: Literal["last", "mean"] = "last"
     layer_norm: bool = True
     dropout: float = 0.0
+    vocabulary: int = 0  # V, tokens that an input may hold, 0 being none; 0: inputs are numbers
 
     @property
     def both_ways(self) -> bool:
@@ -55,6 +57,9 @@ class LSTMModel(Model):
     A sequence is read in `directions` ways, each by an LSTM of its own; the forward and the backward reading of an axis
     are joined between layers, as in a bidirectional `torch.nn.LSTM`. Dropout stands where `torch.nn.LSTM` has it,
     between layers, and before the head; layer norm, if any, normalises what the head reads.
+
+    Where inputs are tokens, a step holds K of them, padded with 0, and the LSTM reads the mean of their embeddings:
+    `embedding` [V, F].
 
     Weights of layer l (gates in the order i, f, g, o): `weight_ih_l<l>` [D, 4H, F or joined], `weight_hh_l<l>`
     [D, 4H, H], `bias_ih_l<l>` and `bias_hh_l<l>` [D, 4H]. Two biases, so that weights and meta-gradients are those of
@@ -77,6 +82,8 @@ class LSTMModel(Model):
             self.register_parameter(f"weight_hh_l{layer}", nn.Parameter(weight_hh))
             self.register_parameter(f"bias_ih_l{layer}", nn.Parameter(bias_ih))
             self.register_parameter(f"bias_hh_l{layer}", nn.Parameter(torch.zeros(directions, 4 * hidden)))
+        if shape.vocabulary:
+            self.embedding = nn.Parameter(torch.randn(shape.vocabulary, shape.features, generator=generator))
         if shape.layer_norm:
             self.norm_weight = nn.Parameter(torch.ones(shape.joined_features))
             self.norm_bias = nn.Parameter(torch.zeros(shape.joined_features))
@@ -86,7 +93,7 @@ class LSTMModel(Model):
         """Lays inputs out for reading, once for however many passes.
 
         Args:
-            inputs: [T, B, S, F].
+            inputs: [T, B, S, F], or of tokens [T, B, S, K] int64.
             lengths: [T, B] int64, 1 <= length <= S: how many steps of a sequence are real; None: all.
 
         Raises:
@@ -114,6 +121,8 @@ class LSTMModel(Model):
         """
         states, lengths = prepared
         steps = states.shape[1] if lengths is None else lengths.unsqueeze(-1)
+        if self.shape.vocabulary:
+            states = embedded(states, weights["embedding"])
         for layer in range(self.shape.layers):
             if layer > 0:
                 states = self.drop(self.join_both_ways(states, lengths), generator)
@@ -145,6 +154,24 @@ class LSTMModel(Model):
         ahead, back = states.unflatten(0, (-1, 2)).unbind(1)
         in_order = torch.cat((ahead, backwards(back, lengths)), dim=-1)
         return torch.stack((in_order, backwards(in_order, lengths)), dim=1).flatten(0, 1)
+
+
+def embedded(tokens: Tensor, table: Tensor) -> Tensor:
+    """The mean embedding of each step's tokens but 0; zero where there is none.
+
+    Args:
+        tokens: [T * D, S, B, K] int64, 0 <= token < V.
+        table: [T, V, F], each task's embeddings.
+
+    Returns:
+        [T * D, S, B, F].
+    """
+    tasks, vocabulary, features = table.shape
+    by_task = tokens.view(tasks, -1)
+    first = vocabulary * torch.arange(tasks, device=tokens.device).unsqueeze(1)
+    each = nn.functional.embedding(by_task + first, table.reshape(-1, features)).view(*tokens.shape, features)
+    real = (tokens > 0).unsqueeze(-1)
+    return (each * real).sum(dim=-2) / real.sum(dim=-2).clamp(min=1)
 
 
 def lstm_start(

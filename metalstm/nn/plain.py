@@ -1,4 +1,4 @@
-"""The same model made of `torch.nn.LSTM` and `torch.nn.Linear`, one task at a time: import, export, and the reference.
+"""The same model made of torch's own layers, one task at a time: import, export, and the reference.
 
 Legend: B examples, S time steps, F features, H hidden, D directions, O outputs.
 """
@@ -19,7 +19,8 @@ LSTM_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 class PlainModel(nn.Module):
     """`LSTMModel` for a single task: an `nn.LSTM` for each axis that is read (`lstms`), and an `nn.Linear` (`head`).
 
-    With 4 directions the first reads the rows and the second the columns, each both ways.
+    With 4 directions the first reads the rows and the second the columns, each both ways. Where inputs are tokens, an
+    `nn.Embedding` (`embedding`) stands before them.
     """
 
     def __init__(self, shape: ModelShape) -> None:
@@ -30,11 +31,16 @@ class PlainModel(nn.Module):
             nn.LSTM(shape.features, shape.hidden_size, shape.layers, batch_first=True, bidirectional=shape.both_ways)
             for _ in range(axes)
         )
+        self.embedding = nn.Embedding(shape.vocabulary, shape.features) if shape.vocabulary else None
         self.norm = nn.LayerNorm(shape.joined_features) if shape.layer_norm else None
         self.head = nn.Linear(shape.joined_features, shape.outputs)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """[B, S, F], with the [B] real lengths (at least 1) if they differ, to [B, O]."""
+        """[B, S, F], or of tokens [B, S, K], with the [B] real lengths (at least 1) if they differ, to [B, O]."""
+        if self.embedding is not None:
+            real = (inputs > 0).to(self.embedding.weight)
+            mean = real / real.sum(dim=-1, keepdim=True).clamp(min=1)
+            inputs = torch.einsum("bsk,bskf->bsf", mean, self.embedding(inputs))
         features = []
         for lstm, sequences in zip(self.lstms, (inputs, inputs.transpose(1, 2)), strict=False):
             states, last = self.run(lstm, sequences, lengths)
@@ -71,6 +77,8 @@ def to_plain(shape: ModelShape, weights: Mapping[str, Tensor]) -> dict[str, Tens
         for layer in range(shape.layers):
             for kind in LSTM_WEIGHTS:
                 plain[f"lstms.{axis}.{kind}_l{layer}{suffix}"] = weights[f"{kind}_l{layer}"][direction]
+    if shape.vocabulary:
+        plain["embedding.weight"] = weights["embedding"]
     if shape.layer_norm:
         plain |= {"norm.weight": weights["norm_weight"], "norm.bias": weights["norm_bias"]}
     return plain | {"head.weight": weights["head_weight"], "head.bias": weights["head_bias"]}

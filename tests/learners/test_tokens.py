@@ -1,0 +1,97 @@
+"""Inputs that are tokens: an embedding is one more weight, which adapts as all others do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+import torch
+from torch import Tensor
+
+from metalstm.learners.adaptable import WholeModel
+from metalstm.learners.maml import MAML
+from metalstm.nn.model import LSTMModel, ModelShape, embedded
+from metalstm.nn.plain import export_weights
+from metalstm.tasks.examples import Examples, TaskBatch
+
+Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
+TASKS, WAYS, STEPS, AT_MOST, VOCABULARY = 3, 3, 5, 4, 11
+
+pytestmark = pytest.mark.usefixtures("in_float64")
+
+
+@pytest.fixture(scope="module")
+def tasks() -> TaskBatch:
+    """Steps of no token, of one and of several; sequences that end early."""
+    generator = torch.Generator().manual_seed(3)
+
+    def examples(per_class: int) -> Examples:
+        shape = (TASKS, WAYS * per_class, STEPS)
+        tokens = torch.randint(1, VOCABULARY, (*shape, AT_MOST), generator=generator)
+        held = torch.randint(AT_MOST + 1, shape, generator=generator)
+        tokens = tokens.masked_fill(torch.arange(AT_MOST) >= held.unsqueeze(-1), 0)
+        lengths = torch.randint(1, STEPS + 1, shape[:2], generator=generator)
+        return Examples(tokens, torch.arange(WAYS).repeat_interleave(per_class).expand(TASKS, -1), lengths)
+
+    return TaskBatch(examples(2), examples(3))
+
+
+def model(directions: int = 2, layers: int = 1) -> LSTMModel:
+    shape = ModelShape(6, WAYS, hidden_size=5, layers=layers, directions=directions, vocabulary=VOCABULARY)
+    made = LSTMModel(shape, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        made.head_weight += torch.randn(made.head_weight.shape, generator=torch.Generator().manual_seed(2))
+    return made
+
+
+def test_the_mean_of_a_steps_tokens() -> None:
+    table = torch.arange(2 * 5 * 3.0).view(2, 5, 3)
+    tokens = torch.tensor([[[[1, 4, 0]]], [[[0, 2, 0]]], [[[3, 3, 1]]], [[[0, 0, 0]]]])  # of two tasks, two directions
+    found = embedded(tokens, table)
+    first, second = table
+    want = torch.stack([(first[1] + first[4]) / 2, first[2], (2 * second[3] + second[1]) / 3, torch.zeros(3)])
+    torch.testing.assert_close(found.view(4, 3), want)
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_equals_torchs_embedding_and_lstm(
+    directions: int, layers: int, tasks: TaskBatch, difference: Difference
+) -> None:
+    ours = model(directions, layers)
+    plain = export_weights(ours)
+    assert plain.embedding is not None
+    for number in range(TASKS):
+        task = tasks.task(number)
+        got = ours(task.query.inputs, task.query.lengths)
+        want = plain(task.query.inputs[0], task.query.lengths[0])
+        assert difference([got[0]], [want]) < 1e-12
+
+
+@pytest.mark.parametrize("order", ["first", "second"])
+@pytest.mark.parametrize("inner_steps", [1, 3])
+def test_engines_agree(order: str, inner_steps: int, tasks: TaskBatch, difference: Difference) -> None:
+    found = []
+    for engine in ("batched", "higher"):
+        learner = MAML(WholeModel(model()), "classification", inner_steps, 0.5, "weights_and_steps", order, engine)
+        parameters = dict(learner.named_parameters())
+        gradients = torch.autograd.grad(learner.meta_loss(tasks).loss, list(parameters.values()))
+        found.append(dict(zip(parameters, gradients, strict=True)))
+    assert found[0].keys() == found[1].keys()
+    for name, gradient in found[0].items():
+        if not name.endswith("embedding"):
+            assert gradient.any(), name
+        assert difference([gradient], [found[1][name]]) < 1e-9, name
+    seen = {token for part in tasks[:2] for token in part.inputs.unique().tolist()} - {0}
+    moved = found[0]["model.embedding"].any(dim=1).nonzero().flatten().tolist()
+    assert set(moved) <= seen
+    assert len(moved) > VOCABULARY / 2
+
+
+def test_the_embedding_adapts(tasks: TaskBatch) -> None:
+    learner = MAML(WholeModel(model()), "classification", 2, 0.5)
+    *_, adapted = learner.engine.adapt(tasks.support, 2, "none")
+    weights = adapted.args[0]["embedding"]
+    assert weights.shape == (TASKS, VOCABULARY, 6)
+    assert not torch.equal(weights[0], weights[1])
+    assert torch.equal(weights[0, 0], learner.model.embedding[0])  # of no token
