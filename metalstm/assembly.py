@@ -11,6 +11,7 @@ from metalstm.config import TrainSettings
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.glyphs import load_glyphs
 from metalstm.datasets.omniglot import load_omniglot
+from metalstm.datasets.pendulum import load_pendulum
 from metalstm.datasets.sinusoid import load_sinusoid
 from metalstm.errors import ConfigError, Problem
 from metalstm.nn.memory import keep_freed_memory
@@ -30,6 +31,8 @@ def make_dataset(settings: Any) -> Dataset:
         return load_omniglot(root, settings.download, settings.split, settings.split_seed, settings.rotations)
     if settings.name == "sinusoid":
         return load_sinusoid(settings.form, settings.window)
+    if settings.name == "pendulum":
+        return load_pendulum(settings.window)
     return load_glyphs(settings.classes, settings.examples, settings.seed)
 
 

@@ -43,6 +43,12 @@ class SinusoidSettings:
 
 
 @dataclass(kw_only=True)
+class PendulumSettings:
+    name: str
+    window: int = bounded(minimum=1)
+
+
+@dataclass(kw_only=True)
 class LSTMSettings:
     name: str
     hidden_size: int = bounded(minimum=1)
@@ -64,8 +70,15 @@ class MLPSettings:
 
 SCRATCH_STEPS = 5
 
+REGRESSION = frozenset({"sinusoid", "pendulum"})  # datasets whose targets are numbers
+
 GROUPS: dict[str, dict[str, type]] = {
-    "dataset": {"glyphs": GlyphsSettings, "omniglot": OmniglotSettings, "sinusoid": SinusoidSettings},
+    "dataset": {
+        "glyphs": GlyphsSettings,
+        "omniglot": OmniglotSettings,
+        "sinusoid": SinusoidSettings,
+        "pendulum": PendulumSettings,
+    },
     "model": {"lstm": LSTMSettings, "mlp": MLPSettings},
     "learner": LEARNERS,
 }
@@ -200,17 +213,18 @@ def as_mapping(config: DictConfig) -> dict[str, Any]:
 
 def at_odds(settings: TrainSettings) -> Iterator[Problem]:
     """Settings that are in bounds, each by itself, but do not go together."""
-    regression = settings.dataset.name == "sinusoid"
+    name = settings.dataset.name
+    regression = name in REGRESSION
     if regression and settings.ways != 1:
         yield Problem(
-            f"ways={settings.ways}, but a task of dataset 'sinusoid' is one function",
+            f"ways={settings.ways}, but a task of dataset '{name}' is one function",
             "use ways=1; shots is the k of k-shot regression",
         )
     if not regression and settings.ways < 2:
         yield Problem(f"ways={settings.ways}, but telling classes apart takes 2", "use ways>=2")
     if regression and getattr(settings.model, "directions", None) not in (None, 1, 2):
         yield Problem(
-            f"model.directions={settings.model.directions} reads columns, but dataset 'sinusoid' has no images",
+            f"model.directions={settings.model.directions} reads columns, but dataset '{name}' has no images",
             "use model.directions=1 or 2",
         )
     if settings.learner.name == "fomaml" and settings.learner.order != "first":

@@ -14,7 +14,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import metalstm
-from metalstm.config import GROUPS
+from metalstm.config import GROUPS, REGRESSION
 
 PACKAGE = Path(metalstm.__file__).parent
 CONFIGS = PACKAGE.parent / "configs"
@@ -63,10 +63,10 @@ def test_one_step(
         changes["dataset.classes"] = None
     given = OmegaConf.load(CONFIGS / f"{path}.yaml")
     changes |= dict.fromkeys(foreign(group, choice))
-    if dataset == "omniglot":
-        changes["dataset.root"] = shared_data("omniglot")
+    if "root" in OmegaConf.load(CONFIGS / "dataset" / f"{dataset}.yaml"):
+        changes["dataset.root"] = shared_data(dataset)
         monkeypatch.setenv("XDG_CACHE_HOME", str(cache_home))
-    if dataset == "sinusoid":
+    if dataset in REGRESSION:
         changes["ways"] = 1
     ended = in_process("train", f"{group}={choice}", *tiny(**changes))
     assert ended.code == 0, ended.err
