@@ -44,10 +44,15 @@ class Parts:
         """A model; 0 outputs: one that only reads, None: those of a task."""
         return model_shape(self.settings, self.dataset, outputs).build(self.generator)
 
-    def pretraining_outputs(self) -> int:
-        """One for every meta-train class; in regression those of a task."""
+    def same_outputs(self) -> bool:
+        """Whether an output means the same in all tasks."""
         source = self.dataset.splits["meta_train"]
-        return source.classes if isinstance(source, ClassPool) else self.outputs
+        return not isinstance(source, ClassPool) or source.together is not None
+
+    def pretraining_outputs(self) -> int:
+        """One for every meta-train class; those of a task where they mean the same in all tasks."""
+        source = self.dataset.splits["meta_train"]
+        return source.classes if isinstance(source, ClassPool) and not self.same_outputs() else self.outputs
 
 
 def maml(p: Parts) -> Learner:
@@ -84,7 +89,8 @@ def lstm_optimizer(p: Parts) -> Learner:
 
 
 def finetune(p: Parts) -> Learner:
-    return FineTune(p.model(p.pretraining_outputs()), p.kind, p.outputs, **p.given)
+    model = p.model(p.pretraining_outputs())
+    return FineTune(model, p.kind, p.outputs, same_outputs=p.same_outputs(), **p.given)
 
 
 def protonet(p: Parts) -> Learner:

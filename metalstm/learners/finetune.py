@@ -19,7 +19,8 @@ from metalstm.tasks.examples import TaskBatch
 class FineTune(Learner):
     """One classifier of all meta-train classes; a task gets a new head, and trains it or everything.
 
-    For regression, where tasks have no classes to tell apart, one model is trained on all tasks' examples.
+    Where an output means the same in all tasks (regression, or a person's likes and dislikes), one model is trained on
+    all tasks' examples, and a task goes on from its head.
 
     Args:
         model: with an output for every meta-train class.
@@ -28,6 +29,7 @@ class FineTune(Learner):
         adapts: `head` or `all`.
         inner_steps: of fine-tuning.
         optimizer, inner_lr: of fine-tuning; None: see `pick_rate`.
+        same_outputs: whether an output means the same in all tasks.
     """
 
     def __init__(
@@ -39,21 +41,23 @@ class FineTune(Learner):
         inner_steps: int,
         optimizer: Optimizer,
         inner_lr: float | None,
+        same_outputs: bool,
     ) -> None:
         super().__init__()
         self.model = model
         self.kind = kind
+        self.same_outputs = same_outputs
         whole: Adaptable = HeadOnly(model) if adapts == "head" else WholeModel(model)
-        self.adaptable = whole if kind == "regression" else NewHead(whole, ways)
+        self.adaptable = whole if same_outputs else NewHead(whole, ways)
         self.inner_steps = inner_steps
         self.optimizer = optimizer
         self.lr = inner_lr
 
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
-        """The loss of one model for all tasks; an example's label is its class among all of meta-train."""
+        """The loss of one model for all tasks; where outputs differ in meaning a label is a class of all."""
         examples = tasks.merged()
         targets = examples.targets
-        if self.kind == "classification":
+        if not self.same_outputs:
             assert tasks.classes is not None
             targets = tasks.classes.gather(1, targets)
         together = examples._replace(targets=targets).folded()

@@ -24,6 +24,8 @@ class ClassPool:
         lengths: [C, E] int64, how many steps of an example are real; None: all S.
         sources: [C, E] int64, who or what an example comes from, such as a speaker: the query examples of a class come
             from others than its support examples. None: examples are drawn whatever they come from.
+        together: how many classes, one after another, belong together, such as what a person likes and dislikes: a
+            task is one such group, and a label is the class's place in it. None: a task's classes are drawn freely.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class ClassPool:
         counts: Tensor | None = None,
         lengths: Tensor | None = None,
         sources: Tensor | None = None,
+        together: int | None = None,
     ) -> None:
         if examples.dtype not in (torch.uint8, torch.float32, torch.int64) or examples.dim() != 4:
             raise ValueError(f"examples {tuple(examples.shape)} {examples.dtype} are no sequences of classes")
@@ -44,11 +47,14 @@ class ClassPool:
         ):
             if tensor is not None and tensor.shape != shape:
                 raise ValueError(f"{what} {tuple(tensor.shape)} do not fit examples {tuple(examples.shape)}")
+        if together is not None and len(names) % together:
+            raise ValueError(f"{len(names)} classes are no groups of {together}")
         self.examples = examples
         self.names = list(names)
         self.counts = counts
         self.lengths = lengths
         self.sources = sources
+        self.together = together
 
     @property
     def classes(self) -> int:
@@ -62,12 +68,12 @@ class ClassPool:
         return self.names[which], int(self.counts[which])
 
     def draw(self, tasks: int, shape: TaskShape, generator: torch.Generator) -> TaskBatch:
-        """Draws tasks, all at once: `ways` distinct classes, of each `shots` + `queries` distinct examples.
+        """Draws tasks, all at once: `ways` distinct classes or a group, of each `shots` + `queries` distinct examples.
 
         A label is the class's place in its task. The examples of a set are ordered by class.
         """
         ways, shots, queries = shape
-        chosen = distinct(tasks, 1, self.classes, ways, generator).squeeze(1)  # [T, ways]
+        chosen = self.draw_classes(tasks, ways, generator)  # [T, ways]
         labels = torch.arange(ways).expand(tasks, ways)
         support, query = self.draw_examples(chosen, shots, queries, generator)
 
@@ -80,6 +86,13 @@ class ClassPool:
             return Examples(inputs, labels.repeat_interleave(which.shape[-1], dim=1), lengths)
 
         return TaskBatch(gather(support), gather(query), chosen)
+
+    def draw_classes(self, tasks: int, ways: int, generator: torch.Generator) -> Tensor:
+        """The classes of each task, [T, ways]."""
+        if self.together is None:
+            return distinct(tasks, 1, self.classes, ways, generator).squeeze(1)
+        groups = torch.randint(self.classes // self.together, (tasks, 1), generator=generator)
+        return groups * self.together + torch.arange(ways)
 
     def draw_examples(
         self, chosen: Tensor, shots: int, queries: int, generator: torch.Generator

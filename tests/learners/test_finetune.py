@@ -27,16 +27,21 @@ pytestmark = pytest.mark.usefixtures("in_float64")
 
 
 def finetune(
-    kind: str = "classification", adapts: str = "head", optimizer: str = "sgd", rate: float | None = 0.3
+    kind: str = "classification",
+    adapts: str = "head",
+    optimizer: str = "sgd",
+    rate: float | None = 0.3,
+    same_outputs: bool | None = None,
 ) -> FineTune:
     """A learner in which no weight is equal to another."""
     generator = torch.Generator().manual_seed(7)
-    model = LSTMModel(ModelShape(4, OUTPUTS[kind], hidden_size=6), generator)
+    same = kind == "regression" if same_outputs is None else same_outputs
+    model = LSTMModel(ModelShape(4, WAYS if same_outputs else OUTPUTS[kind], hidden_size=6), generator)
     with torch.no_grad():
         for weight in model.parameters():
             weight.copy_(0.5 * torch.randn(weight.shape, generator=generator))
             assert weight.unique().numel() == weight.numel()
-    return FineTune(model, kind, WAYS if kind == "classification" else 2, adapts, 5, optimizer, rate)
+    return FineTune(model, kind, WAYS if kind == "classification" else 2, adapts, 5, optimizer, rate, same)
 
 
 @pytest.fixture
@@ -163,3 +168,24 @@ def test_fine_tuning_leaves_the_pretrained_model_as_it_is(named_tasks: MakeTasks
     for name, weight in learner.named_parameters():
         assert torch.equal(weight, before[name])
         assert weight.grad is None
+
+
+@pytest.mark.parametrize("adapts", ["head", "all"])
+def test_labels_that_mean_the_same_in_all_tasks(named_tasks: MakeTasks, difference: Difference, adapts: str) -> None:
+    """Trained on the labels as they are, and a task goes on from the head that was trained."""
+    tasks = named_tasks()
+    learner = finetune(adapts=adapts, same_outputs=True)
+    assert learner.model.shape.outputs == WAYS
+    examples = tasks.merged()
+    plain = export_weights(learner.model)
+    want = torch.stack(
+        [
+            functional.cross_entropy(plain(inputs), targets)
+            for inputs, targets in zip(examples.inputs, examples.targets, strict=True)
+        ]
+    )
+    torch.testing.assert_close(learner.meta_loss(tasks).loss, want.mean())
+    before, after = learner.adaptation_curve(tasks, [0, 2])
+    for task in range(tasks.tasks):
+        assert difference([before[task]], [plain(tasks.query.inputs[task]).detach()]) < 1e-12
+    assert not torch.allclose(before, after)

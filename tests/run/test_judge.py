@@ -105,7 +105,7 @@ def test_the_rate_that_is_picked_does_best() -> None:
 
 def fine_tuned(lr: float | None, optimizer: Any = "sgd") -> FineTune:
     model = LSTMModel(ModelShape(4, 6, 3), seeded_generator(0, "start"))
-    return FineTune(model, "classification", 2, "head", 2, optimizer, lr)
+    return FineTune(model, "classification", 2, "head", 2, optimizer, lr, same_outputs=False)
 
 
 def test_fine_tuning_has_its_rate_picked_too() -> None:

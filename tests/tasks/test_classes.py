@@ -1,5 +1,7 @@
 """Tasks drawn from a pool: in this one each image says which class and which example it is."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -142,7 +144,7 @@ def test_a_pool_refuses_what_does_not_fit(given: dict[str, Tensor], words: str) 
         ClassPool(**{"examples": EXAMPLES_OF_TWO, "names": ["a", "b"]} | given)
 
 
-def numbered(counts: list[int], **given: Tensor) -> ClassPool:
+def numbered(counts: list[int], **given: Any) -> ClassPool:
     """Classes of several sizes; a token says the class and the example, and what is no example says -1."""
     largest = max(counts)
     tokens = 100 * torch.arange(len(counts)).unsqueeze(1) + torch.arange(largest)
@@ -200,6 +202,20 @@ def test_a_source_again_where_there_is_no_other() -> None:
     assert (of_support[..., 0] == of_support[..., 1]).all()
     other = (of_query != of_support[..., :1]).sum(-1)
     assert (other == 3).all()  # all of the other one, and one more
+
+
+def test_a_task_is_a_group_where_classes_belong_together() -> None:
+    pool = numbered([6, 9, 7, 6, 8, 6], together=2)
+    drawn = pool.draw(300, TaskShape(2, 2, 3), seeded_generator(0))
+    assert drawn.classes.shape == (300, 2)
+    assert torch.equal(drawn.classes[:, 1], drawn.classes[:, 0] + 1)
+    counts = torch.bincount(drawn.classes[:, 0], minlength=6)
+    assert counts[[1, 3, 5]].sum() == 0
+    assert (counts[[0, 2, 4]] - 100).abs().max() < 50  # five standard deviations
+    for part in drawn[:2]:
+        assert torch.equal(part.inputs[:, :, 0, 0] // 100, drawn.classes.gather(1, part.targets))
+    with pytest.raises(ValueError, match="6 classes are no groups of 4"):
+        numbered([6] * 6, together=4)
 
 
 def pool_of(*names: str) -> ClassPool:
