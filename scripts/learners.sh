@@ -13,25 +13,20 @@ shots=${shots%s}
 root=${OMNIGLOT:-../shared/data/omniglot}
 threads=${THREADS:-1}
 batch=16
-((shots == 1)) || batch=8 # with five shots a task takes longer, and teaches more
+half=1
+((shots == 1)) || batch=8 half=2 # with five shots a task takes longer, and teaches more
 runs=outputs/learners/$setting
 mkdir -p "$runs"
 
-# Of each learner what is not its default: how long it is trained, and what meta-validation liked better.
+# Of each learner how long it is trained, and what meta-validation liked better than its defaults.
+declare -A steps=(
+    [maml]=1500 [fomaml]=1500 [meta_sgd]=1500 [mamlpp]=1000 [anil]=1500 [proto_maml]=1000 [reptile]=1500
+    [memory]=4000 [op_lstm]=2000 [lstm_optimizer]=4500 [protonet]=2500 [finetune]=2500 [scratch]=1
+)
 declare -A recipe=(
-    [maml]="steps=1500 scratch_tasks=100"
-    [fomaml]="steps=1500"
-    [meta_sgd]="steps=1500"
-    [mamlpp]="steps=1000"
-    [anil]="steps=1500"
-    [proto_maml]="steps=1000"
-    [reptile]="steps=1500 test_steps=20"
-    [memory]="steps=4000"
-    [op_lstm]="steps=2000"
-    [lstm_optimizer]="steps=$((shots == 1 ? 4500 : 2500)) meta_batch_size=4 learner.inner_steps=3 learner.hidden_size=8"
-    [protonet]="steps=2500"
-    [finetune]="steps=2500"
-    [scratch]="steps=1"
+    [maml]="scratch_tasks=100"
+    [reptile]="test_steps=20"
+    [lstm_optimizer]="meta_batch_size=4 learner.inner_steps=3 learner.hidden_size=8"
 )
 order=(maml fomaml meta_sgd mamlpp anil proto_maml reptile memory op_lstm lstm_optimizer protonet finetune scratch)
 (($#)) && learners=("$@") || learners=("${order[@]}")
@@ -49,13 +44,17 @@ for learner in "${learners[@]}"; do
         # shellcheck disable=SC2086
         "$venv/bin/metalstm-train" dataset=omniglot dataset.root="$root" ways=5 shots="$shots" meta_batch_size="$batch" \
             validate_every=500 keep_checkpoints=1 test_tasks=600 scratch_tasks=0 output_dir="$runs" threads="$threads" \
-            learner="$learner" ${recipe[$learner]}
+            learner="$learner" steps="$(((steps[$learner] + half - 1) / half))" ${recipe[$learner]:-}
     fi
 done
 
+reference=outputs/reference/learners/omniglot_$setting
 results=()
 for learner in "${order[@]}"; do
     result=$(finished "$learner")
-    [[ -n $result ]] && results+=("$(dirname "$result")")
+    [[ -n $result ]] || continue
+    results+=("$(dirname "$result")")
+    mkdir -p "$reference/$learner"
+    cp "$(dirname "$result")"/{result.json,per_task.json,config.yaml} "$reference/$learner"
 done
-"$venv/bin/metalstm-report" "${results[@]}" --out "outputs/reference/learners/omniglot_$setting"
+"$venv/bin/metalstm-report" "${results[@]}" --out "$reference"
