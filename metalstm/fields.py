@@ -65,6 +65,8 @@ def checked_value(item: dataclasses.Field[Any], value: Any, name: str) -> tuple[
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind != "bool"):
         return None, [Problem(f"{name}={shown(value)} is not {words}", f"give {words}, e.g. as in configs/")]
     value = convert(value)
+    if value == "":
+        return None, [Problem(f"{name} is empty", f"give {name}=..., or leave it out")]
     return value, [
         Problem(f"{name}={shown(value)}, but {bound}", fix) for bound, fix in broken_bounds(item, value, name)
     ]

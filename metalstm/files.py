@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import shutil
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from metalstm.errors import CheckpointError
+
+TEMPORARY = ".tmp"
 
 
 def user_data_folder() -> Path:
@@ -44,12 +47,19 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def room(folder: Path) -> int:
-    """The bytes that are free where a folder is, or would be made."""
+def room(folder: Path) -> float:
+    """The bytes that are free where a folder is, or would be made; endless where the file system has no size."""
     there = folder.absolute()
     while not there.exists():
         there = there.parent
-    return shutil.disk_usage(there).free
+    usage = shutil.disk_usage(there)
+    return usage.free if usage.total else math.inf
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what a process that died in `write_atomically` has left in a folder."""
+    for leftover in folder.glob(f".*{TEMPORARY}"):
+        leftover.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -58,7 +68,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: where it cannot be written; nothing is left behind.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY}")
     try:
         with open(temporary, "xb") as file:
             file.write(data)

@@ -215,10 +215,10 @@ def finish(settings: TrainSettings, dataset: Dataset, training: MetaTraining, pa
         results.training(training.step, training.seconds, settings.meta_batch_size),
     )
     directory.write_json(path / directory.PER_TASK, results.per_task(tested), indent=None)
-    directory.write_json(path / directory.RESULT, result)
     figure = path / "figures" / "adaptation_curve.png"
     with writing(figure):
         drawn = draw_adaptation_curve(result, figure)
+    directory.write_json(path / directory.RESULT, result)  # last: it says that the run is over
     log.info("%s", summary(result))
     log.info("result    %s", path / directory.RESULT)
     if drawn:

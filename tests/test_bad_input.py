@@ -100,6 +100,7 @@ def check(ended: Any, code: int, words: list[str]) -> None:
         ("learner=null", ["group", "null"]),
         ("~learner.engine", ["learner.engine has no value"]),
         ("ways=", ["ways= is not a whole number"]),
+        ("output_dir=", ["output_dir is empty", "give output_dir=..."]),
         ("ways 5", ["'ways 5' cannot be read", "name=value"]),
     ],
 )

@@ -65,7 +65,7 @@ def check_room(parent: Path, checkpoint: int, keep: int) -> None:
         )
 
 
-def in_mib(size: int) -> str:
+def in_mib(size: float) -> str:
     return f"{size / 2**20:.1f} MiB"
 
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from metalstm.errors import ConfigError
-from metalstm.files import write_atomically
+from metalstm.files import remove_leftovers, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class RunLock:
             # Such as a network file system without locks: no reason not to train.
             log.warning("%s cannot be locked (%s); start no second process on it", self.path, error)
             return self
+        remove_leftovers(self.path)
         with suppress(OSError):  # without it the next one asking is not told who it is
             write_atomically(self.path / HOLDER, json.dumps(this_process()).encode())
         return self

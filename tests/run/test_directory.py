@@ -95,16 +95,19 @@ def test_a_log_that_cannot_be_written_does_not_end_the_run(tmp_path: Path, logge
 
 def test_room_for_the_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Path] = []
+    total = 100 * 2**20
 
     def usage(folder: Path) -> Any:
         asked.append(folder)
-        return shutil._ntuple_diskusage(100 * 2**20, 90 * 2**20, 10 * 2**20)
+        return shutil._ntuple_diskusage(total, total - 10 * 2**20, 10 * 2**20)
 
     monkeypatch.setattr("shutil.disk_usage", usage)
     directory.check_room(tmp_path / "to" / "be" / "made", 10 * 2**20 // 6, keep=2)
     assert asked == [tmp_path]
     with pytest.raises(ConfigError, match=r"room for 10\.0 MiB, but the run's checkpoints take 12\.0 MiB\n  fix: make"):
         directory.check_room(tmp_path, 2 * 2**20, keep=2)
+    total = 0  # a file system that has no size, such as /proc
+    directory.check_room(tmp_path, 2 * 2**20, keep=2)
 
 
 def test_a_start_without_room_writes_nothing(in_process: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:

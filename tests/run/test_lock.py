@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from metalstm.errors import ConfigError
-from metalstm.run.lock import HOLDER, RunLock
+from metalstm.run.lock import HOLDER, LOCK, RunLock
 
 HOLD = """
 import sys
@@ -95,3 +95,11 @@ def test_a_run_in_use_is_not_resumed(holds: Any, in_process: Any, tiny: Any, onl
     assert in_process("test", f"run={path}", "tasks=2").code == 0  # reading it is allowed
     holder.communicate()
     assert in_process("train", f"resume={path}", "steps=7").code == 0
+
+
+def test_what_a_killed_one_left_is_removed(tmp_path: Path) -> None:
+    kept = tmp_path / "result.json.tmp"
+    for path in (kept, tmp_path / ".config.yaml.0123456789ab.tmp"):
+        path.touch()
+    with RunLock(tmp_path):
+        assert {path.name for path in tmp_path.iterdir()} == {kept.name, LOCK, HOLDER}
