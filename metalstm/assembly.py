@@ -9,10 +9,14 @@ import torch
 
 from metalstm.config import TrainSettings
 from metalstm.datasets.base import Dataset
+from metalstm.datasets.clinc150 import load_clinc150
 from metalstm.datasets.glyphs import load_glyphs
 from metalstm.datasets.omniglot import load_omniglot
 from metalstm.datasets.pendulum import load_pendulum
 from metalstm.datasets.sinusoid import load_sinusoid
+from metalstm.datasets.speech_commands import load_speech_commands
+from metalstm.datasets.speech_features import FrameSettings
+from metalstm.datasets.tokens import TokenSettings
 from metalstm.errors import ConfigError, Problem
 from metalstm.nn.memory import keep_freed_memory
 from metalstm.run.meta_test import Protocol
@@ -29,10 +33,18 @@ def make_dataset(settings: Any) -> Dataset:
     if settings.name == "omniglot":
         root = None if settings.root is None else Path(settings.root)
         return load_omniglot(root, settings.download, settings.split, settings.split_seed, settings.rotations)
+    if settings.name == "speech_commands":
+        root = None if settings.root is None else Path(settings.root)
+        frames = FrameSettings(settings.mels, settings.hop_ms, settings.seconds)
+        return load_speech_commands(root, settings.split_seed, settings.speakers, settings.examples, frames)
     if settings.name == "sinusoid":
         return load_sinusoid(settings.form, settings.window)
     if settings.name == "pendulum":
         return load_pendulum(settings.window)
+    if settings.name == "clinc150":
+        root = None if settings.root is None else Path(settings.root)
+        tokens = TokenSettings(**{name: getattr(settings, name) for name in TokenSettings._fields})
+        return load_clinc150(root, settings.split_seed, tokens)
     return load_glyphs(settings.classes, settings.examples, settings.seed)
 
 
@@ -46,7 +58,11 @@ def check_tasks_fit(settings: TrainSettings, dataset: Dataset) -> None:
     for split, source in dataset.splits.items():
         if not isinstance(source, ClassPool):
             continue
-        if settings.ways > source.classes:
+        if source.together is not None and settings.ways != source.together:
+            fix = f"use ways={source.together}"
+            problem = f"ways={settings.ways}, but a task of dataset '{dataset.name}' has {source.together} classes"
+            problems += [] if Problem(problem, fix) in problems else [Problem(problem, fix)]
+        elif settings.ways > source.classes:
             problems.append(
                 Problem(
                     f"ways={settings.ways}, but split '{split}' of dataset '{dataset.name}' has "

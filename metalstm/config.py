@@ -49,6 +49,30 @@ class PendulumSettings:
 
 
 @dataclass(kw_only=True)
+class Clinc150Settings:
+    name: str
+    root: str | None
+    split_seed: int = bounded(minimum=0, below=2**32)
+    min_count: int = bounded(minimum=1)
+    subwords: bool
+    ngram_buckets: int = bounded(minimum=1, maximum=2**20)
+    ngrams_per_word: int = bounded(minimum=1, maximum=64)  # every step holds so many
+    max_words: int | None = bounded(minimum=1)
+
+
+@dataclass(kw_only=True)
+class SpeechCommandsSettings:
+    name: str
+    root: str | None
+    split_seed: int = bounded(minimum=0, below=2**32)
+    speakers: str = one_of("distinct", "any")
+    examples: int | None = bounded(minimum=2)
+    mels: int = bounded(minimum=8, maximum=80)  # narrower bands would fall between two frequencies of a frame
+    hop_ms: int = bounded(minimum=5, maximum=25)  # larger ones would skip sound
+    seconds: float = bounded(minimum=0.1, maximum=10)
+
+
+@dataclass(kw_only=True)
 class LSTMSettings:
     name: str
     hidden_size: int = bounded(minimum=1)
@@ -77,7 +101,9 @@ GROUPS: dict[str, dict[str, type]] = {
         "glyphs": GlyphsSettings,
         "omniglot": OmniglotSettings,
         "sinusoid": SinusoidSettings,
+        "speech_commands": SpeechCommandsSettings,
         "pendulum": PendulumSettings,
+        "clinc150": Clinc150Settings,
     },
     "model": {"lstm": LSTMSettings, "mlp": MLPSettings},
     "learner": LEARNERS,

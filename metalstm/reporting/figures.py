@@ -6,9 +6,10 @@ import importlib.util
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from metalstm.reporting.comparison import Entry, mean_and_ci95, task_in_words
+from metalstm.reporting.comparison import Entry, mean_and_ci95, number, ranked, task_in_words
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +29,13 @@ def draw_adaptation_curve(result: Mapping[str, Any], path: Path) -> bool:
 
 
 def draw_comparison(common: Mapping[str, Any], found: Sequence[Entry], path: Path) -> bool:
-    """The curves of several learners on the same tasks; see `draw`."""
+    """The curves of several learners on the same tasks, the best first and each with its result; see `draw`."""
+    accuracy = common["metric"] == "accuracy"
     points = {
-        entry.name: [(step, *mean_and_ci95(values)) for step, values in zip(entry.at, entry.values, strict=True)]
-        for entry in found
+        f"{entry.name}, {number(fmean(entry.final()), accuracy)}": [
+            (step, *mean_and_ci95(values)) for step, values in zip(entry.at, entry.values, strict=True)
+        ]
+        for entry in ranked(found, accuracy)
     }
     units = {entry.unit for entry in found}
     title = f"{common['dataset']}, {task_in_words(common)}: learning tasks never seen before"
@@ -61,13 +65,13 @@ def draw(
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     percent = 100 if common["metric"] == "accuracy" else 1
-    for number, (label, curve) in enumerate(curves.items()):
+    for place, (label, curve) in enumerate(curves.items()):
         steps = [step for step, _, _ in curve]
         values = [percent * value for _, value, _ in curve]
         half = [percent * width for _, _, width in curve]
-        colour = COLOURS[number % len(COLOURS)]
-        style = ("-", "--", ":")[number // len(COLOURS) % 3]
-        marker = "osD^vP"[number % 6]
+        colour = COLOURS[place % len(COLOURS)]
+        style = ("-", "--", ":")[place // len(COLOURS) % 3]
+        marker = "osD^vP"[place % 6]
         axes.plot(
             steps,
             values,

@@ -1,0 +1,117 @@
+"""Text as tokens: words, a vocabulary, and the hashed character n-grams of words that are not in it.
+
+Legend: V tokens that there are, K tokens of a step, C classes, E examples of the largest class, S steps of the longest
+example.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+Text = Sequence[str]  # the words of one example
+
+WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+NGRAM_LENGTHS = (3, 4, 5)  # characters, boundary marks among them
+
+
+class TokenSettings(NamedTuple):
+    """How text becomes tokens."""
+
+    min_count: int = 2  # how often a word has to occur to be in the vocabulary
+    subwords: bool = True  # whether a word has character n-grams as well
+    ngram_buckets: int = 4096  # tokens that all n-grams share
+    ngrams_per_word: int = 12  # at most
+    max_words: int | None = None  # of an example, those beyond are cut off; None: all
+
+
+class Vocabulary:
+    """From a word to its tokens, after fastText (Bojanowski et al. 2017, section 3.2).
+
+    Token 0 is none, 1..W are the words of the vocabulary by alphabet. With subwords the tokens after these are buckets
+    that n-grams are hashed into: a word has its own token, if any, and those of its n-grams, so that a word never seen
+    says something by its parts. Without, the one token after these stands for every word outside the vocabulary.
+
+    Args:
+        texts: what the vocabulary is made of; only meta-train may go into it.
+        settings: how.
+    """
+
+    def __init__(self, texts: Iterable[Text], settings: TokenSettings) -> None:
+        self.settings = settings
+        self.counts = Counter(word for text in texts for word in text)
+        common = sorted(word for word, count in self.counts.items() if count >= settings.min_count)
+        self.words = {word: token for token, word in enumerate(common, start=1)}
+
+    @property
+    def size(self) -> int:
+        """V."""
+        return 1 + len(self.words) + (self.settings.ngram_buckets if self.settings.subwords else 1)
+
+    @property
+    def width(self) -> int:
+        """K: the most tokens that a word has."""
+        return 1 + (self.settings.ngrams_per_word if self.settings.subwords else 0)
+
+    def tokens(self, word: str) -> list[int]:
+        """The tokens of a word, 1 to K of them."""
+        own = [self.words[word]] if word in self.words else []
+        first = 1 + len(self.words)
+        if not self.settings.subwords:
+            return own or [first]
+        parts = ngrams(word)[: self.settings.ngrams_per_word]
+        # CRC-32 because it is the same in every process, which hash() is not.
+        return own + [first + zlib.crc32(part.encode()) % self.settings.ngram_buckets for part in parts]
+
+    def share_unknown(self, texts: Iterable[Text]) -> float:
+        """The share of running words that are not in the vocabulary, 0..1."""
+        known = [word in self.words for text in texts for word in text]
+        return 1 - sum(known) / len(known)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text: runs of letters and digits in lower case, and apostrophes inside them.
+
+    All else parts words and is dropped. The typographic apostrophe counts as the plain one, and an accent is part of
+    its letter however it is written (Unicode's NFKC).
+    """
+    return WORD.findall(unicodedata.normalize("NFKC", text).lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+
+
+def ngrams(word: str) -> list[str]:
+    """The distinct character n-grams of `<word>`, shorter ones first, each length from front to back."""
+    marked = f"<{word}>"
+    return list(dict.fromkeys(marked[at : at + n] for n in NGRAM_LENGTHS for at in range(len(marked) - n + 1)))
+
+
+def encode(classes: Sequence[Sequence[Text]], vocabulary: Vocabulary) -> tuple[Tensor, Tensor, Tensor]:
+    """The examples of classes as a `ClassPool` takes them; a step is a word.
+
+    Args:
+        classes: C times up to E texts of one word or more.
+        vocabulary: gives each word's tokens.
+
+    Returns:
+        examples [C, E, S, K], counts [C] and lengths [C, E], all int64; what is not there is token 0, and of length 1.
+    """
+    most = max(len(texts) for texts in classes)
+    lengths = torch.tensor([[len(text) for text in texts] + [0] * (most - len(texts)) for texts in classes])
+    real = torch.arange(int(lengths.max())) < lengths.unsqueeze(-1)  # [C, E, S]
+    table = [[0] * vocabulary.width]  # a row for each word that occurs; the first one is of no word
+    numbers: dict[str, int] = {}  # of these rows
+    running = [word for texts in classes for text in texts for word in text]
+    for word in running:
+        if word not in numbers:
+            numbers[word] = len(table)
+            tokens = vocabulary.tokens(word)
+            table.append(tokens + [0] * (vocabulary.width - len(tokens)))
+    rows = torch.zeros(real.shape, dtype=torch.int64)
+    rows[real] = torch.tensor([numbers[word] for word in running])
+    return torch.tensor(table)[rows], torch.tensor([len(texts) for texts in classes]), lengths.clamp(min=1)
