@@ -121,6 +121,8 @@ def use_machine(device: str, threads: int | None) -> None:
     try:
         if torch.device(device).type not in ("cpu", "cuda"):
             raise RuntimeError("it is neither cpu nor cuda")
+        if torch.device(device).type == "cpu" and device != "cpu":  # cpu:1, which no checkpoint is read back to
+            raise RuntimeError("cpu has no number")
         torch.empty(1, device=torch.device(device))
     except (RuntimeError, AssertionError) as error:
         raise ConfigError.of(

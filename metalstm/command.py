@@ -32,10 +32,8 @@ def run_jobs(config_name: str, job: Callable[..., None]) -> list[MetalstmError]:
     """As `run_command`; gives what went wrong, which has been said."""
     import hydra
     from hydra.core.hydra_config import HydraConfig
-    from hydra.errors import HydraException
     from hydra.types import RunMode
     from omegaconf import DictConfig, OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
 
     # Hydra would print its own errors, a traceback's end included; with this it raises them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -43,11 +41,18 @@ def run_jobs(config_name: str, job: Callable[..., None]) -> list[MetalstmError]:
     OmegaConf.register_new_resolver("cut", lambda text: text[:200], replace=True)
     failures: list[MetalstmError] = []
 
+    unforeseen = False
+
     def guarded(config: DictConfig) -> None:
+        nonlocal unforeseen
         hydra_config = HydraConfig.get()
         try:
             job(config)
-        except MetalstmError as error:
+        except Exception as raised:
+            error = as_ours(raised, config_name)
+            if error is None:
+                unforeseen = True
+                raise
             failures.append(error)
             if hydra_config.mode == RunMode.MULTIRUN:
                 complain(error, f"job {hydra_config.job.num} ({' '.join(hydra_config.overrides.task)}) failed\n")
@@ -59,19 +64,46 @@ def run_jobs(config_name: str, job: Callable[..., None]) -> list[MetalstmError]:
 
     try:
         hydra.main(version_base="1.3", config_path="pkg://metalstm.configs", config_name=config_name)(guarded)()
-    except (HydraException, OmegaConfBaseException) as error:
-        failures.append(ConfigError(config_problem(error, config_name)))
-        complain(failures[0])
-    except ValueError as error:
-        if not str(error).startswith("Config group override must be"):  # learner=null
+    except Exception as raised:
+        if unforeseen or isinstance(raised, MetalstmError):
             raise
-        failures.append(ConfigError.of("a group is null or a number", "use group=<name>; --help lists the names"))
-        complain(failures[0])
-    except OSError as error:  # such as of a sweep's directory, which Hydra makes
-        what = f"{error.filename or 'a file'} cannot be written: {error.strerror}"
-        failures.append(ConfigError.of(what, "give output_dir=<a folder of yours>, with room in it"))
-        complain(failures[0])
+        # What is not a job's own is Hydra's, which refuses a command line by errors of every kind.
+        failures.append(as_ours(raised, config_name) or ConfigError(config_problem(raised, config_name)))
+        complain(failures[-1])
     return failures
+
+
+def as_ours(error: Exception, config_name: str) -> MetalstmError | None:
+    """An error as one that the person at the command line can mend; None: it is a mistake of this program."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, MetalstmError):
+        return error
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return ConfigError(config_problem(error, config_name))
+    if isinstance(error, OSError):  # such as of a sweep's directory, which Hydra makes
+        named = f"{error.filename or 'a file'} cannot be written or read: {error.strerror or error}"
+        return ConfigError.of(named, "give a path of yours, e.g. output_dir=<a folder>, with room in it")
+    if out_of_memory(error):
+        return ConfigError.of(
+            f"there is not enough memory: {str(error).splitlines()[0] if str(error) else 'none is left'}",
+            "use a smaller model, fewer tasks (meta_batch_size, learner.tasks_at_a_time), or fewer inner steps",
+        )
+    return None
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether a tensor or an object was too large for the machine; torch has an error of its own for GPUs alone."""
+    said = (
+        "can't allocate memory",
+        "out of memory",
+        "Storage size calculation overflowed",
+        "integer multiplication overflow",
+    )
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(one in str(error) for one in said)
+    )
 
 
 def command_line() -> list[str]:
@@ -103,6 +135,8 @@ def config_problem(error: Exception, config_name: str) -> Problem:
         available = re.search(r"Available options in '[^']+':\n((?:\t.*\n?)+)", text)
         listed = ", ".join(available.group(1).split()) if available else "none"
         return Problem(f"{group}={choice} is unknown", f"use {group}=<one of {listed}>")
+    if text.startswith("Config group override must be"):  # learner=null
+        return Problem("a group is null or a number", "use group=<name>; --help lists the names")
     unreadable = getattr(error, "override", None)
     if unreadable is not None and "Ambiguous value" not in text:
         return Problem(
@@ -111,7 +145,9 @@ def config_problem(error: Exception, config_name: str) -> Problem:
     ambiguous = re.search(r"Ambiguous value for argument '([^']+)'", text)
     if ambiguous:
         return Problem(f"{ambiguous.group(1)} gives several values", "add -m to run them all, or give one value")
-    first, *rest = [line.strip() for line in text.splitlines() if line.strip()]
+    first, *rest = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
+    if isinstance(error, (KeyError, AssertionError, RecursionError)):  # whose own words say little
+        first = f"Hydra cannot use this command line: {type(error).__name__}: {first}"
     return Problem(first, " ".join(rest) or "see --help; name=value sets a value, group=choice picks a group")
 
 

@@ -77,7 +77,7 @@ class LSTMSettings:
     name: str
     hidden_size: int = bounded(minimum=1)
     embedding_size: int = bounded(minimum=1)
-    layers: int = bounded(minimum=1)
+    layers: int = bounded(minimum=1, maximum=100)
     directions: int | None = one_of(1, 2, 4, None)
     pooling: str = one_of("last", "mean")
     layer_norm: bool
@@ -88,7 +88,7 @@ class LSTMSettings:
 class MLPSettings:
     name: str
     width: int = bounded(minimum=1)
-    layers: int = bounded(minimum=1)
+    layers: int = bounded(minimum=1, maximum=100)
     dropout: float = bounded(minimum=0, below=1)
 
 
@@ -138,7 +138,7 @@ class TrainSettings:
     scratch_tasks: int = bounded(minimum=0)
     scratch_steps: int = bounded(minimum=1)
     device: str
-    threads: int | None = bounded(minimum=1)
+    threads: int | None = bounded(minimum=1, maximum=1024)  # many more end the process
     precision: str = one_of("float32", "bfloat16", "float16")
     output_dir: str
     resume: str | None
@@ -181,7 +181,7 @@ class MetaTestSettings:
     curve_steps: int | None = bounded(minimum=0)
     dataset_root: str | None
     device: str
-    threads: int | None = bounded(minimum=1)
+    threads: int | None = bounded(minimum=1, maximum=1024)  # many more end the process
     allow_changed_data: bool
 
 
@@ -231,7 +231,12 @@ def meta_test_settings(config: DictConfig) -> MetaTestSettings:
 
 def as_mapping(config: DictConfig) -> dict[str, Any]:
     """The config's values with interpolations resolved; `???` stays where a value is missing."""
-    values = OmegaConf.to_container(config, resolve=True)
+    try:
+        values = OmegaConf.to_container(config, resolve=True)
+    except RecursionError as error:
+        raise ConfigError.of(
+            "the config is nested too deep", "start from the YAML files of metalstm.configs"
+        ) from error
     if not isinstance(values, dict):
         raise ConfigError.of("the config is not a mapping", "start from the YAML files of metalstm.configs")
     return {str(name): value for name, value in values.items()}

@@ -13,7 +13,12 @@ class Problem(NamedTuple):
     fix: str
 
     def __str__(self) -> str:
-        return f"error: {self.what}\n  fix: {self.fix}"
+        return f"error: {printable(self.what)}\n  fix: {printable(self.fix)}"
+
+
+def printable(text: str) -> str:
+    """The text in one line, whatever a person has given that is quoted in it."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 class MetalstmError(Exception):

@@ -15,6 +15,8 @@ from typing import Any
 
 from metalstm.errors import Problem
 
+LARGEST = 2**31  # no whole number without a bound of its own is as large: libraries count in 32 or 64 bits
+
 
 def bounded(
     minimum: float | None = None, above: float | None = None, below: float | None = None, maximum: float | None = None
@@ -65,6 +67,8 @@ def checked_value(item: dataclasses.Field[Any], value: Any, name: str) -> tuple[
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind != "bool"):
         return None, [Problem(f"{name}={shown(value)} is not {words}", f"give {words}, e.g. as in configs/")]
     value = convert(value)
+    if kind == "str" and not value.isprintable():  # neither a name nor a path that all of the system takes
+        return None, [Problem(f"{name}={value} has characters that cannot be printed", f"give {name} without them")]
     if value == "":
         return None, [Problem(f"{name} is empty", f"give {name}=..., or leave it out")]
     return value, [
@@ -97,6 +101,8 @@ def broken_bounds(item: dataclasses.Field[Any], value: Any, name: str) -> Iterat
     maximum = limits.get("maximum")
     if maximum is not None and value > maximum:
         yield f"it must be at most {maximum}", f"use {name}<={maximum}"
+    if isinstance(value, int) and below is None and maximum is None:
+        below = LARGEST
     if above is not None and value <= above:
         yield f"it must be larger than {above}", f"use {name}>{above}"
     if below is not None and value >= below:

@@ -58,7 +58,7 @@ class ReptileSettings:
 class MemorySettings:
     name: str
     hidden_size: int = bounded(minimum=1)
-    layers: int = bounded(minimum=1)
+    layers: int = bounded(minimum=1, maximum=100)
     support: str = one_of("sequential", "pooled")
     labels: str = one_of("joined", "offset")
     read: str = one_of("state", "content")

@@ -47,8 +47,10 @@ def report(runs: list[Path], out: Path | None, target: float | None) -> str:
             (out / "comparison.md").write_text(table, encoding="utf-8")
             (out / "comparison.json").write_text(json.dumps({**common, "rows": rows}, indent=1) + "\n")
             draw_comparison(common, found, out / "comparison.png")
-        except OSError as error:
-            raise ConfigError.of(f"{out} cannot be written: {error.strerror}", "give --out=<a folder>") from error
+        except (OSError, ValueError) as error:  # of a path that no system takes, a ValueError
+            raise ConfigError.of(
+                f"{out} cannot be written: {getattr(error, 'strerror', None) or error}", "give --out=<a folder>"
+            ) from error
     return table
 
 

@@ -31,7 +31,7 @@ def meta_test_run(config: DictConfig) -> None:
     from metalstm.fields import plain
     from metalstm.reporting.summary import summary
     from metalstm.run import directory, results, resume
-    from metalstm.run.checkpoint import BEST, LATEST, Checkpoints
+    from metalstm.run.checkpoint import BEST, LATEST, Checkpoints, fitting
     from metalstm.run.interruption import Interruption
     from metalstm.run.meta_test import Judge
 
@@ -71,7 +71,8 @@ def meta_test_run(config: DictConfig) -> None:
     if checkpoint is None:
         raise CheckpointError.of(f"{path} has no checkpoint yet", f"go on with it: metalstm-train resume={path}")
     learner = learner_assembly.make_learner(settings, dataset)
-    learner.load_state_dict(checkpoint.state["learner"])
+    with fitting(checkpoint):
+        learner.load_state_dict(checkpoint.state["learner"])
     log.info("run       %s, step %d", path, checkpoint.step)
     shape = learner_assembly.model_shape(settings, dataset)
     with Interruption() as interruption:

@@ -143,11 +143,16 @@ def meta_training(
 
     from metalstm import assembly
     from metalstm.run import directory
+    from metalstm.run.checkpoint import fitting
     from metalstm.run.loop import MetaTraining, Schedule, Validation
     from metalstm.run.metrics import MetricsFile
     from metalstm.run.outer import OuterOptimizer
 
     device = torch.device(settings.device)
+    lines = 0
+    if checkpoint is not None:
+        with fitting(checkpoint):
+            lines = int(checkpoint.state["metrics_lines"])
     training = MetaTraining(
         learner,
         OuterOptimizer(
@@ -167,13 +172,14 @@ def meta_training(
         ),
         Schedule(settings.steps, settings.log_every, settings.validate_every, settings.checkpoint_every),
         checkpoints,
-        MetricsFile(path / directory.METRICS, 0 if checkpoint is None else checkpoint.state["metrics_lines"]),
+        MetricsFile(path / directory.METRICS, lines),
         interruption,
         device,
         settings.seed,
     )
     if checkpoint is not None:
-        training.load_state_dict(checkpoint.state)
+        with fitting(checkpoint):
+            training.load_state_dict(checkpoint.state)
     return training
 
 
@@ -187,7 +193,7 @@ def finish(settings: TrainSettings, dataset: Dataset, training: MetaTraining, pa
     from metalstm.reporting.figures import draw_adaptation_curve
     from metalstm.reporting.summary import summary
     from metalstm.run import directory, results
-    from metalstm.run.checkpoint import BEST
+    from metalstm.run.checkpoint import BEST, fitting
     from metalstm.run.meta_test import Judge
 
     device = torch.device(settings.device)
@@ -195,7 +201,8 @@ def finish(settings: TrainSettings, dataset: Dataset, training: MetaTraining, pa
     if best is None:
         log.warning("the best checkpoint is gone; the last one is tested")
     else:
-        training.learner.load_state_dict(best.state["learner"])
+        with fitting(best):
+            training.learner.load_state_dict(best.state["learner"])
     shape = learner_assembly.model_shape(settings, dataset)
 
     def heed() -> None:

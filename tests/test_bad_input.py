@@ -91,7 +91,10 @@ def check(ended: Any, code: int, words: list[str]) -> None:
         ("test_tasks=1", ["test_tasks=1"]),
         ("threads=0", ["threads=0"]),
         ("device=abacus", ["device=abacus", "device=cpu"]),
-        ("dataset=nothing", ["dataset=nothing is unknown", "glyphs, omniglot, sinusoid"]),
+        (
+            "dataset=nothing",
+            ["dataset=nothing is unknown", "clinc150, glyphs, omniglot, pendulum, sinusoid, speech_commands"],
+        ),
         ("model=gru", ["model=gru is unknown", "lstm"]),
         ("learner=nothing", ["learner=nothing is unknown", "anil, finetune"]),
         ("experiment=nothing", ["experiment=nothing is unknown", "omniglot_5w1s"]),

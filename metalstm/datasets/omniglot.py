@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import lzma
 import struct
 import zipfile
 import zlib
@@ -35,7 +36,10 @@ DECODE_VERSION = 1  # part of the cache's key: to be raised when an image comes 
 FULL_INK = [min(255, level * 3 // 2) for level in range(256)]
 SHOWN = 5  # broken files named one by one
 # What zipfile and Pillow raise on broken bytes.
-UNREADABLE = (EOFError, OSError, RuntimeError, SyntaxError, ValueError, struct.error, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (
+    *(EOFError, OSError, RuntimeError, SyntaxError, ValueError, struct.error, zlib.error, lzma.LZMAError),
+    *(zipfile.BadZipFile, Image.DecompressionBombError),
+)
 
 OMNIGLOT = Counts()
 Split = Literal["random", "lake"]
@@ -78,7 +82,7 @@ def load_omniglot(
     Raises:
         DataError: the data is missing, incomplete or broken, or could not be fetched.
     """
-    folder = user_data_folder() / "omniglot" if root is None else Path(root).expanduser()
+    folder = user_data_folder() / "omniglot" if root is None else _expanded(root)
     if download and not any(present(folder).values()):
         download_omniglot(folder)
     characters = read_characters(folder, counts)
@@ -100,6 +104,13 @@ def load_omniglot(
         fingerprint=hashlib.sha256(setting.encode()).hexdigest(),
         description=f"{sizes} classes (split {split}, rotations {rotations}) of {counts.per_character} images each",
     )
+
+
+def _expanded(root: Path) -> Path:
+    try:
+        return root.expanduser()
+    except RuntimeError as error:  # ~name/, and nobody is called so
+        raise DataError.of(f"{root}: {error}", "name the folder that holds the data with dataset.root") from error
 
 
 def read_characters(folder: Path, counts: Counts) -> Characters:

@@ -31,7 +31,7 @@ def download_omniglot(root: Path) -> None:
     from torchvision.datasets import Omniglot  # here, since it takes a while and most starts download nothing
 
     log.info("downloading Omniglot to %s", root / SUBFOLDER)
-    new = not root.exists()
+    made = [folder for folder in (root, *root.parents) if not folder.exists()]
     try:
         root.mkdir(parents=True, exist_ok=True)
         # In the root itself, and not beside it: a rename does not cross from one file system to another.
@@ -40,9 +40,9 @@ def download_omniglot(root: Path) -> None:
                 Omniglot(temporary, background=background, download=True)
             os.rename(Path(temporary) / SUBFOLDER, root / SUBFOLDER)
     except (OSError, RuntimeError, http.client.HTTPException, zipfile.BadZipFile) as error:
-        if new:
-            with suppress(OSError):  # not empty: somebody else has begun to use it
-                root.rmdir()
+        with suppress(OSError):  # not empty: somebody else has begun to use it
+            for folder in made:
+                folder.rmdir()
         files = " and ".join(f"{Omniglot.download_url_prefix}/{name}.zip" for name in Omniglot.zips_md5)
         raise DataError.of(
             f"Omniglot could not be downloaded to {root}: {error or type(error).__name__}",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import struct
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -130,6 +132,8 @@ def _listed(path: Path, name: str) -> Part:
     """
     characters: dict[str, list[Entry]] = {}
     try:
+        if path.suffix == ".zip" and not path.is_file():
+            raise OSError(errno.EINVAL, "no file", str(path))
         for member, stamp in _zip_members(path) if path.suffix == ".zip" else _folder_members(path):
             inside = member.removeprefix(f"{name}/")
             *folders, file = inside.split("/")
@@ -138,7 +142,7 @@ def _listed(path: Path, name: str) -> Part:
             entries = characters.setdefault("/".join(folders), [])
             if file.lower().endswith(".png"):
                 entries.append(Entry(file, member, stamp))
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
         raise DataError.of(f"{path}: truncated or not a zip: {error}", "fetch this zip again") from error
     except OSError as error:
         raise DataError.of(f"{error.filename or path}: cannot be read: {error.strerror or error}", FIX) from error
@@ -171,6 +175,8 @@ def _folder_members(path: Path) -> Iterator[tuple[str, str]]:
             yield folder, ""
             with os.scandir(path / folder) as files:
                 for file in files:
+                    if not file.is_file():  # reading a pipe would never end
+                        continue
                     status = file.stat()
                     yield folder + file.name, f"{status.st_size}:{status.st_mtime_ns}"
 

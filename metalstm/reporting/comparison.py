@@ -18,6 +18,8 @@ from metalstm.errors import ConfigError, Problem
 from metalstm.run.directory import PER_TASK, RESULT
 
 LEAST_ERROR = 1e-6  # that `per_task.json` tells from none
+LARGEST = 1e30  # of the numbers in a file, so that sums and squares are finite
+UNITS = ("step", "shot")
 OVER = "give directories of runs that are over"
 SAME = "compare runs on the same tasks"
 # What must be the same for task n to be the same task.
@@ -101,9 +103,34 @@ def read_run(folder: Path) -> Run:
         path = folder / PER_TASK
         learner = replace(learner, **per_task["learner"])
         baselines = [replace(entry, **per_task[entry.name]) for entry in baselines]
-    except (KeyError, TypeError, AttributeError) as error:
+        for entry in (learner, *baselines):
+            check(entry)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ConfigError.of(f"{path} lacks what a run's has: {error}", OVER) from error
     return Run(folder, tasks, learner, baselines)
+
+
+def check(entry: Entry) -> None:
+    """Whether an entry's parts are of the right kinds, and fit together.
+
+    Raises:
+        ValueError, TypeError: they are or do not.
+    """
+    times = [seconds for seconds in (entry.seconds_per_step, entry.training_s) if seconds is not None]
+    numbers: list[Sequence[float]] = [entry.at, *entry.values, times]
+    if not all(is_number(value) for row in numbers for value in row):
+        raise ValueError(f"a number of {entry.name}")
+    if entry.unit not in UNITS or not isinstance(entry.name, str):
+        raise ValueError("a name or a unit")
+    sizes = {len(values) for values in entry.values}
+    if len(entry.at) != len(entry.values) or len(sizes) != 1 or 0 in sizes or sorted(set(entry.at)) != entry.at:
+        raise ValueError(f"{entry.name}: tasks' values at each step")
+    if not all(isinstance(step, int) for step in entry.at) or entry.step not in entry.at or entry.at[0] != 0:
+        raise ValueError(f"{entry.name}: a value at step {entry.step}")
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not abs(value) > LARGEST
 
 
 def named(runs: Sequence[Run]) -> Iterator[tuple[Entry, str]]:
@@ -123,13 +150,18 @@ def named(runs: Sequence[Run]) -> Iterator[tuple[Entry, str]]:
 def read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError.of(f"{path} cannot be read: {error}", OVER) from error
 
 
 def tasks_of(result: Mapping[str, Any]) -> dict[str, Any]:
     """What decides which tasks a run was tested on."""
     same = {name: result[name] for name in SAME_TASKS}
+    for name in ("ways", "shots", "queries"):
+        if not isinstance(same[name], int) or not 0 < same[name] < LARGEST:
+            raise ValueError(f"{name}={same[name]}")
+    if same["metric"] not in ("accuracy", "mse"):
+        raise ValueError(f"metric={same['metric']}")
     return same | {"fingerprint": result["protocol"]["fingerprint"], "seed": result["environment"]["seed"]}
 
 

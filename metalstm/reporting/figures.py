@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -92,7 +93,8 @@ def draw(
         axes.set_ylim(0, 100)
         axes.set_ylabel("query accuracy, %")
     else:
-        axes.set_yscale("log")
+        if any(value > 0 and math.isfinite(value) for curve in curves.values() for _, value, _ in curve):
+            axes.set_yscale("log")  # which takes one number at least
         axes.set_ylabel("query mean squared error")
     axes.set_xscale("symlog", linthresh=10)
     last = max(step for curve in curves.values() for step, _, _ in curve)

@@ -14,7 +14,8 @@ import os
 import pickle
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -123,7 +124,7 @@ def read(path: Path, device: torch.device) -> Checkpoint:
         manifest = json.loads(as_written)
         known_format, step, entry = manifest["format"], manifest["step"], manifest["files"][STATE]
         size, wanted = entry["size"], entry["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError.of(f"checkpoint {path} is broken: {type(error).__name__}: {error}", fix) from error
     if isinstance(known_format, int) and known_format > FORMAT:
         raise CheckpointError.of(
@@ -141,7 +142,26 @@ def read(path: Path, device: torch.device) -> Checkpoint:
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         first_line = str(error).splitlines()[0]
         raise CheckpointError.of(f"checkpoint {path} is refused: {first_line}", fix) from error
+    if not isinstance(state, dict) or state.get("step", step) != step:
+        raise CheckpointError.of(f"checkpoint {path} is refused: it is not one of step {step}", fix)
     return Checkpoint(step, state, path)
+
+
+@contextmanager
+def fitting(checkpoint: Checkpoint) -> Iterator[None]:
+    """A context in which a checkpoint's content is used.
+
+    Raises:
+        CheckpointError: it is that of another model, or of another version.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError) as error:
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError.of(
+            f"checkpoint {checkpoint.path} does not fit the run's config: {type(error).__name__}: {first_line}",
+            "bring back the config.yaml that the run began with, or start a new run",
+        ) from error
 
 
 def as_manifest(content: Mapping[str, Any]) -> bytes:

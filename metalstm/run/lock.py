@@ -66,7 +66,7 @@ class RunLock:
         try:
             holder = json.loads((self.path / HOLDER).read_text(encoding="utf-8"))
             return f"process {holder['pid']} on {holder['host']}, since {holder['since']}"
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return "another process"
 
 

@@ -172,8 +172,8 @@ class MetaTraining:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.learner.load_state_dict(state["learner"])
         self.outer.load_state_dict(state["outer"])
-        self.step = state["step"]
-        self.validated = state["validated"]
-        self.best = state["best"]
-        self.seconds = state["seconds"]
+        self.step = int(state["step"])
+        self.validated = int(state["validated"])
+        self.best = None if state["best"] is None else (int(state["best"][0]), float(state["best"][1]))
+        self.seconds = float(state["seconds"])
         self.checkpoints.drop_best_after(self.step)

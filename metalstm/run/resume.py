@@ -46,7 +46,7 @@ def run_settings(path: Path) -> TrainSettings:
         config = OmegaConf.load(path / CONFIG)
         identity = json.loads((path / IDENTITY).read_text(encoding="utf-8"))
         known_format, _ = identity["format"], identity["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError, YAMLError, OmegaConfBaseException) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, YAMLError, OmegaConfBaseException) as error:
         raise CheckpointError.of(
             f"{path} is not a run directory: {CONFIG} or {IDENTITY} is missing or broken ({type(error).__name__})", fix
         ) from error

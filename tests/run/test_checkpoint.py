@@ -63,8 +63,8 @@ def test_none_yet(checkpoints: Checkpoints) -> None:
 
 def test_the_same_step_again_is_the_newest_and_never_in_the_way_of_the_first(checkpoints: Checkpoints) -> None:
     for number in range(12):
-        checkpoints.save(LATEST, 3, state(number))
-        assert checkpoints.newest(LATEST, CPU).state["step"] == number  # type: ignore[union-attr]
+        checkpoints.save(LATEST, 3, state(3) | {"seconds": number})
+        assert checkpoints.newest(LATEST, CPU).state["seconds"] == number  # type: ignore[union-attr]
     assert names(checkpoints) == ["step_00000003_0010", "step_00000003_0011"]
 
 
@@ -169,6 +169,12 @@ def test_a_manifest_that_is_none(content: str, checkpoints: Checkpoints) -> None
     path = checkpoints.save(LATEST, 1, state(1))
     (path / MANIFEST).write_text(content, encoding="utf-8")
     with pytest.raises(CheckpointError, match="is broken"):
+        read(path, CPU)
+
+
+def test_a_state_of_another_step(checkpoints: Checkpoints) -> None:
+    path = checkpoints.save(LATEST, 1, state(2))
+    with pytest.raises(CheckpointError, match="is refused: it is not one of step 1"):
         read(path, CPU)
 
 
