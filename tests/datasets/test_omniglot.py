@@ -331,7 +331,7 @@ def test_characters_are_in_order_of_their_names_and_examples_of_their_files(zips
     assert found.names == names
     for i, examples in enumerate(images):
         for j, data in enumerate(examples):
-            assert torch.equal(found.examples[i, j], torch.from_numpy(image_from_png(data).copy()))
+            assert torch.equal(found.images[i, j], torch.from_numpy(image_from_png(data).copy()))
 
 
 def test_rotated_classes_are_turned_images_in_the_split_of_their_character(zips: Path) -> None:
@@ -383,7 +383,7 @@ def test_names_carry_their_own_images_into_the_splits(zips: Path) -> None:
     for split in ("random", "lake"):
         for pool in pools(load(zips, split=split, rotations="none")).values():
             for name, images in zip(pool.names, pool.examples, strict=True):
-                assert torch.equal(images, found.examples[found.names.index(name)])
+                assert torch.equal(images, found.images[found.names.index(name)])
 
 
 def test_unknown_split_is_refused(zips: Path) -> None:
