@@ -22,7 +22,7 @@ mkdir -p "$runs"
 # is trained as long with five shots as with one.
 declare -A steps=(
     [maml]=1500 [fomaml]=1500 [meta_sgd]=1500 [mamlpp]=1000 [anil]=1500 [proto_maml]=1000 [reptile]=1500
-    [memory]=4000 [op_lstm]=2000 [lstm_optimizer]=4500 [protonet]=2500 [finetune]=$((2500 * half)) [scratch]=1
+    [memory]=4000 [op_lstm]=2000 [lstm_optimizer]=$((4500 + 2500 * (half - 1))) [protonet]=2500 [finetune]=$((2500 * half)) [scratch]=1
 )
 declare -A recipe=(
     [maml]="scratch_tasks=100"
