@@ -45,6 +45,7 @@ def test_layout_of_a_run_directory(finished: Path) -> None:
             "checkpoints",
             "result.json",
             "figures",
+            ".lock",
         ),
     }
     kept = {path.name for path in (finished / "checkpoints").iterdir()}
