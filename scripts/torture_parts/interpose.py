@@ -42,13 +42,13 @@ class Interposer:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder.absolute()
-        self.library = self.folder / "interpose.so"
-        given = ["-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", str(self.library), str(SOURCE), "-ldl"]
+        self.compiled = self.folder / "interpose.so"
+        given = ["-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", str(self.compiled), str(SOURCE), "-ldl"]
         subprocess.run([compiler() or "cc", *given], check=True)
 
     def logging(self, log: Path) -> dict[str, str]:
         """The environment of a process that writes its calls into a file."""
-        return {"LD_PRELOAD": str(self.library), "FAULT_LOG": str(log.absolute())}
+        return {"LD_PRELOAD": str(self.compiled), "FAULT_LOG": str(log.absolute())}
 
     def fault(self, stage: str, kind: str, at: int = 1) -> dict[str, str]:
         """The environment of a process that something happens to at a stage.
@@ -58,7 +58,7 @@ class Interposer:
             kind: `kill`, `half` or `enospc`.
             at: which of the process's calls of that name, from 1.
         """
-        return {"LD_PRELOAD": str(self.library), "FAULT_STAGE": stage, "FAULT_KIND": kind, "FAULT_AT": str(at)}
+        return {"LD_PRELOAD": str(self.compiled), "FAULT_STAGE": stage, "FAULT_KIND": kind, "FAULT_AT": str(at)}
 
 
 def stages(log: Path) -> Counter[str]:
@@ -76,7 +76,7 @@ def deaths(found: Counter[str]) -> list[tuple[str, str]]:
 def saves_in_forks(interposer: Interposer, folder: Path) -> list[Found]:
     """What comes of a save that dies, or finds the disk full, at each of its stages; see `save_in_forks`."""
     scripts = str(SOURCE.parents[1])
-    environment = {**os.environ, "LD_PRELOAD": str(interposer.library), "PYTHONPATH": scripts}
+    environment = {**os.environ, "LD_PRELOAD": str(interposer.compiled), "PYTHONPATH": scripts}
     command = [sys.executable, "-m", "torture_parts.save_in_forks", str(folder)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
     return [Found(*each) for each in json.loads(done.stdout)]
