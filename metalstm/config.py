@@ -12,64 +12,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from metalstm.dataset_settings import DATASETS, REGRESSION
 from metalstm.errors import ConfigError, Problem
 from metalstm.fields import bounded, one_of, typed
 from metalstm.learner_settings import LEARNERS
-
-
-@dataclass(kw_only=True)
-class GlyphsSettings:
-    name: str
-    classes: int = bounded(minimum=12)
-    examples: int = bounded(minimum=2)
-    seed: int = bounded(minimum=0, below=2**32)
-
-
-@dataclass(kw_only=True)
-class OmniglotSettings:
-    name: str
-    root: str | None
-    download: bool
-    split: str = one_of("random", "lake")
-    split_seed: int = bounded(minimum=0, below=2**32)
-    rotations: str = one_of("meta_train", "all", "none")
-
-
-@dataclass(kw_only=True)
-class SinusoidSettings:
-    name: str
-    form: str = one_of("points", "curve")
-    window: int = bounded(minimum=2, below=22)
-
-
-@dataclass(kw_only=True)
-class PendulumSettings:
-    name: str
-    window: int = bounded(minimum=1)
-
-
-@dataclass(kw_only=True)
-class Clinc150Settings:
-    name: str
-    root: str | None
-    split_seed: int = bounded(minimum=0, below=2**32)
-    min_count: int = bounded(minimum=1)
-    subwords: bool
-    ngram_buckets: int = bounded(minimum=1, maximum=2**20)
-    ngrams_per_word: int = bounded(minimum=1, maximum=64)  # every step holds so many
-    max_words: int | None = bounded(minimum=1)
-
-
-@dataclass(kw_only=True)
-class SpeechCommandsSettings:
-    name: str
-    root: str | None
-    split_seed: int = bounded(minimum=0, below=2**32)
-    speakers: str = one_of("distinct", "any")
-    examples: int | None = bounded(minimum=2)
-    mels: int = bounded(minimum=8, maximum=80)  # narrower bands would fall between two frequencies of a frame
-    hop_ms: int = bounded(minimum=5, maximum=25)  # larger ones would skip sound
-    seconds: float = bounded(minimum=0.1, maximum=10)
 
 
 @dataclass(kw_only=True)
@@ -94,17 +40,8 @@ class MLPSettings:
 
 SCRATCH_STEPS = 5
 
-REGRESSION = frozenset({"sinusoid", "pendulum"})  # datasets whose targets are numbers
-
 GROUPS: dict[str, dict[str, type]] = {
-    "dataset": {
-        "glyphs": GlyphsSettings,
-        "omniglot": OmniglotSettings,
-        "sinusoid": SinusoidSettings,
-        "speech_commands": SpeechCommandsSettings,
-        "pendulum": PendulumSettings,
-        "clinc150": Clinc150Settings,
-    },
+    "dataset": DATASETS,
     "model": {"lstm": LSTMSettings, "mlp": MLPSettings},
     "learner": LEARNERS,
 }

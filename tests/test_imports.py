@@ -26,7 +26,16 @@ MAY_IMPORT = {
 # Resuming compares the config of a run directory with the command line's.
 SEE_CONFIG = {"command.py", "assembly.py", "learner_assembly.py", "train.py", "test.py", "run/resume.py"}
 LIGHT = [
-    *("__init__.py", "command.py", "config.py", "errors.py", "fields.py", "files.py", "learner_settings.py"),
+    *(
+        "__init__.py",
+        "command.py",
+        "config.py",
+        "dataset_settings.py",
+        "errors.py",
+        "fields.py",
+        "files.py",
+        "learner_settings.py",
+    ),
     *("report.py", "train.py", "test.py"),
 ]
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from metalstm.datasets.base import Dataset
+from metalstm.datasets.sinusoid import uniform
 from metalstm.errors import ConfigError
 from metalstm.tasks.classes import SPLITS
 from metalstm.tasks.examples import Examples, TaskBatch
@@ -87,14 +88,10 @@ class PendulumFamily:
                 "use ways=1; shots is the number of tries to learn from",
             )
         count = shape.shots + shape.queries
-
-        def uniform(bounds: tuple[float, float], *size: int) -> Tensor:
-            low, high = bounds
-            return low + (high - low) * torch.rand(tasks, *size, generator=generator)
-
-        pendulums = Pendulums(*(uniform(bounds, 1) for bounds in (MASS, LENGTH, FRICTION, TORQUE_LIMIT)))
-        angle, speed = uniform(ANGLE, count), uniform(SPEED, count)
-        torques = uniform(TORQUE, count, self.window)
+        makes = (uniform(bounds, (tasks, 1), generator) for bounds in (MASS, LENGTH, FRICTION, TORQUE_LIMIT))
+        pendulums = Pendulums(*makes)
+        angle, speed = (uniform(bounds, (tasks, count), generator) for bounds in (ANGLE, SPEED))
+        torques = uniform(TORQUE, (tasks, count, self.window), generator)
         first = torch.stack((angle.sin(), angle.cos(), speed / SPEED[1]), dim=-1)
         inputs = torch.cat(
             (first.unsqueeze(2).expand(-1, -1, self.window, -1), torques.unsqueeze(-1) / TORQUE[1]), dim=-1
