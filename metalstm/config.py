@@ -113,6 +113,7 @@ class MetaTestSettings:
     """All settings of `metalstm-test`; `configs/test.yaml` says what each is for."""
 
     run: str
+    split: str = one_of("meta_test", "meta_validation")
     tasks: int = bounded(minimum=2)
     steps: int | None = bounded(minimum=0)
     curve_steps: int | None = bounded(minimum=0)

@@ -1,4 +1,7 @@
-"""`metalstm-test`: meta-tests a run once more, on as many tasks and after as many steps as asked for."""
+"""`metalstm-test`: meta-tests a run once more, on as many tasks and after as many steps as asked for.
+
+To choose settings by, it judges on meta-validation instead: then no choice has seen a task of meta-test.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +84,7 @@ def meta_test_run(config: DictConfig) -> None:
             interruption.heed("the meta-test was stopped", "start it again")
 
         validation, test = (
-            assembly.make_sampler(settings, dataset, split) for split in ("meta_validation", "meta_test")
+            assembly.make_sampler(settings, dataset, split) for split in ("meta_validation", given.split)
         )
         judge = Judge(validation, test, assembly.test_protocol(settings), dataset.kind, device, heed)
         tested = judge.judge(learner, shape, settings.seed)

@@ -104,6 +104,15 @@ def test_more_tasks_and_steps_in_the_meta_test(finished: Path, in_process: Any, 
     assert "8 meta-test tasks" in ended.out
 
 
+def test_on_meta_validation_meta_test_stays_unseen(finished: Path, in_process: Any, result_of: Any) -> None:
+    ended = in_process("test", f"run={finished}", "split=meta_validation", "tasks=6", "steps=2")
+    assert ended.code == 0, ended.err
+    result = result_of(max((finished / "tests").iterdir()))
+    assert result["split"] == "meta_validation"
+    assert "6 meta-validation tasks" in ended.out
+    assert result["curve"] != result_of(finished)["curve"]
+
+
 def test_a_sweep_goes_on_after_a_failed_job(process: Any, tiny: Any, result_of: Any, tmp_path: Path) -> None:
     dropped = dict.fromkeys(("ways", "log_every", "validate_every", "checkpoint_every", "scratch_steps"))
     given = [*tiny(steps=2, scratch_tasks=0, **dropped), "ways=70,2,3", "-m"]

@@ -16,9 +16,9 @@ def summary(result: Mapping[str, Any]) -> str:
     def number(entry: Mapping[str, Any]) -> str:
         return f"{scale * entry['value']:.{digits}f} ± {scale * entry['ci95']:.{digits}f}{unit}"
 
-    task = task_in_words(result)
+    task, split = task_in_words(result), result["split"].replace("_", "-")
     lines = [
-        f"{result['metric']} on {result['tasks']} meta-test tasks of {result['dataset']}, {task}, 95% CI over tasks:"
+        f"{result['metric']} on {result['tasks']} {split} tasks of {result['dataset']}, {task}, 95% CI over tasks:"
     ]
     rows = [(f"{result['learner']}, {counted(result['steps'], result['step_unit'])}", number(result))]
     for name, entry in result["baselines"].items():

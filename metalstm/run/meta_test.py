@@ -45,6 +45,7 @@ class Protocol(NamedTuple):
 class MetaTested(NamedTuple):
     """What was measured."""
 
+    split: str  # whose tasks: meta_test, or meta_validation where settings are chosen
     curve: Curve  # of the learner
     steps: int  # that the result is read after
     step_unit: str
@@ -75,12 +76,14 @@ class Judge(NamedTuple):
         picked = self.pick_rate(learner)
         curve = self.meta_test(learner)
         seconds = self.seconds_per_step(learner)
-        return MetaTested(curve, protocol.steps, protocol.step_unit, seconds, picked, self.baselines(shape, seed))
+        return MetaTested(
+            self.test.split, curve, protocol.steps, protocol.step_unit, seconds, picked, self.baselines(shape, seed)
+        )
 
     def meta_test(self, learner: Adapts) -> Curve:
         """The learner's adaptation curve over `protocol.tasks` tasks."""
         tasks = self.protocol.tasks
-        progress = Progress("meta-test", tasks, every=max(1, tasks // 4))
+        progress = Progress(self.test.split.replace("_", "-"), tasks, every=max(1, tasks // 4))
 
         def after_batch(done: int) -> None:
             progress.advance(done)

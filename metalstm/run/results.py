@@ -69,7 +69,7 @@ def result(
         settings: the whole config.
         command: as it was given.
         dataset: what was sampled from.
-        tested: the learner and the baselines, on meta-test.
+        tested: the learner and the baselines, on meta-test, or on meta-validation.
         best_step: of the checkpoint that was tested; None: the last step's.
         training: from `training`.
     """
@@ -83,7 +83,7 @@ def result(
         "ways": settings["ways"],
         "shots": settings["shots"],
         "queries": settings["queries"],
-        "split": "meta_test",
+        "split": tested.split,
         "tasks": tested.curve.values.shape[1],
         "steps": tested.steps,
         "step_unit": tested.step_unit,

@@ -16,7 +16,7 @@ import torch
 from omegaconf import OmegaConf
 
 from metalstm.assembly import make_dataset
-from metalstm.config import SpeechCommandsSettings
+from metalstm.dataset_settings import SpeechCommandsSettings
 from metalstm.datasets import speech_features
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.speech_commands import load_speech_commands
