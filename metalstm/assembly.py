@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +25,41 @@ from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 
 
+def folder(settings: Any) -> Path | None:
+    """Where a dataset's files are; None: where its loader looks by itself."""
+    return None if settings.root is None else Path(settings.root)
+
+
+def frames(settings: Any) -> FrameSettings:
+    return FrameSettings(settings.mels, settings.hop_ms, settings.seconds)
+
+
+def tokens(settings: Any) -> TokenSettings:
+    return TokenSettings(**{name: getattr(settings, name) for name in TokenSettings._fields})
+
+
+# From the settings of a dataset, by its name.
+LOADERS: dict[str, Callable[[Any], Dataset]] = {
+    "clinc150": lambda given: load_clinc150(folder(given), given.split_seed, tokens(given)),
+    "glyphs": lambda given: load_glyphs(given.classes, given.examples, given.seed),
+    "omniglot": lambda given: load_omniglot(
+        folder(given), given.download, given.split, given.split_seed, given.rotations
+    ),
+    "pendulum": lambda given: load_pendulum(given.window),
+    "sinusoid": lambda given: load_sinusoid(given.form, given.window),
+    "speech_commands": lambda given: load_speech_commands(
+        folder(given), given.split_seed, given.speakers, given.examples, frames(given)
+    ),
+}
+
+
 def make_dataset(settings: Any) -> Dataset:
     """The dataset that `dataset.name` says.
 
     Raises:
         DataError: it is missing, incomplete or broken.
     """
-    if settings.name == "omniglot":
-        root = None if settings.root is None else Path(settings.root)
-        return load_omniglot(root, settings.download, settings.split, settings.split_seed, settings.rotations)
-    if settings.name == "speech_commands":
-        root = None if settings.root is None else Path(settings.root)
-        frames = FrameSettings(settings.mels, settings.hop_ms, settings.seconds)
-        return load_speech_commands(root, settings.split_seed, settings.speakers, settings.examples, frames)
-    if settings.name == "sinusoid":
-        return load_sinusoid(settings.form, settings.window)
-    if settings.name == "pendulum":
-        return load_pendulum(settings.window)
-    if settings.name == "clinc150":
-        root = None if settings.root is None else Path(settings.root)
-        tokens = TokenSettings(**{name: getattr(settings, name) for name in TokenSettings._fields})
-        return load_clinc150(root, settings.split_seed, tokens)
-    return load_glyphs(settings.classes, settings.examples, settings.seed)
+    return LOADERS[settings.name](settings)
 
 
 def check_tasks_fit(settings: TrainSettings, dataset: Dataset) -> None:
