@@ -114,9 +114,13 @@ class MetaTestSettings:
 
     run: str
     split: str = one_of("meta_test", "meta_validation")
+    protocol: str = one_of("few_shot", "lifelong")
     tasks: int = bounded(minimum=2)
     steps: int | None = bounded(minimum=0)
     curve_steps: int | None = bounded(minimum=0)
+    streams: int = bounded(minimum=2)
+    stream_tasks: int = bounded(minimum=2)
+    tasks_per_group: int | None = bounded(minimum=1)
     dataset_root: str | None
     device: str
     threads: int | None = bounded(minimum=1, maximum=1024)  # many more end the process

@@ -1,6 +1,7 @@
 """`metalstm-test`: meta-tests a run once more, on as many tasks and after as many steps as asked for.
 
-To choose settings by, it judges on meta-validation instead: then no choice has seen a task of meta-test.
+To choose settings by, it judges on meta-validation instead: then no choice has seen a task of meta-test. With
+`protocol=lifelong` the tasks arrive one after another.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from metalstm.command import command_line, run_command
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from metalstm.config import MetaTestSettings
+    from metalstm.run.meta_test import Judge
+    from metalstm.trained import Trained
+
 log = logging.getLogger(__name__)
 
 
@@ -23,27 +28,23 @@ def main() -> None:
 
 def meta_test_run(config: DictConfig) -> None:
     """Reads a run directory, meta-tests its best checkpoint, prints the result and writes it under `tests/`."""
-    import dataclasses
     from pathlib import Path
 
-    import torch
-
-    from metalstm import assembly, learner_assembly
-    from metalstm.config import at_odds, meta_test_settings
-    from metalstm.errors import CheckpointError, ConfigError
-    from metalstm.fields import plain
-    from metalstm.reporting.summary import summary
-    from metalstm.run import directory, results, resume
-    from metalstm.run.checkpoint import BEST, LATEST, Checkpoints, fitting
+    from metalstm import assembly
+    from metalstm.config import meta_test_settings
+    from metalstm.run import directory, resume
     from metalstm.run.interruption import Interruption
     from metalstm.run.meta_test import Judge
+    from metalstm.trained import trained_run
 
     given = meta_test_settings(config)
     path = Path(given.run)
-    trained = resume.run_settings(path)
-    steps = trained.steps_tested if given.steps is None else given.steps
-    settings = dataclasses.replace(
-        trained,
+    steps = resume.run_settings(path).steps_tested if given.steps is None else given.steps
+    directory.start_log(None)
+    trained = trained_run(
+        path,
+        given.dataset_root,
+        given.allow_changed_data,
         test_tasks=given.tasks,
         test_steps=steps,
         curve_steps=2 * steps if given.curve_steps is None else given.curve_steps,
@@ -51,58 +52,79 @@ def meta_test_run(config: DictConfig) -> None:
         device=given.device,
         threads=given.threads,
     )
-    problems = list(at_odds(settings))
-    if problems:
-        raise ConfigError(*problems)
-    if given.dataset_root is not None:
-        if not hasattr(settings.dataset, "root"):
-            raise ConfigError.of(
-                f"dataset_root={given.dataset_root}, but dataset '{settings.dataset.name}' has no folder",
-                "leave it out",
-            )
-        settings.dataset.root = given.dataset_root
-    directory.start_log(None)
-    assembly.use_machine(settings.device, settings.threads)
-    dataset = assembly.make_dataset(settings.dataset)
-    resume.check_fingerprint(path, dataset, given.allow_changed_data)
-    device = torch.device(settings.device)
-    checkpoints = Checkpoints(path / "checkpoints", settings.keep_checkpoints)
-    best = checkpoints.newest(BEST, device)
-    if best is None:
-        log.warning("the best checkpoint is gone; the newest one is tested")
-    checkpoint = best or checkpoints.newest(LATEST, device)
-    if checkpoint is None:
-        raise CheckpointError.of(f"{path} has no checkpoint yet", f"go on with it: metalstm-train resume={path}")
-    learner = learner_assembly.make_learner(settings, dataset)
-    with fitting(checkpoint):
-        learner.load_state_dict(checkpoint.state["learner"])
-    log.info("run       %s, step %d", path, checkpoint.step)
-    shape = learner_assembly.model_shape(settings, dataset)
     with Interruption() as interruption:
 
         def heed() -> None:
             interruption.heed("the meta-test was stopped", "start it again")
 
-        validation, test = (
-            assembly.make_sampler(settings, dataset, split) for split in ("meta_validation", given.split)
-        )
-        judge = Judge(validation, test, assembly.test_protocol(settings), dataset.kind, device, heed)
-        tested = judge.judge(learner, shape, settings.seed)
-    newest = checkpoints.newest(LATEST, device)
-    trained_steps, seconds = (0, 0.0) if newest is None else (newest.step, newest.state["seconds"])
-    result = results.result(
-        plain(settings),
-        command_line(),
-        dataset,
-        tested,
-        checkpoint.step,
-        results.training(trained_steps, seconds, settings.meta_batch_size),
-    )
-    file = directory.new_run_directory(path / "tests") / directory.RESULT
+        splits = ("meta_validation", given.split)
+        validation, test = (assembly.make_sampler(trained.settings, trained.dataset, split) for split in splits)
+        protocol = assembly.test_protocol(trained.settings)
+        judge = Judge(validation, test, protocol, trained.dataset.kind, trained.device, heed)
+        if given.protocol == "lifelong":
+            lifelong(trained, given, judge)
+        else:
+            few_shot(trained, judge)
+
+
+def few_shot(trained: Trained, judge: Judge) -> None:
+    """Every task by itself, as at the end of a run."""
+    from metalstm import learner_assembly
+    from metalstm.fields import plain
+    from metalstm.reporting.summary import summary
+    from metalstm.run import directory, results
+
+    settings, dataset = trained.settings, trained.dataset
+    tested = judge.judge(trained.learner, learner_assembly.model_shape(settings, dataset), settings.seed)
+    training = results.training(trained.steps, trained.seconds, settings.meta_batch_size)
+    result = results.result(plain(settings), command_line(), dataset, tested, trained.best_step, training)
+    file = directory.new_run_directory(trained.path / "tests") / directory.RESULT
     directory.write_json(file.with_name(directory.PER_TASK), results.per_task(tested), indent=None)
     directory.write_json(file, result)
     log.info("%s", summary(result))
     log.info("result    %s", file)
+
+
+def lifelong(trained: Trained, given: MetaTestSettings, judge: Judge) -> None:
+    """Streams of tasks that arrive one after another, in each of the modes."""
+    from metalstm.fields import plain
+    from metalstm.reporting.lifelong import draw_lifelong, summary
+    from metalstm.run import directory, results
+    from metalstm.run.lifelong import MODES, live
+    from metalstm.run.progress import Progress
+    from metalstm.tasks.streams import Streams
+
+    settings, dataset, test = trained.settings, trained.dataset, judge.test
+    streams = Streams(test.source, test.shape, given.stream_tasks, given.tasks_per_group, test.seed, test.split)
+    judge.pick_rate(trained.learner)
+    modes = {}
+    for mode in MODES:
+        progress = Progress(mode, given.streams, every=max(1, given.streams // 4))
+
+        def after(done: int, progress: Progress = progress) -> None:
+            progress.advance(done)
+            judge.between()
+
+        modes[mode] = live(trained.learner, streams, given.streams, mode, judge, after)
+        progress.close()
+    result = results.lifelong_result(
+        plain(settings),
+        command_line(),
+        dataset,
+        streams,
+        given.streams,
+        judge.protocol.steps,
+        judge.protocol.step_unit,
+        modes,
+        trained.best_step,
+    )
+    file = directory.new_run_directory(trained.path / "tests") / directory.LIFELONG
+    directory.write_json(file, result)
+    log.info("%s", summary(result))
+    log.info("result    %s", file)
+    figure = file.parent / "figures" / "lifelong.png"
+    if draw_lifelong(result, figure):
+        log.info("figure    %s", figure)
 
 
 if __name__ == "__main__":

@@ -13,17 +13,19 @@ shots=${shots%s}
 root=${OMNIGLOT:-../shared/data/omniglot}
 threads=${THREADS:-1}
 batch=16
-half=1
-((shots == 1)) || batch=8 half=2 # with five shots a task takes longer, and teaches more
 runs=outputs/learners/$setting
 mkdir -p "$runs"
 
-# Of each learner how long it is trained, and what meta-validation liked better than its defaults. The baseline `finetune`
-# is trained as long with five shots as with one.
+# Of each learner how long it is trained, and what meta-validation liked better than its defaults.
 declare -A steps=(
     [maml]=1500 [fomaml]=1500 [meta_sgd]=1500 [mamlpp]=1000 [anil]=1500 [proto_maml]=1000 [reptile]=1500
-    [memory]=4000 [op_lstm]=2000 [lstm_optimizer]=$((4500 + 2500 * (half - 1))) [protonet]=2500 [finetune]=$((2500 * half)) [scratch]=1
+    [memory]=4000 [op_lstm]=2000 [lstm_optimizer]=4500 [protonet]=2500 [finetune]=2500 [scratch]=1
 )
+if ((shots == 5)); then # a task takes longer, and teaches more; but for the two that went on getting better
+    batch=8
+    for learner in "${!steps[@]}"; do steps[$learner]=$(((steps[$learner] + 1) / 2)); done
+    steps[lstm_optimizer]=5000 steps[finetune]=2500
+fi
 declare -A recipe=(
     [maml]="scratch_tasks=100"
     [reptile]="test_steps=20"
@@ -45,7 +47,7 @@ for learner in "${learners[@]}"; do
         # shellcheck disable=SC2086
         "$venv/bin/metalstm-train" dataset=omniglot dataset.root="$root" ways=5 shots="$shots" meta_batch_size="$batch" \
             validate_every=500 keep_checkpoints=1 test_tasks=600 scratch_tasks=0 output_dir="$runs" threads="$threads" \
-            learner="$learner" steps="$(((steps[$learner] + half - 1) / half))" ${recipe[$learner]:-}
+            learner="$learner" steps="${steps[$learner]}" ${recipe[$learner]:-}
     fi
 done
 

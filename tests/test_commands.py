@@ -113,6 +113,22 @@ def test_on_meta_validation_meta_test_stays_unseen(finished: Path, in_process: A
     assert result["curve"] != result_of(finished)["curve"]
 
 
+def test_a_stream_of_tasks(finished: Path, in_process: Any) -> None:
+    given = ("protocol=lifelong", "streams=2", "stream_tasks=3", "steps=1")
+    ended = in_process("test", f"run={finished}", *given)
+    assert ended.code == 0, ended.err
+    assert "over 2 streams of 3 meta-test tasks of glyphs" in ended.out
+    folder = max((finished / "tests").iterdir())
+    result = json.loads((folder / "lifelong.json").read_text(encoding="utf-8"))
+    assert list(result["modes"]) == ["carry", "reset", "replay"]
+    for entry in result["modes"].values():
+        assert [len(row) for row in entry["matrix"]] == [3] * 4
+        assert entry["matrix"][0] == result["modes"]["carry"]["matrix"][0]  # before the first task
+        assert entry["matrix"][1] == result["modes"]["carry"]["matrix"][1]  # and after it there is no difference yet
+    assert result["modes"]["carry"]["matrix"] != result["modes"]["reset"]["matrix"]
+    assert (folder / "figures" / "lifelong.png").exists()
+
+
 def test_a_sweep_goes_on_after_a_failed_job(process: Any, tiny: Any, result_of: Any, tmp_path: Path) -> None:
     dropped = dict.fromkeys(("ways", "log_every", "validate_every", "checkpoint_every", "scratch_steps"))
     given = [*tiny(steps=2, scratch_tasks=0, **dropped), "ways=70,2,3", "-m"]

@@ -6,13 +6,14 @@ Legend: T tasks, Q query examples, O outputs.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from metalstm.tasks.examples import TaskBatch
+from metalstm.tasks.examples import Examples, TaskBatch
 
 
 class Outcome(NamedTuple):
@@ -36,10 +37,37 @@ class Learner(ABC, nn.Module):
         """
 
     @abstractmethod
+    def learning(self, support: Examples, steps: int, known: Any = None) -> Iterator[Any]:
+        """Yields what is known of T tasks before learning from their support sets, and after each of `steps` steps.
+
+        A step is what the learner takes to learn: a gradient step, or one more shot that it reads. Each outcome is to
+        be used before the next one is asked for.
+
+        Args:
+            support: the support sets.
+            steps: how many.
+            known: what is known already, the last outcome of an earlier call; None: what meta-training taught.
+        """
+
+    @abstractmethod
+    def answer(self, known: Any, query: Any) -> Tensor:
+        """Predictions [T, Q, O] for queries, as `lay_out` gives them, from what `learning` has yielded."""
+
+    def lay_out(self, query: Examples) -> Any:
+        """All that can be computed of queries whatever is known, once for however many answers."""
+        return query
+
+    def rounding(self, device: torch.device) -> AbstractContextManager[Any]:
+        """What learning and answering are computed under."""
+        return nullcontext()
+
+    @torch.no_grad()
     def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
         """Query predictions after each number of steps in `at` (ascending; 0: before adapting): [len(at), T, Q, O].
 
-        A step is what the learner takes to learn: a gradient step, or one more shot that it reads.
-
         Nothing is recorded for a gradient, and memory does not grow with the steps.
         """
+        with self.rounding(tasks.support.inputs.device):
+            query = self.lay_out(tasks.query)
+            learned = enumerate(self.learning(tasks.support, max(at)))
+            return torch.stack([self.answer(known, query) for step, known in learned if step in at])

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from metalstm.learners.adaptable import Adaptable, HeadOnly, NewHead, WholeModel
-from metalstm.learners.base import Learner, Outcome
-from metalstm.learners.fitting import Optimizer, fitted_curve
+from metalstm.learners.base import Outcome
+from metalstm.learners.fitting import FittingLearner, Optimizer
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.nn.base import Model
 from metalstm.tasks.examples import TaskBatch
 
 
-class FineTune(Learner):
+class FineTune(FittingLearner):
     """One classifier of all meta-train classes; a task gets a new head, and trains it or everything.
 
     Where an output means the same in all tasks (regression, or a person's likes and dislikes), one model is trained on
@@ -43,15 +41,11 @@ class FineTune(Learner):
         inner_lr: float | None,
         same_outputs: bool,
     ) -> None:
-        super().__init__()
-        self.model = model
-        self.kind = kind
-        self.same_outputs = same_outputs
         whole: Adaptable = HeadOnly(model) if adapts == "head" else WholeModel(model)
-        self.adaptable = whole if same_outputs else NewHead(whole, ways)
+        super().__init__(whole if same_outputs else NewHead(whole, ways), kind, optimizer, inner_lr)
+        self.model = model
+        self.same_outputs = same_outputs
         self.inner_steps = inner_steps
-        self.optimizer = optimizer
-        self.lr = inner_lr
 
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
         """The loss of one model for all tasks; where outputs differ in meaning a label is a class of all."""
@@ -66,6 +60,3 @@ class FineTune(Learner):
         outputs = outputs.view(*examples.inputs.shape[:2], -1)
         losses = task_loss(self.kind, outputs, targets)
         return Outcome(losses.mean(), task_metrics(self.kind, losses, outputs, targets))
-
-    def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
-        return fitted_curve(self.adaptable, self.kind, self.optimizer, self.lr, tasks, at)

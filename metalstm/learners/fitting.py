@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from metalstm.learners.adaptable import Adaptable
+from metalstm.learners.base import Learner
 from metalstm.learners.objective import Kind, task_loss
 from metalstm.nn.base import Weights
-from metalstm.tasks.examples import Examples, TaskBatch
+from metalstm.tasks.examples import Examples
 
 Optimizer = Literal["sgd", "adam"]
 UNTIL_PICKED = {"sgd": 0.1, "adam": 1e-3}  # rates, before meta-validation has picked one
@@ -59,20 +60,30 @@ def fit(
         take_step(adaptable, kind, chosen, weights, seen, targets, generator)
 
 
-@torch.no_grad()
-def fitted_curve(
-    adaptable: Adaptable,
-    kind: Kind,
-    optimizer: Optimizer,
-    lr: float | None,
-    tasks: TaskBatch,
-    at: Sequence[int],
-    start: Weights | None = None,
-) -> Tensor:
-    """Query predictions after each number of steps of `fit` on the support sets: [len(at), T, Q, O]."""
-    query = adaptable.lay_out(tasks.query)
-    steps = fit(adaptable, kind, optimizer, lr, tasks.support, max(at), start)
-    return torch.stack([adaptable.outputs(query, weights) for step, weights in enumerate(steps) if step in at])
+class FittingLearner(Learner):
+    """A learner that learns a task by plain training.
+
+    Args:
+        adaptable: what is trained.
+        kind: classification or regression.
+        optimizer, lr: of the training; None: see `fit`.
+    """
+
+    def __init__(self, adaptable: Adaptable, kind: Kind, optimizer: Optimizer, lr: float | None) -> None:
+        super().__init__()
+        self.adaptable = adaptable
+        self.kind = kind
+        self.optimizer = optimizer
+        self.lr = lr
+
+    def learning(self, support: Examples, steps: int, known: Weights | None = None) -> Iterator[Weights]:
+        return fit(self.adaptable, self.kind, self.optimizer, self.lr, support, steps, known)
+
+    def answer(self, known: Weights, query: Any) -> Tensor:
+        return self.adaptable.outputs(query, known)
+
+    def lay_out(self, query: Examples) -> Any:
+        return self.adaptable.lay_out(query)
 
 
 def take_step(

@@ -5,7 +5,7 @@ It shares no code with the task-batched engine but the weights, so that their ag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 
 import higher
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from metalstm.learners.adaptable import Adaptable, WholeModel
-from metalstm.learners.inner_loop import Order, Predict
+from metalstm.learners.inner_loop import Adapted, Order
 from metalstm.learners.objective import Kind, task_loss
 from metalstm.learners.rates import InnerRates
+from metalstm.nn.base import Weights
 from metalstm.nn.model import LSTMModel
 from metalstm.nn.plain import PlainModel, to_plain
 from metalstm.tasks.examples import Examples
@@ -44,8 +45,13 @@ class HigherEngine:
         self.plain = PlainModel(model.shape).to(start.device, start.dtype)
 
     def adapt(
-        self, support: Examples, steps: int, order: Order, generator: torch.Generator | None = None
-    ) -> Iterator[Predict]:
+        self,
+        support: Examples,
+        steps: int,
+        order: Order,
+        generator: torch.Generator | None = None,
+        start: Weights | None = None,
+    ) -> Iterator[Adapted]:
         shape = self.model.shape
         names = [name for name, _ in self.plain.named_parameters()]
         fast = higher.patch.monkeypatch(self.plain, copy_initial_weights=False, track_higher_grads=order != "none")
@@ -54,7 +60,7 @@ class HigherEngine:
         inner = higher.optim.DifferentiableSGD(
             sgd, list(self.plain.parameters()), fast, track_higher_grads=order != "none"
         )
-        start = to_plain(shape, dict(self.model.named_parameters()))
+        start = to_plain(shape, dict(self.model.named_parameters())) if start is None else start
         params = [start[name] for name in names]
 
         # cuDNN's recurrent layers have no second derivative.
@@ -62,12 +68,13 @@ class HigherEngine:
             for step in range(steps + 1):
                 if order == "none":
                     params = [weight.detach().requires_grad_() for weight in params]
-                yield partial(self.predict, fast, tuple(params))
+                weights = dict(zip(names, params, strict=True))
+                yield Adapted(weights, partial(self.predict, fast))
                 if step == steps:
                     return
                 rates = to_plain(shape, broadcastable(self.rates(step), self.model))
                 with torch.enable_grad():
-                    loss = task_loss(self.kind, self.predict(fast, params, support), support.targets).sum()
+                    loss = task_loss(self.kind, self.predict(fast, weights, support), support.targets).sum()
                     params = list(
                         inner.step(
                             loss,
@@ -78,10 +85,10 @@ class HigherEngine:
                     )
 
     @staticmethod
-    def predict(fast: nn.Module, weights: Sequence[Tensor], examples: Examples) -> Tensor:
+    def predict(fast: nn.Module, weights: Weights, examples: Examples) -> Tensor:
         """The answers of a patched module with these weights to the B examples of one task, [1, B, O]."""
         lengths = None if examples.lengths is None else examples.lengths.squeeze(0)
-        outputs: Tensor = fast(examples.inputs.squeeze(0), lengths, params=weights)
+        outputs: Tensor = fast(examples.inputs.squeeze(0), lengths, params=tuple(weights.values()))
         return outputs.unsqueeze(0)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -23,7 +23,16 @@ from metalstm.tasks.examples import Examples
 # How far the adaptation can be differentiated: not at all (testing), with the inner gradients taken as constants (Finn
 # et al. 2017, section 5.2), or through the inner gradients as well.
 Order = Literal["none", "first", "second"]
-Predict = Callable[[Examples], Tensor]  # B examples of T tasks to outputs [T, B, O]
+
+
+class Adapted(NamedTuple):
+    """A model as it is after some inner steps: a function from B examples of T tasks to outputs [T, B, O]."""
+
+    weights: Weights
+    predict: Callable[[Weights, Examples], Tensor]
+
+    def __call__(self, examples: Examples) -> Tensor:
+        return self.predict(self.weights, examples)
 
 
 class Engine(Protocol):
@@ -34,9 +43,22 @@ class Engine(Protocol):
         """How many tasks support sets may hold; None: any number."""
 
     def adapt(
-        self, support: Examples, steps: int, order: Order, generator: torch.Generator | None = None
-    ) -> Iterator[Predict]:
-        """Yields the model before adapting and after each of `steps` steps, as a function from examples to outputs."""
+        self,
+        support: Examples,
+        steps: int,
+        order: Order,
+        generator: torch.Generator | None = None,
+        start: Weights | None = None,
+    ) -> Iterator[Adapted]:
+        """Yields the model before adapting and after each of `steps` steps.
+
+        Args:
+            support: to adapt to.
+            steps: how many.
+            order: how far the adaptation can be differentiated.
+            generator: for dropout masks; None: no dropout.
+            start: weights that this engine has yielded, to go on from; None: the adaptable's own.
+        """
 
 
 class BatchedEngine:
@@ -59,15 +81,20 @@ class BatchedEngine:
         self.recompute = recompute
 
     def adapt(
-        self, support: Examples, steps: int, order: Order, generator: torch.Generator | None = None
-    ) -> Iterator[Predict]:
+        self,
+        support: Examples,
+        steps: int,
+        order: Order,
+        generator: torch.Generator | None = None,
+        start: Weights | None = None,
+    ) -> Iterator[Adapted]:
         with torch.set_grad_enabled(order != "none"):
             laid_out = self.adaptable.lay_out(support, generator)
-            weights = self.adaptable.start(laid_out, support)
+            weights = self.adaptable.start(laid_out, support) if start is None else start
         for step in range(steps + 1):
             if order == "none":
                 weights = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
-            yield partial(self.predict, weights, generator)
+            yield Adapted(weights, partial(self.predict, generator))
             if step == steps:
                 return
             update = partial(self.update, laid_out, support.targets)
@@ -88,5 +115,5 @@ class BatchedEngine:
             gradients = torch.autograd.grad(losses.sum(), list(weights.values()), create_graph=order == "second")
         return descend(weights, rates, gradients)
 
-    def predict(self, weights: Weights, generator: torch.Generator | None, examples: Examples) -> Tensor:
+    def predict(self, generator: torch.Generator | None, weights: Weights, examples: Examples) -> Tensor:
         return self.adaptable.outputs(self.adaptable.lay_out(examples, generator), weights, generator)

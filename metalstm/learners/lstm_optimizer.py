@@ -6,8 +6,8 @@ Legend: T tasks, P coordinates (all weights of the network), H hidden.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -63,10 +63,12 @@ class LSTMOptimizer(Learner):
         self.input_bias = nn.Parameter(torch.tensor(math.log(inner_lr / (1 - inner_lr))))
         self.forget_bias = nn.Parameter(torch.tensor(6.0))  # a weight is kept
 
-    def adapt(self, support: Examples, steps: int, generator: torch.Generator | None = None) -> Iterator[Weights]:
-        """The weights before and after each update."""
+    def adapt(
+        self, support: Examples, steps: int, generator: torch.Generator | None = None, start: Weights | None = None
+    ) -> Iterator[Weights]:
+        """The weights before and after each update; `start`: those to start from, if not the learned ones."""
         laid_out = self.adaptable.lay_out(support)
-        start = self.adaptable.start(laid_out, support)
+        start = self.adaptable.start(laid_out, support) if start is None else start
         weights = torch.cat([weight.flatten(1) for weight in start.values()], dim=1)  # [T, P]
         state = self.lstm.zeros(weights.numel(), weights)
         input_gate = torch.full_like(weights, float(self.input_bias.detach().sigmoid()))
@@ -115,11 +117,14 @@ class LSTMOptimizer(Learner):
         losses = task_loss(self.kind, outputs, tasks.query.targets)
         return Outcome(losses.mean(), task_metrics(self.kind, losses, outputs, tasks.query.targets))
 
-    @torch.no_grad()
-    def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
-        query = self.adaptable.lay_out(tasks.query)
-        steps = enumerate(self.adapt(tasks.support, max(at)))
-        return torch.stack([self.adaptable.outputs(query, weights) for step, weights in steps if step in at])
+    def learning(self, support: Examples, steps: int, known: Weights | None = None) -> Iterator[Weights]:
+        return self.adapt(support, steps, start=known)
+
+    def answer(self, known: Weights, query: Any) -> Tensor:
+        return self.adaptable.outputs(query, known)
+
+    def lay_out(self, query: Examples) -> Any:
+        return self.adaptable.lay_out(query)
 
 
 def as_features(values: Tensor) -> Tensor:

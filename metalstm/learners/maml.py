@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Literal
 
@@ -12,10 +12,10 @@ from torch import Tensor
 from metalstm.learners.adaptable import Adaptable
 from metalstm.learners.base import Learner, Outcome
 from metalstm.learners.higher_engine import HigherEngine
-from metalstm.learners.inner_loop import BatchedEngine, Engine
+from metalstm.learners.inner_loop import Adapted, BatchedEngine, Engine
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.learners.rates import InnerRates, LearnedRates
-from metalstm.tasks.examples import TaskBatch
+from metalstm.tasks.examples import Examples, TaskBatch
 
 # What these hold in memory is less than what autograd holds, cell by cell, of a single task.
 AT_A_TIME_ON_A_CPU = 4
@@ -70,7 +70,7 @@ class MAML(Learner):
         at_a_time = self.most_tasks(tasks.support.inputs.device)
         if at_a_time is not None and at_a_time < tasks.tasks:
             return self.meta_loss_in_parts(tasks, at_a_time, generator, progress)
-        with self.rounding(tasks):
+        with self.rounding(tasks.support.inputs.device):
             losses, outputs = self.query_losses(tasks, generator, progress)
         return Outcome(losses.mean(), self.metrics(losses, outputs, tasks))
 
@@ -102,7 +102,7 @@ class MAML(Learner):
         total = [torch.zeros_like(parameter) for parameter in parameters]
         all_losses, all_outputs = [], []
         for part in tasks.split(at_a_time):
-            with self.rounding(tasks):
+            with self.rounding(tasks.support.inputs.device):
                 losses, outputs = self.query_losses(part, generator, progress)
             if losses.requires_grad:
                 self.add_gradients(losses.sum() / tasks.tasks, parameters, total)
@@ -122,20 +122,21 @@ class MAML(Learner):
             if gradient is not None:
                 sum_ += gradient
 
-    def rounding(self, tasks: TaskBatch) -> torch.autocast:
+    def rounding(self, device: torch.device) -> torch.autocast:
         # Without its cache of rounded weights: those of the inner loop are new at every step.
-        device = tasks.support.inputs.device.type
-        return torch.autocast(device, self.precision, enabled=self.precision is not None, cache_enabled=False)
+        return torch.autocast(device.type, self.precision, enabled=self.precision is not None, cache_enabled=False)
 
     def metrics(self, losses: Tensor, outputs: Tensor, tasks: TaskBatch) -> dict[str, Tensor]:
         return task_metrics(self.kind, losses, outputs, tasks.query.targets)
 
-    @torch.no_grad()
+    def learning(self, support: Examples, steps: int, known: Adapted | None = None) -> Iterator[Adapted]:
+        start = None if known is None else known.weights
+        return self.engine.adapt(support, steps, "none", start=start)
+
+    def answer(self, known: Adapted, query: Examples) -> Tensor:
+        return known(query)
+
     def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
-        """Query predictions after each number of inner steps in `at`: [len(at), T, Q, O]."""
-        parts = []
-        for part in tasks.split(self.engine.most_tasks):
-            with self.rounding(tasks):
-                adapted = enumerate(self.engine.adapt(part.support, max(at), "none"))
-                parts.append(torch.stack([predict(part.query) for step, predict in adapted if step in at]))
-        return torch.cat(parts, dim=1)
+        """As `Learner.adaptation_curve`, of as many tasks at a time as the engine takes."""
+        curve = super().adaptation_curve
+        return torch.cat([curve(part, at) for part in tasks.split(self.engine.most_tasks)], dim=1)

@@ -5,7 +5,7 @@ Legend: T tasks, K support examples, Q query examples, W features, O outputs, H 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,16 @@ from metalstm.learners.objective import Kind
 from metalstm.learners.shots import ShotLearner
 from metalstm.nn.base import Model
 from metalstm.nn.shared import SharedLSTM, State
+
+
+class Remembered(NamedTuple):
+    """What was read of T tasks."""
+
+    state: list[State]  # [T, H] of each layer, after the last example
+    label: Tensor  # [T, O], that stands beside a query
+    features: Tensor  # [T, K, W] of every example
+    labels: Tensor  # [T, K, O], theirs as numbers
+    stored: Tensor  # [T, K, H], the last layer's hidden state after each
 
 
 class Memory(ShotLearner):
@@ -52,7 +62,7 @@ class Memory(ShotLearner):
         self.lstm = SharedLSTM(width + outputs, hidden_size, layers, generator)
         self.support = support
         self.labels = labels
-        self.read = read
+        self.reads_by = read
         self.passes = passes
         known = hidden_size
         if read == "content":
@@ -62,36 +72,35 @@ class Memory(ShotLearner):
         self.head_weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(outputs, known), generator=generator))
         self.head_bias = nn.Parameter(torch.zeros(outputs))
 
-    def answers(
-        self, support: Tensor, targets: Tensor, query: Tensor, generator: torch.Generator | None = None
-    ) -> Tensor:
-        labels = self.as_numbers(targets, query)
-        if self.support == "sequential":
-            order = self.order(support.shape[1], generator)
-            support, labels = support[:, order], labels[:, order]
-        state, stored, last_label = self.read_support(support, labels, query)
-        tasks, count = query.shape[:2]
-        beside = last_label.unsqueeze(1).expand(-1, count, -1)
-        tokens = torch.cat((query, beside), dim=-1).flatten(0, 1).unsqueeze(0)
-        answers, _ = self.lstm(tokens, [repeated(layer, count) for layer in state])
-        known = answers.view(tasks, count, -1)
-        if self.read == "content":
-            known = torch.cat((known, self.recall(support, stored, labels, query)), dim=-1)
-        return functional.linear(known, self.head_weight, self.head_bias)
+    def nothing(self, support: Tensor) -> Remembered:
+        """What is known before anything was read."""
+        tasks, _, width = support.shape
+        state = self.lstm.zeros(tasks, support)
+        label, features, labels, stored = (
+            support.new_zeros(tasks, *shape)
+            for shape in ((self.outputs,), (0, width), (0, self.outputs), (0, self.lstm.hidden))
+        )
+        return Remembered(state, label, features, labels, stored)
 
-    def read_support(self, support: Tensor, labels: Tensor, query: Tensor) -> tuple[list[State], Tensor, Tensor]:
-        """The state [T, H] of each layer after the support set, the last layer's hidden state after each example
-        [T, K, H], and the label [T, O] that stands beside a query."""
+    def read(
+        self,
+        support: Tensor,
+        targets: Tensor,
+        known: Remembered | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Remembered:
         tasks, count = support.shape[:2]
-        state = self.lstm.zeros(tasks, query)
-        beside_query = labels.new_zeros(tasks, self.outputs)
-        stored = query.new_zeros(tasks, count, self.lstm.hidden)
+        known = self.nothing(support) if known is None else known
         if count == 0:
-            return state, stored, beside_query
-        beside = labels
+            return known
+        labels = self.as_numbers(targets, support)
+        if self.support == "sequential":
+            order = self.order(count, generator)
+            support, labels = support[:, order], labels[:, order]
+        state, label, beside = known.state, known.label, labels
         if self.labels == "offset":
-            beside = torch.cat((beside_query.unsqueeze(1), labels[:, :-1]), dim=1)
-            beside_query = labels[:, -1]
+            beside = torch.cat((label.unsqueeze(1), labels[:, :-1]), dim=1)
+            label = labels[:, -1]
         tokens = torch.cat((support, beside), dim=-1)
         for _ in range(self.passes):
             if self.support == "sequential":
@@ -103,13 +112,24 @@ class Memory(ShotLearner):
                 )
                 stored = after.view(tasks, count, -1)
                 state = [(h.view(tasks, count, -1).mean(1), c.view(tasks, count, -1).mean(1)) for h, c in states]
-        return state, stored, beside_query
+        everything = zip(known[2:], (support, labels, stored), strict=True)
+        return Remembered(state, label, *(torch.cat(both, dim=1) for both in everything))
 
-    def recall(self, support: Tensor, stored: Tensor, labels: Tensor, query: Tensor) -> Tensor:
-        """What was stored at the support examples most like a query: [T, Q, H + O]."""
-        asked, keys = (functional.normalize(features @ self.key.T, dim=-1) for features in (query, support))
+    def answer(self, known: Remembered, query: Tensor) -> Tensor:
+        tasks, count = query.shape[:2]
+        beside = known.label.unsqueeze(1).expand(-1, count, -1)
+        tokens = torch.cat((query, beside), dim=-1).flatten(0, 1).unsqueeze(0)
+        answers, _ = self.lstm(tokens, [repeated(layer, count) for layer in known.state])
+        answers = answers.view(tasks, count, -1)
+        if self.reads_by == "content":
+            answers = torch.cat((answers, self.recall(known, query)), dim=-1)
+        return functional.linear(answers, self.head_weight, self.head_bias)
+
+    def recall(self, known: Remembered, query: Tensor) -> Tensor:
+        """What was stored at the examples most like a query: [T, Q, H + O]."""
+        asked, keys = (functional.normalize(features @ self.key.T, dim=-1) for features in (query, known.features))
         attention = (self.sharpness * asked @ keys.mT).softmax(dim=-1)  # [T, Q, K]
-        return attention @ torch.cat((stored, labels), dim=-1)
+        return attention @ torch.cat((known.stored, known.labels), dim=-1)
 
     @staticmethod
     def order(count: int, generator: torch.Generator | None) -> Tensor:

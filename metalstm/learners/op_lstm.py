@@ -5,7 +5,7 @@ Legend: T tasks, K support examples, Q query examples, W features, O outputs, H 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from metalstm.learners.objective import Kind
 from metalstm.learners.shots import ShotLearner
 from metalstm.nn.base import Model
 from metalstm.nn.shared import SharedLSTM
-from metalstm.tasks.examples import TaskBatch
+from metalstm.tasks.examples import Examples
 
 
 class OPLSTM(ShotLearner):
@@ -46,12 +46,12 @@ class OPLSTM(ShotLearner):
         self.matrix = nn.Parameter(torch.zeros(outputs, width + 1))  # with the bias
         self.length = nn.Parameter(torch.ones(()))
 
-    def matrices(self, support: Tensor, targets: Tensor, steps: int) -> Iterator[Tensor]:
-        """M before reading and after each of `steps` times, [T, O, W + 1]."""
+    def matrices(self, support: Tensor, targets: Tensor, steps: int, start: Tensor | None = None) -> Iterator[Tensor]:
+        """M before reading and after each of `steps` times, [T, O, W + 1]; `start`: not the learned M, but this."""
         support = with_one(support)
         tasks, count = support.shape[:2]
         labels = self.as_numbers(targets, support)
-        matrix = self.matrix.expand(tasks, -1, -1)
+        matrix = self.matrix.expand(tasks, -1, -1) if start is None else start
         state = self.lstm.zeros(tasks * count * self.outputs, support)
         for step in range(steps + 1):
             yield matrix
@@ -67,18 +67,22 @@ class OPLSTM(ShotLearner):
             norm = update.flatten(1).norm(dim=1).clamp(min=1e-12)
             matrix = matrix + self.length * update / norm.view(-1, 1, 1)
 
-    def answers(
-        self, support: Tensor, targets: Tensor, query: Tensor, generator: torch.Generator | None = None
+    def read(
+        self,
+        support: Tensor,
+        targets: Tensor,
+        known: Tensor | None = None,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
-        *_, matrix = self.matrices(support, targets, self.inner_steps)
-        return with_one(query) @ matrix.mT
+        *_, matrix = self.matrices(support, targets, self.inner_steps, known)
+        return matrix
 
-    @torch.no_grad()
-    def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
-        """Predictions after reading the support set as often as `at` says."""
-        support, query = (read_by_all(self.encoder, examples) for examples in tasks[:2])
-        matrices = enumerate(self.matrices(support, tasks.support.targets, max(at)))
-        return torch.stack([with_one(query) @ matrix.mT for step, matrix in matrices if step in at])
+    def answer(self, known: Tensor, query: Tensor) -> Tensor:
+        return with_one(query) @ known.mT
+
+    def learning(self, support: Examples, steps: int, known: Tensor | None = None) -> Iterator[Tensor]:
+        """What is known after reading the support set once, twice, ..."""
+        return self.matrices(read_by_all(self.encoder, support), support.targets, steps, known)
 
 
 def with_one(features: Tensor) -> Tensor:

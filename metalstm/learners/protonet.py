@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from metalstm.learners.prototypes import nearness, prototypes
 from metalstm.learners.shots import ShotLearner
+
+
+class Stored(NamedTuple):
+    """What was read of T tasks: K examples' features [T, K, W] and targets."""
+
+    features: Tensor
+    targets: Tensor
 
 
 class ProtoNet(ShotLearner):
@@ -16,9 +25,19 @@ class ProtoNet(ShotLearner):
     the softmax of those logits: kernel regression in the space of the features.
     """
 
-    def answers(
-        self, support: Tensor, targets: Tensor, query: Tensor, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def read(
+        self,
+        support: Tensor,
+        targets: Tensor,
+        known: Stored | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Stored:
+        if known is not None:
+            support, targets = torch.cat((known.features, support), 1), torch.cat((known.targets, targets), 1)
+        return Stored(support, targets)
+
+    def answer(self, known: Stored, query: Tensor) -> Tensor:
+        support, targets = known
         if support.shape[1] == 0:
             return query.new_zeros(*query.shape[:2], self.outputs)
         if self.kind == "regression":

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor
 
 from metalstm.learners.adaptable import WholeModel
-from metalstm.learners.base import Learner, Outcome
-from metalstm.learners.fitting import Optimizer, fit, fitted_curve
+from metalstm.learners.base import Outcome
+from metalstm.learners.fitting import FittingLearner, Optimizer, fit
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.nn.base import Model
 from metalstm.tasks.examples import TaskBatch
 
 
-class Reptile(Learner):
+class Reptile(FittingLearner):
     """Meta-learns the weights that plain training starts from; no derivative of the training is taken.
 
     Support and query sets of meta-training are one training set. The outer gradient is what the paper's section 5
@@ -38,20 +35,16 @@ class Reptile(Learner):
         inner_lr: float,
         inner_batch: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(WholeModel(model), kind, optimizer, inner_lr)
         self.model = model
-        self.adaptable = WholeModel(model)
-        self.kind = kind
         self.inner_steps = inner_steps
-        self.optimizer = optimizer
-        self.inner_lr = inner_lr
         self.inner_batch = inner_batch
 
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
         """A loss whose gradient is Reptile's; its value, and the metrics, are those of the examples trained on."""
         examples = tasks.merged()
         *_, trained = fit(
-            *(self.adaptable, self.kind, self.optimizer, self.inner_lr, examples, self.inner_steps),
+            *(self.adaptable, self.kind, self.optimizer, self.lr, examples, self.inner_steps),
             batch=self.inner_batch,
             generator=generator,
         )
@@ -63,6 +56,3 @@ class Reptile(Learner):
             for name, start in self.model.named_parameters()
         )
         return Outcome(losses.mean() + pull, task_metrics(self.kind, losses, outputs, examples.targets))
-
-    def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
-        return fitted_curve(self.adaptable, self.kind, self.optimizer, self.inner_lr, tasks, at)

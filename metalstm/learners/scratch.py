@@ -5,21 +5,21 @@ Legend: T tasks, Q query examples, O outputs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from metalstm.learners.adaptable import WholeModel
-from metalstm.learners.base import Learner, Outcome
-from metalstm.learners.fitting import Optimizer, fitted_curve
+from metalstm.learners.base import Outcome
+from metalstm.learners.fitting import FittingLearner, Optimizer
 from metalstm.learners.objective import Kind
-from metalstm.nn.base import Shape
-from metalstm.tasks.examples import TaskBatch
+from metalstm.nn.base import Model, Shape, Weights
+from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import seeded_generator
 
 
-class Scratch(Learner):
+class Scratch(FittingLearner):
     """Trains a randomly started model on the support set alone, every task of a batch from a start of its own.
 
     It has no meta-parameters: there is nothing to meta-train.
@@ -33,22 +33,24 @@ class Scratch(Learner):
     """
 
     def __init__(self, shape: Shape, kind: Kind, optimizer: Optimizer, lr: float | None, seed: int) -> None:
-        super().__init__()
+        super().__init__(WholeModel(start(shape, seed, 0)), kind, optimizer, lr)
         self.shape = shape
-        self.kind = kind
-        self.optimizer = optimizer
-        self.lr = lr
         self.seed = seed
 
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
         return Outcome(torch.zeros(()), {})
 
-    @torch.no_grad()
-    def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
-        device = tasks.support.inputs.device
-        models = [
-            self.shape.build(seeded_generator(self.seed, "scratch", task)).to(device) for task in range(tasks.tasks)
-        ]
+    def learning(self, support: Examples, steps: int, known: Weights | None = None) -> Iterator[Weights]:
+        return super().learning(support, steps, self.starts(support) if known is None else known)
+
+    def starts(self, support: Examples) -> dict[str, Tensor]:
+        """The random weights of as many tasks, [T, ...] each."""
+        models = [start(self.shape, self.seed, task) for task in range(len(support.inputs))]
         names = [name for name, _ in models[0].named_parameters()]
-        start = {name: torch.stack([model.get_parameter(name) for model in models]) for name in names}
-        return fitted_curve(WholeModel(models[0]), self.kind, self.optimizer, self.lr, tasks, at, start)
+        device = support.inputs.device
+        return {name: torch.stack([model.get_parameter(name) for model in models]).to(device) for name in names}
+
+
+def start(shape: Shape, seed: int, task: int) -> Model:
+    """The random start of the t-th task."""
+    return shape.build(seeded_generator(seed, "scratch", task))

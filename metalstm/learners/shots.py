@@ -6,7 +6,8 @@ Legend: T tasks, K support examples, Q query examples, B examples, W features, O
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,11 +17,11 @@ from metalstm.learners.adaptable import read_by_all
 from metalstm.learners.base import Learner, Outcome
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.nn.base import Model
-from metalstm.tasks.examples import TaskBatch
+from metalstm.tasks.examples import Examples, TaskBatch
 
 
 class ShotLearner(Learner):
-    """An encoder reads every example by itself; `answers` makes predictions of what the support set says.
+    """An encoder reads every example by itself; `read` learns from the support set, `answer` makes predictions.
 
     Args:
         encoder: a model without a head.
@@ -35,38 +36,38 @@ class ShotLearner(Learner):
         self.outputs = outputs
 
     @abstractmethod
-    def answers(
-        self, support: Tensor, targets: Tensor, query: Tensor, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Predictions for queries.
+    def read(
+        self, support: Tensor, targets: Tensor, known: Any = None, generator: torch.Generator | None = None
+    ) -> Any:
+        """What is known after reading support sets.
 
         Args:
             support: [T, K, W] features; K may be 0.
             targets: theirs.
-            query: [T, Q, W] features.
+            known: what was known before; None: nothing.
             generator: for what is drawn at random in training.
-
-        Returns:
-            [T, Q, O].
         """
+
+    @abstractmethod
+    def answer(self, known: Any, query: Tensor) -> Tensor:
+        """Predictions [T, Q, O] for the features [T, Q, W] of queries, from what `read` has given."""
+
+    def lay_out(self, query: Examples) -> Tensor:
+        return read_by_all(self.encoder, query)
 
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
         support, query = (read_by_all(self.encoder, examples, generator) for examples in tasks[:2])
-        outputs = self.answers(support, tasks.support.targets, query, generator)
+        outputs = self.answer(self.read(support, tasks.support.targets, generator=generator), query)
         losses = task_loss(self.kind, outputs, tasks.query.targets)
         return Outcome(losses.mean(), task_metrics(self.kind, losses, outputs, tasks.query.targets))
 
-    @torch.no_grad()
-    def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
-        """Predictions after the first shots of every class; `ValueError` where the support set holds fewer."""
-        query = read_by_all(self.encoder, tasks.query)
-        support, targets = read_by_all(self.encoder, tasks.support), tasks.support.targets
-        predictions = []
-        for shots in at:
+    def learning(self, support: Examples, steps: int, known: Any = None) -> Iterator[Any]:
+        """What is known after the first shots of every class; `ValueError` where the support set holds fewer."""
+        features, targets = read_by_all(self.encoder, support), support.targets
+        for shots in range(steps + 1):
             which = self.first_shots(targets, shots)
             task = torch.arange(len(which), device=which.device).unsqueeze(1)
-            predictions.append(self.answers(support[task, which], targets[task, which], query))
-        return torch.stack(predictions)
+            yield self.read(features[task, which], targets[task, which], known)
 
     def first_shots(self, targets: Tensor, shots: int) -> Tensor:
         """Which examples are the first `shots` of their class: [T, shots * ways]."""

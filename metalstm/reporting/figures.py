@@ -55,15 +55,10 @@ def draw(
     Returns:
         Whether it was drawn; without matplotlib (extra `figures`) it is not, and the log says so.
     """
-    if importlib.util.find_spec("matplotlib") is None:
-        log.info("no figure: matplotlib is not installed (pip install 'metalstm[figures]')")
-        return False
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     many = len(curves) > len(COLOURS)
-    figure = Figure(figsize=(10 if many else 7, 6 if many else 4.2), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10 if many else 7, 6 if many else 4.2)
+    if figure is None:
+        return False
     axes = figure.add_subplot()
     percent = 100 if common["metric"] == "accuracy" else 1
     for place, (label, curve) in enumerate(curves.items()):
@@ -113,6 +108,19 @@ def draw(
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path)
     return True
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure of so many inches; None, and a line in the log, without matplotlib (extra `figures`)."""
+    if importlib.util.find_spec("matplotlib") is None:
+        log.info("no figure: matplotlib is not installed (pip install 'metalstm[figures]')")
+        return None
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
 
 
 UNITS = {

@@ -19,6 +19,7 @@ from metalstm.files import room, write_atomically, writing
 CONFIG = "config.yaml"
 PER_TASK = "per_task.json"
 RESULT = "result.json"
+LIFELONG = "lifelong.json"
 METRICS = "metrics.jsonl"
 LOG = "train.log"
 

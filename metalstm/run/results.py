@@ -13,7 +13,9 @@ from metalstm.datasets.base import Dataset
 from metalstm.learners.objective import metric_name
 from metalstm.run.baselines import Baseline
 from metalstm.run.evaluation import Curve
+from metalstm.run.lifelong import Lifelong
 from metalstm.run.meta_test import MetaTested
+from metalstm.tasks.streams import Streams
 
 FORMAT = 1
 
@@ -102,6 +104,57 @@ def result(
             "picked_lr": tested.picked_lr,
         },
         "training": dict(training),
+        "settings": dict(settings),
+        "environment": environment(settings["seed"]),
+    }
+
+
+def lifelong_result(
+    settings: Mapping[str, Any],
+    command: Sequence[str],
+    dataset: Dataset,
+    streams: Streams,
+    count: int,
+    steps: int,
+    step_unit: str,
+    modes: Mapping[str, Lifelong],
+    best_step: int,
+) -> dict[str, Any]:
+    """The content of `lifelong.json`: what the protocol of `run.lifelong` measured; accuracies are fractions.
+
+    Args:
+        settings: the whole config.
+        command: as it was given.
+        dataset: what the streams are of.
+        streams: that the learner went through.
+        count: how many of them.
+        steps: of learning, for each task that arrives.
+        step_unit: what a step is.
+        modes: by name.
+        best_step: of the checkpoint that was tested.
+    """
+    return {
+        "format": FORMAT,
+        "command": list(command),
+        "dataset": settings["dataset"]["name"],
+        "learner": settings["learner"]["name"],
+        "model": settings["model"]["name"],
+        **{name: settings[name] for name in ("ways", "shots", "queries")},
+        "split": streams.split,
+        "streams": count,
+        "tasks": streams.tasks,
+        "tasks_per_group": streams.per_group,
+        "steps": steps,
+        "step_unit": step_unit,
+        "metric": metric_name(dataset.kind),
+        "modes": {name: lived.entry() for name, lived in modes.items()},
+        "protocol": {
+            "data": dataset.description,
+            "fingerprint": dataset.fingerprint,
+            "outputs": "the same for all tasks: what is known must tell the tasks apart",
+            "matrix": "row i: after the first i tasks; column j: of task j, the first being 0; means over streams",
+            "best_checkpoint": best_step,
+        },
         "settings": dict(settings),
         "environment": environment(settings["seed"]),
     }

@@ -60,6 +60,19 @@ class ClassPool:
     def classes(self) -> int:
         return self.examples.shape[0]
 
+    def groups(self) -> list[list[int]]:
+        """The classes that have a whole in common, such as an alphabet or a domain: what their names say before `/`.
+
+        Classes that belong together are a group; where names say nothing, all are one.
+        """
+        if self.together is not None:
+            return [list(range(first, first + self.together)) for first in range(0, self.classes, self.together)]
+        found: dict[str, list[int]] = {}
+        for number, name in enumerate(self.names):
+            whole, slash, _ = name.partition("/")
+            found.setdefault(whole if slash else "", []).append(number)
+        return list(found.values())
+
     def smallest(self) -> tuple[str, int]:
         """The class with the fewest examples, and their number."""
         if self.counts is None:
@@ -72,10 +85,12 @@ class ClassPool:
 
         A label is the class's place in its task. The examples of a set are ordered by class.
         """
-        ways, shots, queries = shape
-        chosen = self.draw_classes(tasks, ways, generator)  # [T, ways]
-        labels = torch.arange(ways).expand(tasks, ways)
-        support, query = self.draw_examples(chosen, shots, queries, generator)
+        return self.draw_of(self.draw_classes(tasks, shape.ways, generator), shape, generator)
+
+    def draw_of(self, chosen: Tensor, shape: TaskShape, generator: torch.Generator) -> TaskBatch:
+        """Draws tasks of the classes chosen, [T, ways]."""
+        labels = torch.arange(shape.ways).expand(len(chosen), shape.ways)
+        support, query = self.draw_examples(chosen, shape.shots, shape.queries, generator)
 
         def gather(which: Tensor) -> Examples:  # which: [T, ways, per class]
             place = chosen.unsqueeze(-1), which

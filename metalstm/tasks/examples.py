@@ -68,14 +68,7 @@ class TaskBatch(NamedTuple):
 
     def merged(self) -> Examples:
         """Support and query sets as one set: [T, B of both, ...]."""
-        lengths = None
-        longest = {examples.inputs.shape[2] for examples in (self.support, self.query)}
-        if self.support.lengths is not None or self.query.lengths is not None:
-            lengths = torch.cat([lengths_of(self.support), lengths_of(self.query)], dim=1)
-        elif len(longest) > 1:
-            raise ValueError(SEVERAL_LENGTHS)
-        inputs = padded([self.support.inputs, self.query.inputs])
-        return Examples(torch.cat(inputs, dim=1), torch.cat([self.support.targets, self.query.targets], dim=1), lengths)
+        return joined([self.support, self.query], dim=1)
 
     def split(self, at_a_time: int | None) -> Iterator[TaskBatch]:
         """The same tasks in meta-batches of at most `at_a_time`; None: in one."""
@@ -84,15 +77,15 @@ class TaskBatch(NamedTuple):
             yield self.of_tasks(slice(first, first + size))
 
 
-def joined(batches: Sequence[Examples]) -> Examples:
-    """The examples of several batches of tasks as one batch, padded to the longest sequence."""
+def joined(batches: Sequence[Examples], dim: int = 0) -> Examples:
+    """Several batches of tasks as one batch, padded to the longest sequence; with `dim=1` the same tasks' examples."""
     inputs = padded([batch.inputs for batch in batches])
     lengths = None
     if any(batch.lengths is not None for batch in batches):
-        lengths = torch.cat([lengths_of(batch) for batch in batches])
+        lengths = torch.cat([lengths_of(batch) for batch in batches], dim)
     elif any(batch.inputs.shape[2] != inputs[0].shape[2] for batch in batches):
         raise ValueError(SEVERAL_LENGTHS)
-    return Examples(torch.cat(inputs), torch.cat([batch.targets for batch in batches]), lengths)
+    return Examples(torch.cat(inputs, dim), torch.cat([batch.targets for batch in batches], dim), lengths)
 
 
 def padded(inputs: Sequence[Tensor]) -> list[Tensor]:

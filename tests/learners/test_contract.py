@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -35,6 +36,8 @@ VARIANTS = {
 # Starts are drawn by a task's place in its batch.
 BY_PLACE = {"scratch"}
 IN_ORDER = {"memory_sequential"}
+# A step depends on the weights alone: on no earlier step, nor on the step's number.
+PLAIN_DESCENT = {"meta_sgd", "finetune_all"}
 # From the first meta-training step on, the others' heads tell one label from another.
 LABELS_ALIKE = {"protonet", "proto_maml", "finetune", "finetune_all"}
 
@@ -141,6 +144,32 @@ def test_adapting_changes_predictions(learner: Learner, tasks: TaskBatch, at: li
     before, one, two = learner.adaptation_curve(tasks, at)
     assert (one - before).abs().max() > 1e-6
     assert (two - one).abs().max() > 1e-6
+
+
+def learned(learner: Learner, support: Examples, steps: int, known: Any = None) -> Any:
+    *_, known = learner.learning(support, steps, known)
+    return known
+
+
+@torch.no_grad()
+def test_going_on_from_what_is_known(learner: Learner, tasks: TaskBatch) -> None:
+    query = learner.lay_out(tasks.query)
+    other = tasks.support._replace(inputs=tasks.support.inputs.flip(3) - 0.5)
+    first = learned(learner, tasks.support, STEPS)
+    before = learner.answer(first, query)
+    second = learner.answer(learned(learner, other, STEPS, first), query)
+    assert not torch.allclose(second, before)
+    assert not torch.allclose(second, learner.answer(learned(learner, other, STEPS), query))
+    assert torch.equal(learner.answer(first, query), before)  # what was known is left as it was
+
+
+@torch.no_grad()
+def test_steps_one_by_one_are_steps_at_once(learner: Learner, tasks: TaskBatch, name: str) -> None:
+    if name not in PLAIN_DESCENT:
+        return
+    one = learned(learner, tasks.support, 1)
+    two = learner.answer(learned(learner, tasks.support, 1, one), learner.lay_out(tasks.query))
+    torch.testing.assert_close(two, learner.adaptation_curve(tasks, [2])[0])
 
 
 def test_the_same_again(make: Make, tasks: TaskBatch, at: list[int]) -> None:

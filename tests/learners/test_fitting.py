@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metalstm.learners.adaptable import Adaptable, HeadOnly, WholeModel
-from metalstm.learners.fitting import fit, fitted_curve
+from metalstm.learners.base import Outcome
+from metalstm.learners.fitting import FittingLearner, fit
 from metalstm.nn.mlp import MLPModel, MLPShape
 from metalstm.tasks.examples import TaskBatch
 
@@ -36,6 +37,13 @@ def adaptable(kind: str, adapts: str = "all") -> Adaptable:
             weight += 0.3 * torch.randn(weight.shape, generator=generator)
             assert weight.unique().numel() == weight.numel()
     return ADAPTS[adapts](model)
+
+
+class Fitting(FittingLearner):
+    """Without meta-training."""
+
+    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
+        raise NotImplementedError
 
 
 def plain_network(weights: dict[str, Tensor]) -> nn.Sequential:
@@ -107,7 +115,7 @@ def test_the_curve_equals_torch_optim(
     tasks = make_tasks(kind)
     what = adaptable(kind, adapts)
     at = [0, 2, 5]
-    curve = fitted_curve(what, kind, optimizer, RATES[optimizer], tasks, at)
+    curve = Fitting(what, kind, optimizer, RATES[optimizer]).adaptation_curve(tasks, at)
     assert not curve.requires_grad
     everything = [torch.arange(tasks.support.targets.shape[1])] * max(at)
     for task in range(tasks.tasks):
@@ -131,7 +139,11 @@ def test_a_start_for_each_task(difference: Difference, make_tasks: MakeTasks, op
         for name, weight in what.model.named_parameters()
     }
     before = {name: weight.clone() for name, weight in start.items()}
-    curve = fitted_curve(what, "classification", optimizer, RATES[optimizer], tasks, [0, 3], start)
+    learner = Fitting(what, "classification", optimizer, RATES[optimizer])
+    query = learner.lay_out(tasks.query)
+    learned = enumerate(learner.learning(tasks.support, 3, start))
+    with torch.no_grad():
+        curve = torch.stack([learner.answer(known, query) for step, known in learned if step in (0, 3)])
     assert all(torch.equal(weight, before[name]) for name, weight in start.items())
     everything = [torch.arange(tasks.support.targets.shape[1])] * 3
     for task in range(tasks.tasks):
@@ -165,7 +177,7 @@ def test_a_rate_that_is_not_picked_yet(make_tasks: MakeTasks, optimizer: str) ->
     tasks = make_tasks()
     usual = {"sgd": 0.1, "adam": 0.001}[optimizer]
     curves = [
-        fitted_curve(adaptable("classification"), "classification", optimizer, rate, tasks, [0, 3])
+        Fitting(adaptable("classification"), "classification", optimizer, rate).adaptation_curve(tasks, [0, 3])
         for rate in (None, usual, 2 * usual)
     ]
     assert torch.equal(curves[0], curves[1])

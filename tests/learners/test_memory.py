@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metalstm.learners.adaptable import read_by_all
 from metalstm.learners.memory import Memory
 from metalstm.nn.model import LSTMModel, ModelShape
 from metalstm.tasks.examples import Examples, TaskBatch
@@ -123,7 +124,7 @@ def answers(learner: Memory, support: Tensor, labels: Tensor, queries: Tensor) -
     predictions = []
     for query in queries:
         known, _ = read(torch.cat((query, beside_query)), state)
-        if learner.read == "content":
+        if learner.reads_by == "content":
             known = torch.cat((known, recalled(learner, support, labels, outputs, query)))
         predictions.append(learner.head_weight @ known + learner.head_bias)
     return torch.stack(predictions)
@@ -267,6 +268,30 @@ def test_the_first_shots_of_every_class_are_found_wherever_they_stand(random_tas
     assert memory("regression").first_shots(numbers, 3).tolist() == [[0, 1, 2]] * 2
     with pytest.raises(ValueError, match="5 shots are to be read"):
         memory("regression").first_shots(numbers, 5)
+
+
+@each_kind
+@each_read
+@pytest.mark.parametrize("labels", ["joined", "offset"])
+@torch.no_grad()
+def test_sets_read_one_after_another_are_one_sequence(
+    random_tasks: MakeTasks, kind: str, labels: str, read: str
+) -> None:
+    tasks, later = random_tasks(kind), random_tasks(kind)
+    later = later._replace(support=later.support._replace(inputs=later.support.inputs.flip(3)))
+    learner = memory(kind, support="sequential", labels=labels, read=read)
+    count = tasks.support.targets.shape[1]
+    known = None
+    for support in (tasks.support, later.support):
+        known = learner.read(read_by_all(learner.encoder, support), support.targets, known)
+    found = learner.answer(known, learner.lay_out(tasks.query))
+    order = learner.order(count, None).tolist()
+    for task in range(tasks.tasks):
+        features = torch.cat([encoded(learner, of.support, task)[order] for of in (tasks, later)])
+        targets = torch.cat([of.support.targets[task][order] for of in (tasks, later)])
+        as_read = torch.eye(3)[targets] if kind == "classification" else targets
+        want = answers(learner, features, as_read, encoded(learner, tasks.query, task))
+        torch.testing.assert_close(found[task], want)
 
 
 @each_kind

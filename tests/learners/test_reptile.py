@@ -64,7 +64,7 @@ def trained(learner: Reptile, tasks: TaskBatch, generator: torch.Generator | Non
     for task in range(tasks.tasks):
         inputs, targets = training_set(tasks, task)
         module = export_weights(learner.model)
-        stepper = OPTIMIZERS[learner.optimizer](module.parameters(), lr=learner.inner_lr)
+        stepper = OPTIMIZERS[learner.optimizer](module.parameters(), lr=learner.lr)
         for batch in batches:
             stepper.zero_grad()
             LOSSES[learner.kind](module(inputs[batch[task]]), targets[batch[task]]).backward()

@@ -91,7 +91,7 @@ def test_engines_agree(order: str, inner_steps: int, tasks: TaskBatch, differenc
 def test_the_embedding_adapts(tasks: TaskBatch) -> None:
     learner = MAML(WholeModel(model()), "classification", 2, 0.5)
     *_, adapted = learner.engine.adapt(tasks.support, 2, "none")
-    weights = adapted.args[0]["embedding"]
+    weights = adapted.weights["embedding"]
     assert weights.shape == (TASKS, VOCABULARY, 6)
     assert not torch.equal(weights[0], weights[1])
     assert torch.equal(weights[0, 0], learner.model.embedding[0])  # of no token

@@ -1,0 +1,76 @@
+"""A run directory's learner, as its best checkpoint has it, with the data that it was trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from metalstm import assembly, learner_assembly
+from metalstm.config import TrainSettings, at_odds
+from metalstm.datasets.base import Dataset
+from metalstm.errors import CheckpointError, ConfigError
+from metalstm.learners.base import Learner
+from metalstm.run import resume
+from metalstm.run.checkpoint import BEST, LATEST, Checkpoints, fitting
+
+log = logging.getLogger(__name__)
+
+
+class Trained(NamedTuple):
+    """What a run has come to."""
+
+    path: Path
+    settings: TrainSettings
+    dataset: Dataset
+    learner: Learner
+    best_step: int  # of the checkpoint that the learner is from
+    steps: int  # trained so far
+    seconds: float  # that they took
+    device: torch.device
+
+
+def trained_run(path: Path, dataset_root: str | None, allow_changed_data: bool, **changes: Any) -> Trained:
+    """Reads a run back, and prepares the machine for it.
+
+    Args:
+        path: the run directory.
+        dataset_root: where its data is now; None: where it was.
+        allow_changed_data: whether the data may be other than what the run began with.
+        changes: settings that are not as the run's, such as the device.
+
+    Raises:
+        ConfigError: the changes do not fit.
+        DataError: the data is missing or has changed.
+        CheckpointError: no run, or one without a checkpoint that can be read.
+    """
+    settings = dataclasses.replace(resume.run_settings(path), **changes)
+    problems = list(at_odds(settings))
+    if problems:
+        raise ConfigError(*problems)
+    if dataset_root is not None:
+        if not hasattr(settings.dataset, "root"):
+            raise ConfigError.of(
+                f"dataset_root={dataset_root}, but dataset '{settings.dataset.name}' has no folder", "leave it out"
+            )
+        settings.dataset.root = dataset_root
+    assembly.use_machine(settings.device, settings.threads)
+    dataset = assembly.make_dataset(settings.dataset)
+    resume.check_fingerprint(path, dataset, allow_changed_data)
+    device = torch.device(settings.device)
+    checkpoints = Checkpoints(path / "checkpoints", settings.keep_checkpoints)
+    best, newest = (checkpoints.newest(kind, device) for kind in (BEST, LATEST))
+    if best is None:
+        log.warning("the best checkpoint is gone; the newest one is taken")
+    checkpoint = best or newest
+    if checkpoint is None:
+        raise CheckpointError.of(f"{path} has no checkpoint yet", f"go on with it: metalstm-train resume={path}")
+    learner = learner_assembly.make_learner(settings, dataset)
+    with fitting(checkpoint):
+        learner.load_state_dict(checkpoint.state["learner"])
+    log.info("run       %s, step %d", path, checkpoint.step)
+    steps, seconds = (0, 0.0) if newest is None else (newest.step, newest.state["seconds"])
+    return Trained(path, settings, dataset, learner, checkpoint.step, steps, seconds, device)
