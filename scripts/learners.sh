@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # All learners on the same tasks of Omniglot, 5-way, compared: a table and a figure in outputs/reference/learners/<setting>.
 #   scripts/learners.sh 5w1s [LEARNER...]     one shot; 5w5s: five. All learners, or those named.
-# A run that is over is not run again; one that was stopped goes on. OMNIGLOT names the folder of the data, THREADS how
-# many threads a run may use.
+# OMNIGLOT names the folder of the data, THREADS how many threads a run may use.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" figures
+source "$repository/scripts/side_by_side.sh"
 cd "$repository"
 setting=${1:?5w1s or 5w5s}
 shift
@@ -14,7 +14,6 @@ root=${OMNIGLOT:-../shared/data/omniglot}
 threads=${THREADS:-1}
 batch=16
 runs=outputs/learners/$setting
-mkdir -p "$runs"
 
 # Of each learner how long it is trained, and what meta-validation liked better than its defaults.
 declare -A steps=(
@@ -34,30 +33,10 @@ declare -A recipe=(
 order=(maml fomaml meta_sgd mamlpp anil proto_maml reptile memory op_lstm lstm_optimizer protonet finetune scratch)
 (($#)) && learners=("$@") || learners=("${order[@]}")
 
-finished() { # the newest run of a learner that is over
-    find "$runs" -path "*/omniglot_${setting}_$1/*/result.json" -not -path "*/tests/*" | sort | tail -n 1
-}
-
 for learner in "${learners[@]}"; do
-    [[ -n $(finished "$learner") ]] && continue
-    begun=$(find "$runs" -path "*/omniglot_${setting}_$learner/*/config.yaml" | sort | tail -n 1)
-    if [[ -n $begun ]]; then
-        "$venv/bin/metalstm-train" resume="$(dirname "$begun")"
-    else
-        # shellcheck disable=SC2086
-        "$venv/bin/metalstm-train" dataset=omniglot dataset.root="$root" ways=5 shots="$shots" meta_batch_size="$batch" \
-            validate_every=500 keep_checkpoints=1 test_tasks=600 scratch_tasks=0 output_dir="$runs" threads="$threads" \
-            learner="$learner" steps="${steps[$learner]}" ${recipe[$learner]:-}
-    fi
+    # shellcheck disable=SC2086
+    train "$runs" "omniglot_${setting}_$learner" dataset=omniglot dataset.root="$root" ways=5 shots="$shots" \
+        meta_batch_size="$batch" validate_every=500 keep_checkpoints=1 test_tasks=600 scratch_tasks=0 \
+        threads="$threads" learner="$learner" steps="${steps[$learner]}" ${recipe[$learner]:-}
 done
-
-reference=outputs/reference/learners/omniglot_$setting
-results=()
-for learner in "${order[@]}"; do
-    result=$(finished "$learner")
-    [[ -n $result ]] || continue
-    results+=("$(dirname "$result")")
-    mkdir -p "$reference/$learner"
-    cp "$(dirname "$result")"/{result.json,per_task.json,config.yaml} "$reference/$learner"
-done
-"$venv/bin/metalstm-report" "${results[@]}" --out "$reference"
+compare "$runs" "omniglot_$setting" "outputs/reference/learners/omniglot_$setting" "${order[@]}"
