@@ -10,8 +10,10 @@ import torch
 
 from metalstm.config import TrainSettings
 from metalstm.datasets.base import Dataset
+from metalstm.datasets.cifar_fs import load_cifar_fs
 from metalstm.datasets.clinc150 import load_clinc150
 from metalstm.datasets.glyphs import load_glyphs
+from metalstm.datasets.movietweetings import load_movietweetings
 from metalstm.datasets.omniglot import load_omniglot
 from metalstm.datasets.pendulum import load_pendulum
 from metalstm.datasets.sinusoid import load_sinusoid
@@ -40,8 +42,12 @@ def tokens(settings: Any) -> TokenSettings:
 
 # From the settings of a dataset, by its name.
 LOADERS: dict[str, Callable[[Any], Dataset]] = {
+    "cifar_fs": lambda given: load_cifar_fs(folder(given), given.download),
     "clinc150": lambda given: load_clinc150(folder(given), given.split_seed, tokens(given)),
     "glyphs": lambda given: load_glyphs(given.classes, given.examples, given.seed),
+    "movietweetings": lambda given: load_movietweetings(
+        folder(given), given.split_seed, given.min_ratings, given.examples, given.crowd, tokens(given)
+    ),
     "omniglot": lambda given: load_omniglot(
         folder(given), given.download, given.split, given.split_seed, given.rotations
     ),

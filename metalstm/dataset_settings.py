@@ -26,6 +26,28 @@ class OmniglotSettings:
 
 
 @dataclass(kw_only=True)
+class CifarFSSettings:
+    name: str
+    root: str | None
+    download: bool
+
+
+@dataclass(kw_only=True)
+class MovieTweetingsSettings:
+    name: str
+    root: str | None
+    split_seed: int = bounded(minimum=0, below=2**32)
+    min_ratings: int = bounded(minimum=2)
+    examples: int | None = bounded(minimum=2)
+    crowd: bool
+    min_count: int = bounded(minimum=1)
+    subwords: bool
+    ngram_buckets: int = bounded(minimum=1, maximum=2**20)
+    ngrams_per_word: int = bounded(minimum=1, maximum=64)  # every step holds so many
+    max_words: int | None = bounded(minimum=1)
+
+
+@dataclass(kw_only=True)
 class SinusoidSettings:
     name: str
     form: str = one_of("points", "curve")
@@ -69,6 +91,8 @@ DATASETS: dict[str, type] = {
     "speech_commands": SpeechCommandsSettings,
     "pendulum": PendulumSettings,
     "clinc150": Clinc150Settings,
+    "movietweetings": MovieTweetingsSettings,
+    "cifar_fs": CifarFSSettings,
 }
 
 REGRESSION = frozenset({"sinusoid", "pendulum"})  # datasets whose targets are numbers

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from metalstm.errors import CheckpointError
+from metalstm.errors import CheckpointError, DataError
 
 TEMPORARY = ".tmp"
 
@@ -23,6 +23,18 @@ def user_data_folder() -> Path:
 def user_cache_folder() -> Path:
     """Where what can be made anew lives: `$XDG_CACHE_HOME/metalstm`, or `~/.cache/metalstm`."""
     return _user_folder("XDG_CACHE_HOME", ".cache")
+
+
+def expanded(root: Path) -> Path:
+    """The folder of a dataset as its name stands for it: `~` is a person's home.
+
+    Raises:
+        DataError: nobody has the name that stands after `~`.
+    """
+    try:
+        return root.expanduser()
+    except RuntimeError as error:
+        raise DataError.of(f"{root}: {error}", "name the folder that holds the data with dataset.root") from error
 
 
 def _user_folder(variable: str, default: str) -> Path:

@@ -20,7 +20,8 @@ class Dataset:
         steps: S, time steps of an input sequence; None where the shots decide it.
         features: F, features of a time step; of tokens K, how many a step holds at most.
         outputs: numbers to predict per example in regression; None in classification (then it is `ways`).
-        images: whether an input is an image, so that it can be read along its columns as well.
+        images: whether an input is a square image, a step being a row of pixels and these one number or several each,
+            so that it can be read along its columns as well.
         fingerprint: SHA-256 over what the data is made of; a resumed run must find the same.
         description: one line for the log, e.g. the number of classes in each split.
         vocabulary: V, tokens that the steps of an input are made of, 0 being none; 0: inputs are numbers.

@@ -13,7 +13,7 @@ from metalstm.datasets.base import Dataset
 from metalstm.datasets.clinc150_files import Queries, find_folder, read_intents
 from metalstm.datasets.tokens import TokenSettings, Vocabulary, encode
 from metalstm.errors import ConfigError
-from metalstm.files import user_data_folder
+from metalstm.files import expanded, user_data_folder
 from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
 from metalstm.tasks.sampler import seeded_generator
 
@@ -36,7 +36,7 @@ def load_clinc150(root: Path | None, split_seed: int = 0, settings: TokenSetting
         DataError: the data is missing, broken or of another form.
         ConfigError: no word is in the vocabulary, and there are no n-grams.
     """
-    folder = find_folder(user_data_folder() / "clinc150" if root is None else Path(root).expanduser())
+    folder = find_folder(user_data_folder() / "clinc150" if root is None else expanded(root))
     domains, queries = read_intents(folder, settings.max_words)
     splits = dict(zip(SPLITS, split_domains(list(domains), split_seed), strict=True))
     members = {split: [(d, intent) for d in chosen for intent in domains[d]] for split, chosen in splits.items()}

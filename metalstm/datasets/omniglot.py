@@ -25,7 +25,7 @@ from metalstm.datasets.cache import Content, cached
 from metalstm.datasets.omniglot_download import download_omniglot
 from metalstm.datasets.omniglot_files import Counts, Part, find_parts, present
 from metalstm.errors import DataError, Problem
-from metalstm.files import user_data_folder
+from metalstm.files import expanded, user_data_folder
 from metalstm.tasks.classes import ClassPool, check_disjoint
 from metalstm.tasks.sampler import seeded_generator
 
@@ -82,7 +82,7 @@ def load_omniglot(
     Raises:
         DataError: the data is missing, incomplete or broken, or could not be fetched.
     """
-    folder = user_data_folder() / "omniglot" if root is None else _expanded(root)
+    folder = user_data_folder() / "omniglot" if root is None else expanded(root)
     if download and not any(present(folder).values()):
         download_omniglot(folder)
     characters = read_characters(folder, counts)
@@ -104,13 +104,6 @@ def load_omniglot(
         fingerprint=hashlib.sha256(setting.encode()).hexdigest(),
         description=f"{sizes} classes (split {split}, rotations {rotations}) of {counts.per_character} images each",
     )
-
-
-def _expanded(root: Path) -> Path:
-    try:
-        return root.expanduser()
-    except RuntimeError as error:  # ~name/, and nobody is called so
-        raise DataError.of(f"{root}: {error}", "name the folder that holds the data with dataset.root") from error
 
 
 def read_characters(folder: Path, counts: Counts) -> Characters:

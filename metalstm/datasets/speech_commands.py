@@ -15,7 +15,7 @@ from metalstm.datasets.base import Dataset
 from metalstm.datasets.speech_features import FrameSettings, read_frames
 from metalstm.datasets.speech_files import Keywords, find_keywords, first
 from metalstm.errors import DataError, Problem
-from metalstm.files import user_data_folder
+from metalstm.files import expanded, user_data_folder
 from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
 from metalstm.tasks.sampler import seeded_generator
 
@@ -51,7 +51,7 @@ def load_speech_commands(
     """
     if speakers not in ("distinct", "any"):
         raise ValueError(f"speakers={speakers!r}: neither 'distinct' nor 'any'")
-    folder = user_data_folder() / "speech_commands" if root is None else Path(root).expanduser()
+    folder = user_data_folder() / "speech_commands" if root is None else expanded(root)
     keywords = find_keywords(folder, examples)
     _check_enough(folder, keywords, speakers == "distinct")
     content = read_frames(folder, keywords, frames)

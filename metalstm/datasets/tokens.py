@@ -39,6 +39,9 @@ class Vocabulary:
     that n-grams are hashed into: a word has its own token, if any, and those of its n-grams, so that a word never seen
     says something by its parts. Without, the one token after these stands for every word outside the vocabulary.
 
+    A tag, such as a film's genre, stands among the words and has a token of its own however rare it is, but no n-grams:
+    it has none at all where it is not in the vocabulary.
+
     Args:
         texts: what the vocabulary is made of; only meta-train may go into it.
         settings: how.
@@ -47,7 +50,7 @@ class Vocabulary:
     def __init__(self, texts: Iterable[Text], settings: TokenSettings) -> None:
         self.settings = settings
         self.counts = Counter(word for text in texts for word in text)
-        common = sorted(word for word, count in self.counts.items() if count >= settings.min_count)
+        common = sorted(word for word, count in self.counts.items() if count >= settings.min_count or is_tag(word))
         self.words = {word: token for token, word in enumerate(common, start=1)}
 
     @property
@@ -61,8 +64,10 @@ class Vocabulary:
         return 1 + (self.settings.ngrams_per_word if self.settings.subwords else 0)
 
     def tokens(self, word: str) -> list[int]:
-        """The tokens of a word, 1 to K of them."""
+        """The tokens of a word, 1 to K of them; of a tag 0 or 1."""
         own = [self.words[word]] if word in self.words else []
+        if is_tag(word):
+            return own
         first = 1 + len(self.words)
         if not self.settings.subwords:
             return own or [first]
@@ -73,7 +78,12 @@ class Vocabulary:
     def share_unknown(self, texts: Iterable[Text]) -> float:
         """The share of running words that are not in the vocabulary, 0..1."""
         known = [word in self.words for text in texts for word in text]
-        return 1 - sum(known) / len(known)
+        return known.count(False) / max(1, len(known))
+
+
+def is_tag(word: str) -> bool:
+    """Whether it stands for something other than a word: `genre War` does, by its space, which no word has."""
+    return " " in word
 
 
 def words(text: str) -> list[str]:

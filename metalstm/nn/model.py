@@ -97,14 +97,14 @@ class LSTMModel(Model):
             lengths: [T, B] int64, 1 <= length <= S: how many steps of a sequence are real; None: all.
 
         Raises:
-            ValueError: columns are to be read, of sequences that end early.
+            ValueError: columns are to be read, of sequences that end early or are no square images.
         """
         along_rows = inputs.transpose(1, 2)  # [T, S, B, F]
         readings = [along_rows]
         if self.shape.directions == 4:
             if lengths is not None:
                 raise ValueError("4 directions read columns too, which takes sequences of one length")
-            readings.append(inputs.permute(0, 3, 1, 2))  # [T, F, B, S]: a step is a column
+            readings.append(columns_of(inputs).permute(0, 2, 1, 3))  # a step is a column
         if self.shape.both_ways:
             readings = [reading for forwards in readings for reading in (forwards, backwards(forwards, lengths))]
         if lengths is not None:
@@ -154,6 +154,21 @@ class LSTMModel(Model):
         ahead, back = states.unflatten(0, (-1, 2)).unbind(1)
         in_order = torch.cat((ahead, backwards(back, lengths)), dim=-1)
         return torch.stack((in_order, backwards(in_order, lengths)), dim=1).flatten(0, 1)
+
+
+def columns_of(rows: Tensor) -> Tensor:
+    """Square images [..., S, F] by columns: the same shape, a step being a column from top to bottom.
+
+    A step's F numbers are those of its S pixels, one after another: one of each, or three where they have colours.
+
+    Raises:
+        ValueError: F is no multiple of S.
+    """
+    steps, features = rows.shape[-2:]
+    if features % steps:
+        raise ValueError(f"{steps} steps of {features} numbers are no square images, which have columns")
+    columns: Tensor = rows.unflatten(-1, (steps, -1)).transpose(-3, -2).flatten(-2)
+    return columns
 
 
 def embedded(tokens: Tensor, table: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from metalstm.nn.model import LSTMModel, ModelShape
+from metalstm.nn.model import LSTMModel, ModelShape, columns_of
 
 LSTM_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -42,7 +42,8 @@ class PlainModel(nn.Module):
             mean = real / real.sum(dim=-1, keepdim=True).clamp(min=1)
             inputs = torch.einsum("bsk,bskf->bsf", mean, self.embedding(inputs))
         features = []
-        for lstm, sequences in zip(self.lstms, (inputs, inputs.transpose(1, 2)), strict=False):
+        readings = [inputs] if len(self.lstms) == 1 else [inputs, columns_of(inputs)]
+        for lstm, sequences in zip(self.lstms, readings, strict=True):
             states, last = self.run(lstm, sequences, lengths)
             if self.shape.pooling == "mean":
                 steps = inputs.shape[1] if lengths is None else lengths.unsqueeze(1)

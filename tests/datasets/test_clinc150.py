@@ -287,6 +287,7 @@ def test_missing_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert "put data_full.json and domains.json of https://" in message
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
     assert f"{tmp_path / 'xdg' / 'metalstm' / 'clinc150'}: no such folder" in failing(None)
+    assert "dataset.root" in failing(Path("~nobody-is-called-so/x"))
 
 
 def test_the_users_own_folder(

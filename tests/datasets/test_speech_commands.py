@@ -136,6 +136,7 @@ def test_the_users_own_folder(root: Path, tmp_path: Path) -> None:
 def test_missing_folder(tmp_path: Path) -> None:
     message = failing(tmp_path / "nowhere")
     assert "nowhere: no such folder: 0 keywords found" in message
+    assert "dataset.root" in failing(Path("~nobody-is-called-so/x"))
     assert "dataset.root" in message
     assert not (tmp_path / "nowhere").exists()
 

@@ -73,6 +73,23 @@ def test_an_unknown_word_has_the_tokens_of_its_ngrams_alone() -> None:
     assert not set(known) & set(vocabulary.tokens("money"))
 
 
+@pytest.mark.parametrize("subwords", [True, False])
+def test_a_tag_has_a_token_of_its_own_however_rare_and_no_ngrams(subwords: bool) -> None:
+    settings = TokenSettings(min_count=2, subwords=subwords)
+    vocabulary = Vocabulary([["genre War", *CARD], ["war", *PIN], ["war"]], settings)
+    assert vocabulary.words == {"card": 1, "genre War": 2, "lost": 3, "my": 4, "war": 5}
+    assert vocabulary.tokens("genre War") == [2]
+    assert vocabulary.tokens("war")[0] == 5
+    assert vocabulary.tokens("genre Opera") == []
+    examples, _, lengths = encode([[["genre Opera", "war"]]], vocabulary)
+    assert lengths.tolist() == [[2]]
+    assert examples[0, 0, :, 0].tolist() == [0, 5]
+
+
+def test_no_words_are_known_by_none() -> None:
+    assert Vocabulary([CARD], PLAIN).share_unknown([[], []]) == 0
+
+
 def test_no_more_ngrams_than_asked_for_and_shorter_ones_first() -> None:
     vocabulary = Vocabulary([CARD, PIN], TokenSettings(ngrams_per_word=4, ngram_buckets=100_000))
     more = Vocabulary([CARD, PIN], TokenSettings(ngrams_per_word=60, ngram_buckets=100_000))

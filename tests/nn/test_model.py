@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from metalstm.nn.model import LSTMModel, ModelShape
+from metalstm.nn.model import LSTMModel, ModelShape, columns_of
 from metalstm.nn.plain import export_weights, to_plain
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
@@ -157,6 +157,26 @@ def test_four_directions_read_the_rows_and_the_columns(
     assert difference(rows, features(two, images, slice(0, 2))) < 1e-12
     assert difference(columns, features(two, images.transpose(2, 3), slice(2, 4))) < 1e-12
     assert difference(columns, rows) > 0.1
+
+
+def test_columns_of_colour_images_are_pixels_from_top_to_bottom(difference: Difference, make_model: MakeModel) -> None:
+    pixels = torch.randn(2, 3, SIDE, SIDE, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    rows, turned = pixels.flatten(-2), pixels.transpose(2, 3).flatten(-2)
+    assert torch.equal(columns_of(rows), turned)
+    model = make_model(ModelShape(3 * SIDE, 3, hidden_size=6, directions=4, layer_norm=False))
+    weights = model.start(2)
+    by_rows, by_columns = model.read(model.prepare(rows), weights).chunk(2, dim=-1)
+    swapped = {name: w if name.startswith("head") else w[:, [2, 3, 0, 1]] for name, w in weights.items()}
+    other_columns, other_rows = model.read(model.prepare(turned), swapped).chunk(2, dim=-1)
+    assert difference(by_rows, other_rows) < 1e-12
+    assert difference(by_columns, other_columns) < 1e-12
+    assert difference(by_rows, by_columns) > 0.1
+    assert difference([export_weights(model)(rows[0])], [model(rows)[0]]) < 1e-12
+
+
+def test_sequences_that_are_no_square_images_have_no_columns() -> None:
+    with pytest.raises(ValueError, match="5 steps of 7 numbers are no square images"):
+        columns_of(torch.zeros(1, 1, 5, 7))
 
 
 def test_backward_reading_is_the_forward_reading_of_the_reverse(difference: Difference, make_model: MakeModel) -> None:
