@@ -74,10 +74,11 @@ def run(settings: TrainSettings, resumed: Resumed | None) -> None:
             checkpoint = checkpoints.newest(LATEST, torch.device(settings.device))
             if resumed is not None:
                 resume.check_budget(path, settings.steps, 0 if checkpoint is None else checkpoint.step)
+            training = meta_training(settings, dataset, learner, path, checkpoints, checkpoint, interruption)
+            if resumed is not None:  # and can be gone on with
                 resumed.write_down()
                 resume.write_config(path, settings, dataset.fingerprint)
                 (path / directory.RESULT).unlink(missing_ok=True)  # of fewer steps; a run is over when it has one
-            training = meta_training(settings, dataset, learner, path, checkpoints, checkpoint, interruption)
             introduce(settings, dataset, training, path)
             try:
                 training.run()

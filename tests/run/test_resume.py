@@ -174,3 +174,17 @@ def test_more_steps(in_process: Any, tiny: Any, only_run: Any, result_of: Any) -
     assert set(differences(*states)) <= {".seconds"}
     assert (short / "metrics.jsonl").read_bytes() == (long / "metrics.jsonl").read_bytes()
     assert (result_of(short)["training"]["steps"], result_of(short)["tasks"]) == (9, 5)
+
+
+def test_what_cannot_be_gone_on_with_stays_as_it_is(in_process: Any, tiny: Any, only_run: Any) -> None:
+    assert in_process("train", *tiny(scratch_tasks=0)).code == 0
+    path = only_run(Path("outputs"))
+    last = read(path / "checkpoints" / "step_00000006", CPU)
+    checkpoints = Checkpoints(path / "checkpoints", 2)
+    checkpoints.save("step", 6, last.state | {"learner": {}})  # whole, but of no learner
+    before = {file.name: file.read_bytes() for file in path.iterdir() if file.suffix in (".json", ".yaml")}
+    assert "result.json" in before
+    ended = in_process("train", f"resume={path}", "steps=9")
+    assert ended.code == 4, ended.err
+    assert "does not fit the run's config" in ended.err
+    assert {name: (path / name).read_bytes() for name in before if (path / name).exists()} == before
