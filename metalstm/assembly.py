@@ -11,6 +11,8 @@ import torch
 from metalstm.config import TrainSettings
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.clinc150 import load_clinc150
+from metalstm.datasets.folder import load_folder
+from metalstm.datasets.folder_readers import FolderSettings
 from metalstm.datasets.glyphs import load_glyphs
 from metalstm.datasets.omniglot import load_omniglot
 from metalstm.datasets.pendulum import load_pendulum
@@ -35,12 +37,18 @@ def frames(settings: Any) -> FrameSettings:
 
 
 def tokens(settings: Any) -> TokenSettings:
-    return TokenSettings(**{name: getattr(settings, name) for name in TokenSettings._fields})
+    given = {name: getattr(settings, name) for name in TokenSettings._fields if hasattr(settings, name)}
+    return TokenSettings(**given)
+
+
+def files(settings: Any) -> FolderSettings:
+    return FolderSettings(**{name: getattr(settings, name) for name in FolderSettings._fields})
 
 
 # From the settings of a dataset, by its name.
 LOADERS: dict[str, Callable[[Any], Dataset]] = {
     "clinc150": lambda given: load_clinc150(folder(given), given.split_seed, tokens(given)),
+    "folder": lambda given: load_folder(Path(given.root), given.split_seed, given.least, files(given), tokens(given)),
     "glyphs": lambda given: load_glyphs(given.classes, given.examples, given.seed),
     "omniglot": lambda given: load_omniglot(
         folder(given), given.download, given.split, given.split_seed, given.rotations

@@ -30,13 +30,14 @@ def meta_test_run(config: DictConfig) -> None:
 
     from metalstm import assembly, learner_assembly
     from metalstm.config import at_odds, meta_test_settings
-    from metalstm.errors import CheckpointError, ConfigError
+    from metalstm.errors import ConfigError
     from metalstm.fields import plain
     from metalstm.reporting.summary import summary
     from metalstm.run import directory, results, resume
-    from metalstm.run.checkpoint import BEST, LATEST, Checkpoints, fitting
+    from metalstm.run.checkpoint import LATEST, Checkpoints, fitting
     from metalstm.run.interruption import Interruption
     from metalstm.run.meta_test import Judge
+    from metalstm.trained import best_checkpoint, open_dataset
 
     given = meta_test_settings(config)
     path = Path(given.run)
@@ -54,25 +55,12 @@ def meta_test_run(config: DictConfig) -> None:
     problems = list(at_odds(settings))
     if problems:
         raise ConfigError(*problems)
-    if given.dataset_root is not None:
-        if not hasattr(settings.dataset, "root"):
-            raise ConfigError.of(
-                f"dataset_root={given.dataset_root}, but dataset '{settings.dataset.name}' has no folder",
-                "leave it out",
-            )
-        settings.dataset.root = given.dataset_root
     directory.start_log(None)
     assembly.use_machine(settings.device, settings.threads)
-    dataset = assembly.make_dataset(settings.dataset)
-    resume.check_fingerprint(path, dataset, given.allow_changed_data)
+    dataset = open_dataset(path, settings, given.dataset_root, given.allow_changed_data)
     device = torch.device(settings.device)
     checkpoints = Checkpoints(path / "checkpoints", settings.keep_checkpoints)
-    best = checkpoints.newest(BEST, device)
-    if best is None:
-        log.warning("the best checkpoint is gone; the newest one is tested")
-    checkpoint = best or checkpoints.newest(LATEST, device)
-    if checkpoint is None:
-        raise CheckpointError.of(f"{path} has no checkpoint yet", f"go on with it: metalstm-train resume={path}")
+    checkpoint = best_checkpoint(path, checkpoints, device, "tested")
     learner = learner_assembly.make_learner(settings, dataset)
     with fitting(checkpoint):
         learner.load_state_dict(checkpoint.state["learner"])

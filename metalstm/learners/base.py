@@ -12,7 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from metalstm.tasks.examples import TaskBatch
+from metalstm.nn.base import Weights
+from metalstm.tasks.examples import Examples, TaskBatch
 
 
 class Outcome(NamedTuple):
@@ -43,3 +44,10 @@ class Learner(ABC, nn.Module):
 
         Nothing is recorded for a gradient, and memory does not grow with the steps.
         """
+
+    def adapted_weights(self, support: Examples, steps: int) -> Weights | None:
+        """The model's weights after so many steps on support sets, [T, ...] each; not those that stay as they are.
+
+        None where the learner does not keep what it has learned in the weights of a model.
+        """
+        return None

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from metalstm.learners.adaptable import Adaptable, HeadOnly, NewHead, WholeModel
 from metalstm.learners.base import Learner, Outcome
-from metalstm.learners.fitting import Optimizer, fitted_curve
+from metalstm.learners.fitting import Optimizer, fit, fitted_curve
 from metalstm.learners.objective import Kind, task_loss, task_metrics
-from metalstm.nn.base import Model
-from metalstm.tasks.examples import TaskBatch
+from metalstm.nn.base import Model, Weights
+from metalstm.tasks.examples import Examples, TaskBatch
 
 
 class FineTune(Learner):
@@ -69,3 +69,7 @@ class FineTune(Learner):
 
     def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
         return fitted_curve(self.adaptable, self.kind, self.optimizer, self.lr, tasks, at)
+
+    def adapted_weights(self, support: Examples, steps: int) -> Weights | None:
+        *_, weights = fit(self.adaptable, self.kind, self.optimizer, self.lr, support, steps)
+        return weights

@@ -61,13 +61,20 @@ class BatchedEngine:
     def adapt(
         self, support: Examples, steps: int, order: Order, generator: torch.Generator | None = None
     ) -> Iterator[Predict]:
+        for weights in self.weights(support, steps, order, generator):
+            yield partial(self.predict, weights, generator)
+
+    def weights(
+        self, support: Examples, steps: int, order: Order, generator: torch.Generator | None = None
+    ) -> Iterator[Weights]:
+        """Yields the weights that adapt, before and after each step."""
         with torch.set_grad_enabled(order != "none"):
             laid_out = self.adaptable.lay_out(support, generator)
             weights = self.adaptable.start(laid_out, support)
         for step in range(steps + 1):
             if order == "none":
                 weights = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
-            yield partial(self.predict, weights, generator)
+            yield weights
             if step == steps:
                 return
             update = partial(self.update, laid_out, support.targets)

@@ -121,6 +121,11 @@ class LSTMOptimizer(Learner):
         steps = enumerate(self.adapt(tasks.support, max(at)))
         return torch.stack([self.adaptable.outputs(query, weights) for step, weights in steps if step in at])
 
+    @torch.no_grad()
+    def adapted_weights(self, support: Examples, steps: int) -> Weights | None:
+        *_, weights = self.adapt(support, steps)
+        return weights
+
 
 def as_features(values: Tensor) -> Tensor:
     """Numbers of any size as two features near [-1, 1] each, [..., 2]: log-scaled size, and sign.

@@ -15,7 +15,8 @@ from metalstm.learners.higher_engine import HigherEngine
 from metalstm.learners.inner_loop import BatchedEngine, Engine
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.learners.rates import InnerRates, LearnedRates
-from metalstm.tasks.examples import TaskBatch
+from metalstm.nn.base import Weights
+from metalstm.tasks.examples import Examples, TaskBatch
 
 # What these hold in memory is less than what autograd holds, cell by cell, of a single task.
 AT_A_TIME_ON_A_CPU = 4
@@ -70,7 +71,7 @@ class MAML(Learner):
         at_a_time = self.most_tasks(tasks.support.inputs.device)
         if at_a_time is not None and at_a_time < tasks.tasks:
             return self.meta_loss_in_parts(tasks, at_a_time, generator, progress)
-        with self.rounding(tasks):
+        with self.rounding(tasks.support):
             losses, outputs = self.query_losses(tasks, generator, progress)
         return Outcome(losses.mean(), self.metrics(losses, outputs, tasks))
 
@@ -102,7 +103,7 @@ class MAML(Learner):
         total = [torch.zeros_like(parameter) for parameter in parameters]
         all_losses, all_outputs = [], []
         for part in tasks.split(at_a_time):
-            with self.rounding(tasks):
+            with self.rounding(tasks.support):
                 losses, outputs = self.query_losses(part, generator, progress)
             if losses.requires_grad:
                 self.add_gradients(losses.sum() / tasks.tasks, parameters, total)
@@ -122,9 +123,9 @@ class MAML(Learner):
             if gradient is not None:
                 sum_ += gradient
 
-    def rounding(self, tasks: TaskBatch) -> torch.autocast:
+    def rounding(self, support: Examples) -> torch.autocast:
         # Without its cache of rounded weights: those of the inner loop are new at every step.
-        device = tasks.support.inputs.device.type
+        device = support.inputs.device.type
         return torch.autocast(device, self.precision, enabled=self.precision is not None, cache_enabled=False)
 
     def metrics(self, losses: Tensor, outputs: Tensor, tasks: TaskBatch) -> dict[str, Tensor]:
@@ -135,7 +136,15 @@ class MAML(Learner):
         """Query predictions after each number of inner steps in `at`: [len(at), T, Q, O]."""
         parts = []
         for part in tasks.split(self.engine.most_tasks):
-            with self.rounding(tasks):
+            with self.rounding(tasks.support):
                 adapted = enumerate(self.engine.adapt(part.support, max(at), "none"))
                 parts.append(torch.stack([predict(part.query) for step, predict in adapted if step in at]))
         return torch.cat(parts, dim=1)
+
+    def adapted_weights(self, support: Examples, steps: int) -> Weights | None:
+        """The engine `higher` has its weights in modules of its own: None."""
+        if not isinstance(self.engine, BatchedEngine):
+            return None
+        with self.rounding(support):
+            *_, weights = self.engine.weights(support, steps, "none")
+        return weights

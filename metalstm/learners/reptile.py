@@ -11,8 +11,8 @@ from metalstm.learners.adaptable import WholeModel
 from metalstm.learners.base import Learner, Outcome
 from metalstm.learners.fitting import Optimizer, fit, fitted_curve
 from metalstm.learners.objective import Kind, task_loss, task_metrics
-from metalstm.nn.base import Model
-from metalstm.tasks.examples import TaskBatch
+from metalstm.nn.base import Model, Weights
+from metalstm.tasks.examples import Examples, TaskBatch
 
 
 class Reptile(Learner):
@@ -66,3 +66,7 @@ class Reptile(Learner):
 
     def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
         return fitted_curve(self.adaptable, self.kind, self.optimizer, self.inner_lr, tasks, at)
+
+    def adapted_weights(self, support: Examples, steps: int) -> Weights | None:
+        *_, weights = fit(self.adaptable, self.kind, self.optimizer, self.inner_lr, support, steps)
+        return weights
