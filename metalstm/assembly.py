@@ -12,6 +12,8 @@ from metalstm.config import TrainSettings
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.cifar_fs import load_cifar_fs
 from metalstm.datasets.clinc150 import load_clinc150
+from metalstm.datasets.folder import load_folder
+from metalstm.datasets.folder_readers import FolderSettings
 from metalstm.datasets.glyphs import load_glyphs
 from metalstm.datasets.movietweetings import load_movietweetings
 from metalstm.datasets.omniglot import load_omniglot
@@ -37,13 +39,19 @@ def frames(settings: Any) -> FrameSettings:
 
 
 def tokens(settings: Any) -> TokenSettings:
-    return TokenSettings(**{name: getattr(settings, name) for name in TokenSettings._fields})
+    given = {name: getattr(settings, name) for name in TokenSettings._fields if hasattr(settings, name)}
+    return TokenSettings(**given)
+
+
+def files(settings: Any) -> FolderSettings:
+    return FolderSettings(**{name: getattr(settings, name) for name in FolderSettings._fields})
 
 
 # From the settings of a dataset, by its name.
 LOADERS: dict[str, Callable[[Any], Dataset]] = {
     "cifar_fs": lambda given: load_cifar_fs(folder(given), given.download),
     "clinc150": lambda given: load_clinc150(folder(given), given.split_seed, tokens(given)),
+    "folder": lambda given: load_folder(Path(given.root), given.split_seed, given.least, files(given), tokens(given)),
     "glyphs": lambda given: load_glyphs(given.classes, given.examples, given.seed),
     "movietweetings": lambda given: load_movietweetings(
         folder(given), given.split_seed, given.min_ratings, given.examples, given.crowd, tokens(given)

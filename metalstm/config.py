@@ -127,6 +127,22 @@ class MetaTestSettings:
     allow_changed_data: bool
 
 
+@dataclass(kw_only=True)
+class AdaptSettings:
+    """All settings of `metalstm-adapt`; `configs/adapt.yaml` says what each is for."""
+
+    run: str
+    support: str | None
+    query: str | None
+    out: str
+    steps: int | None = bounded(minimum=0)
+    export: str | None
+    dataset_root: str | None
+    device: str
+    threads: int | None = bounded(minimum=1, maximum=1024)  # many more end the process
+    allow_changed_data: bool
+
+
 # What a resumed run may change: how long, how often, where and on what, but not what is learned.
 BUDGETS = frozenset(
     {
@@ -166,6 +182,15 @@ def meta_test_settings(config: DictConfig) -> MetaTestSettings:
     """As `train_settings`, for `metalstm-test`."""
     problems: list[Problem] = []
     settings: MetaTestSettings = typed(MetaTestSettings, as_mapping(config), "", problems)
+    if problems:
+        raise ConfigError(*problems)
+    return settings
+
+
+def adapt_settings(config: DictConfig) -> AdaptSettings:
+    """As `train_settings`, for `metalstm-adapt`."""
+    problems: list[Problem] = []
+    settings: AdaptSettings = typed(AdaptSettings, as_mapping(config), "", problems)
     if problems:
         raise ConfigError(*problems)
     return settings

@@ -84,6 +84,23 @@ class SpeechCommandsSettings:
     seconds: float = bounded(minimum=0.1, maximum=10)
 
 
+@dataclass(kw_only=True)
+class FolderSettings:
+    name: str
+    root: str
+    split_seed: int = bounded(minimum=0, below=2**32)
+    least: int = bounded(minimum=1)
+    image_size: int = bounded(minimum=4, maximum=512)
+    mels: int = bounded(minimum=8, maximum=80)
+    hop_ms: int = bounded(minimum=5, maximum=25)
+    seconds: float | None = bounded(minimum=0.1, maximum=60)
+    max_steps: int = bounded(minimum=1, maximum=100_000)
+    min_count: int = bounded(minimum=1)
+    subwords: bool
+    ngram_buckets: int = bounded(minimum=1, maximum=2**20)
+    ngrams_per_word: int = bounded(minimum=1, maximum=64)
+
+
 DATASETS: dict[str, type] = {
     "glyphs": GlyphsSettings,
     "omniglot": OmniglotSettings,
@@ -93,6 +110,7 @@ DATASETS: dict[str, type] = {
     "clinc150": Clinc150Settings,
     "movietweetings": MovieTweetingsSettings,
     "cifar_fs": CifarFSSettings,
+    "folder": FolderSettings,
 }
 
 REGRESSION = frozenset({"sinusoid", "pendulum"})  # datasets whose targets are numbers

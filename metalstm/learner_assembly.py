@@ -120,6 +120,10 @@ MAKERS: dict[str, Callable[[Parts], Learner]] = {
 }
 
 
+# Learners whose answers are made of the support set, so that they take any number of classes once trained.
+ANY_WAYS = frozenset({"proto_maml", "protonet", "finetune", "scratch"})
+
+
 def make_learner(settings: TrainSettings, dataset: Dataset) -> Learner:
     """The learner that `learner.name` says, at its start."""
     return MAKERS[settings.learner.name](Parts(settings, dataset)).to(torch.device(settings.device))

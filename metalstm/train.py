@@ -112,6 +112,8 @@ def introduce(settings: TrainSettings, dataset: Dataset, training: MetaTraining,
     parameters = sum(parameter.numel() for parameter in training.learner.parameters())
     log.info("run       %s", path)
     log.info("dataset   %s", dataset.description)
+    for line in dataset.details:
+        log.info("          %s", line)
     log.info("learner   %s, %s meta-parameters", settings.learner.name, f"{parameters:,}")
     log.info("machine   %s, %d threads, %s", settings.device, torch.get_num_threads(), compiled.describe())
     log.info("meta-train from step %d to %d, %d tasks a step", training.step, settings.steps, settings.meta_batch_size)

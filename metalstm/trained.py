@@ -1,4 +1,4 @@
-"""A run directory's learner, as its best checkpoint has it, with the data that it was trained on."""
+"""A run that has been trained, opened again: its data, and its learner as the best checkpoint has it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metalstm.datasets.base import Dataset
 from metalstm.errors import CheckpointError, ConfigError
 from metalstm.learners.base import Learner
 from metalstm.run import resume
-from metalstm.run.checkpoint import BEST, LATEST, Checkpoints, fitting
+from metalstm.run.checkpoint import BEST, LATEST, Checkpoint, Checkpoints, fitting
 
 log = logging.getLogger(__name__)
 
@@ -51,26 +51,54 @@ def trained_run(path: Path, dataset_root: str | None, allow_changed_data: bool, 
     problems = list(at_odds(settings))
     if problems:
         raise ConfigError(*problems)
-    if dataset_root is not None:
-        if not hasattr(settings.dataset, "root"):
-            raise ConfigError.of(
-                f"dataset_root={dataset_root}, but dataset '{settings.dataset.name}' has no folder", "leave it out"
-            )
-        settings.dataset.root = dataset_root
     assembly.use_machine(settings.device, settings.threads)
-    dataset = assembly.make_dataset(settings.dataset)
-    resume.check_fingerprint(path, dataset, allow_changed_data)
+    dataset = open_dataset(path, settings, dataset_root, allow_changed_data)
     device = torch.device(settings.device)
     checkpoints = Checkpoints(path / "checkpoints", settings.keep_checkpoints)
-    best, newest = (checkpoints.newest(kind, device) for kind in (BEST, LATEST))
-    if best is None:
-        log.warning("the best checkpoint is gone; the newest one is taken")
-    checkpoint = best or newest
-    if checkpoint is None:
-        raise CheckpointError.of(f"{path} has no checkpoint yet", f"go on with it: metalstm-train resume={path}")
+    checkpoint = best_checkpoint(path, checkpoints, device)
     learner = learner_assembly.make_learner(settings, dataset)
     with fitting(checkpoint):
         learner.load_state_dict(checkpoint.state["learner"])
     log.info("run       %s, step %d", path, checkpoint.step)
+    newest = checkpoints.newest(LATEST, device)
     steps, seconds = (0, 0.0) if newest is None else (newest.step, newest.state["seconds"])
     return Trained(path, settings, dataset, learner, checkpoint.step, steps, seconds, device)
+
+
+def open_dataset(path: Path, settings: TrainSettings, root: str | None, allow_changed: bool) -> Dataset:
+    """The dataset of a run.
+
+    Args:
+        path: the run directory.
+        settings: the run's; with another root they are changed.
+        root: where the data is now; None: where it was.
+        allow_changed: whether it may be another than the run began with.
+
+    Raises:
+        ConfigError: the dataset has no folder.
+        DataError: it is missing, broken or has changed.
+    """
+    if root is not None:
+        if not hasattr(settings.dataset, "root"):
+            raise ConfigError.of(
+                f"dataset_root={root}, but dataset '{settings.dataset.name}' has no folder", "leave it out"
+            )
+        settings.dataset.root = root
+    dataset = assembly.make_dataset(settings.dataset)
+    resume.check_fingerprint(path, dataset, allow_changed)
+    return dataset
+
+
+def best_checkpoint(path: Path, checkpoints: Checkpoints, device: torch.device) -> Checkpoint:
+    """The best checkpoint of a run, or the newest where that is gone.
+
+    Raises:
+        CheckpointError: there is none, or none is whole.
+    """
+    best = checkpoints.newest(BEST, device)
+    if best is None:
+        log.warning("the best checkpoint is gone; the newest one is taken")
+    checkpoint = best or checkpoints.newest(LATEST, device)
+    if checkpoint is None:
+        raise CheckpointError.of(f"{path} has no checkpoint yet", f"go on with it: metalstm-train resume={path}")
+    return checkpoint

@@ -134,7 +134,7 @@ def in_process(
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.hydra_config import HydraConfig
 
-    from metalstm import test, train
+    from metalstm import adapt, test, train
 
     work = tmp_path / "work"
     work.mkdir()
@@ -148,7 +148,7 @@ def in_process(
         capsys.readouterr()
         code: Any = 0
         try:
-            {"train": train.main, "test": test.main}[command]()
+            {"train": train.main, "test": test.main, "adapt": adapt.main}[command]()
         except SystemExit as error:
             code = error.code or 0
         finally:

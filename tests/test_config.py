@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 import metalstm
 from metalstm import config
-from metalstm.config import BUDGETS, GROUPS, MetaTestSettings, TrainSettings
+from metalstm.config import BUDGETS, GROUPS, AdaptSettings, MetaTestSettings, TrainSettings
 from metalstm.errors import ConfigError
 from metalstm.fields import flat, plain, shown
 
@@ -326,6 +326,6 @@ def test_schemas_and_yaml_files_have_the_same_settings(path: str) -> None:
     if group:
         wanted = {field.name for field in dataclasses.fields(GROUPS[group][values["name"]])}
     else:
-        schema = {"train.yaml": TrainSettings, "test.yaml": MetaTestSettings}[path]
+        schema = {"train.yaml": TrainSettings, "test.yaml": MetaTestSettings, "adapt.yaml": AdaptSettings}[path]
         wanted = {field.name for field in dataclasses.fields(schema)} - set(GROUPS)
     assert set(values) == wanted

@@ -24,7 +24,16 @@ MAY_IMPORT = {
     "reporting": {"run.directory"},  # what lies where in a run
 }
 # Resuming compares the config of a run directory with the command line's.
-SEE_CONFIG = {"command.py", "assembly.py", "learner_assembly.py", "train.py", "trained.py", "test.py", "run/resume.py"}
+SEE_CONFIG = {
+    "command.py",
+    "assembly.py",
+    "learner_assembly.py",
+    "train.py",
+    "test.py",
+    "adapt.py",
+    "trained.py",
+    "run/resume.py",
+}
 LIGHT = [
     *(
         "__init__.py",
@@ -36,7 +45,7 @@ LIGHT = [
         "files.py",
         "learner_settings.py",
     ),
-    *("report.py", "train.py", "test.py"),
+    *("report.py", "train.py", "test.py", "adapt.py"),
 ]
 
 

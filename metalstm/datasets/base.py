@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from metalstm.datasets.reader import Reader
 from metalstm.tasks.sampler import TaskSource
 
 
@@ -25,6 +26,8 @@ class Dataset:
         fingerprint: SHA-256 over what the data is made of; a resumed run must find the same.
         description: one line for the log, e.g. the number of classes in each split.
         vocabulary: V, tokens that the steps of an input are made of, 0 being none; 0: inputs are numbers.
+        details: further lines for the log.
+        reader: of a person's own files, prepared as the dataset's; None: it has none.
     """
 
     name: str
@@ -37,3 +40,5 @@ class Dataset:
     fingerprint: str
     description: str
     vocabulary: int = 0
+    details: tuple[str, ...] = ()
+    reader: Reader | None = None

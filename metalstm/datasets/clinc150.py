@@ -11,6 +11,8 @@ import torch
 
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.clinc150_files import Queries, find_folder, read_intents
+from metalstm.datasets.reader import Reader
+from metalstm.datasets.texts import line_reader
 from metalstm.datasets.tokens import TokenSettings, Vocabulary, encode
 from metalstm.errors import ConfigError
 from metalstm.files import expanded, user_data_folder
@@ -73,6 +75,7 @@ def load_clinc150(root: Path | None, split_seed: int = 0, settings: TokenSetting
         f"({shared_queries(queries)} in two intents); {len(vocabulary.words):,} words of meta-train{parts}, "
         f"{unknown:.1%} of meta-test's words not among them",
         vocabulary=vocabulary.size,
+        reader=Reader("texts", line_reader(vocabulary, settings.max_words)),
     )
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from metalstm.datasets.base import Dataset
+from metalstm.datasets.drawings import DRAWINGS
 from metalstm.errors import ConfigError, Problem
 from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
 from metalstm.tasks.sampler import seeded_generator
@@ -87,6 +88,7 @@ def load_glyphs(classes: int = 600, examples: int = 20, seed: int = 0) -> Datase
         images=True,
         fingerprint=digest.hexdigest(),
         description=f"glyphs: {classes} procedural characters ({counts}), {examples} drawings of each",
+        reader=DRAWINGS,
     )
 
 

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.cache import Content, cached
+from metalstm.datasets.drawings import DRAWINGS, FULL_INK, SIDE
 from metalstm.datasets.omniglot_download import download_omniglot
 from metalstm.datasets.omniglot_files import Counts, Part, find_parts, present
 from metalstm.errors import DataError, Problem
@@ -29,11 +30,8 @@ from metalstm.files import expanded, user_data_folder
 from metalstm.tasks.classes import ClassPool, check_disjoint
 from metalstm.tasks.sampler import seeded_generator
 
-SIDE = 28  # pixels, of an image as a model sees it
 FILE_SIZE = (105, 105)  # pixels, of an image on disk
 DECODE_VERSION = 1  # part of the cache's key: to be raised when an image comes to be decoded in another way
-# Averaged to 28 pixels a stroke of pen keeps about two thirds of its ink; this makes it full again.
-FULL_INK = [min(255, level * 3 // 2) for level in range(256)]
 SHOWN = 5  # broken files named one by one
 # What zipfile and Pillow raise on broken bytes.
 UNREADABLE = (
@@ -103,6 +101,7 @@ def load_omniglot(
         images=True,
         fingerprint=hashlib.sha256(setting.encode()).hexdigest(),
         description=f"{sizes} classes (split {split}, rotations {rotations}) of {counts.per_character} images each",
+        reader=DRAWINGS,
     )
 
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.speech_features import FrameSettings, read_frames
+from metalstm.datasets.reader import Reader, Scale, scale_of, whole
+from metalstm.datasets.speech_features import FrameSettings, log_mel, read_clip, read_frames
 from metalstm.datasets.speech_files import Keywords, find_keywords, first
 from metalstm.errors import DataError, Problem
 from metalstm.files import expanded, user_data_folder
@@ -56,7 +57,8 @@ def load_speech_commands(
     _check_enough(folder, keywords, speakers == "distinct")
     content = read_frames(folder, keywords, frames)
     split = _split(len(keywords), split_seed)
-    values = standardised(content["values"], content["lengths"], split["meta_train"])
+    scale = scale_over(content["values"], content["lengths"], split["meta_train"])
+    values = scaled(content["values"], content["lengths"], scale)
     sources = _sources(keywords) if speakers == "distinct" else None
     pools = {name: _pool(keywords, values, content["lengths"], sources, which) for name, which in split.items()}
     check_disjoint(pools)
@@ -71,6 +73,10 @@ def load_speech_commands(
         images=False,
         fingerprint=hashlib.sha256(setting.encode()).hexdigest(),
         description=_description(pools, keywords, values, speakers),
+        reader=Reader(
+            "recordings",
+            lambda data: whole(scale(log_mel(read_clip(data, frames.seconds), frames.mels, frames.hop_ms))),
+        ),
     )
 
 
@@ -109,19 +115,25 @@ def _split(keywords: int, split_seed: int) -> dict[str, Tensor]:
     return {name: indices.sort().values for name, indices in zip(SPLITS, chosen, strict=True)}
 
 
-def standardised(values: Tensor, lengths: Tensor, train: Tensor) -> Tensor:
-    """Values [C, E, S, F] with mean 0 and standard deviation 1 in each band of the keywords `train`, 0 where padded.
+def scale_over(values: Tensor, lengths: Tensor, train: Tensor) -> Scale:
+    """What gives each band of the keywords `train` (indices) mean 0 and standard deviation 1.
 
     Args:
-        values: log-mel frames.
+        values: log-mel frames [C, E, S, F].
         lengths: [C, E], how many steps are real.
         train: indices of keywords, which alone decide the mean and the standard deviation.
     """
-    real = torch.arange(values.shape[2]) < lengths.unsqueeze(-1)  # [C, E, S]
-    known = values[train][real[train]].double()
-    mean, deviation = known.mean(dim=0), known.std(dim=0, correction=0)
-    deviation = deviation.where(deviation > FLAT, 1)
-    return ((values - mean.float()) / deviation.float()).masked_fill(~real.unsqueeze(-1), 0)
+    return scale_of(values[train][real_steps(values, lengths)[train]], FLAT)
+
+
+def scaled(values: Tensor, lengths: Tensor, scale: Scale) -> Tensor:
+    """Values [C, E, S, F] scaled, 0 where padded."""
+    return scale(values).masked_fill(~real_steps(values, lengths).unsqueeze(-1), 0)
+
+
+def real_steps(values: Tensor, lengths: Tensor) -> Tensor:
+    """[C, E, S] bool."""
+    return torch.arange(values.shape[2]) < lengths.unsqueeze(-1)
 
 
 def _sources(keywords: Keywords) -> Tensor:

@@ -53,6 +53,13 @@ class Learner(ABC, nn.Module):
     def answer(self, known: Any, query: Any) -> Tensor:
         """Predictions [T, Q, O] for queries, as `lay_out` gives them, from what `learning` has yielded."""
 
+    @torch.no_grad()
+    def learn(self, support: Examples, steps: int, known: Any = None) -> Any:
+        """What is known after the last of the steps of `learning`."""
+        with self.rounding(support.inputs.device):
+            *_, known = self.learning(support, steps, known)
+        return known
+
     def lay_out(self, query: Examples) -> Any:
         """All that can be computed of queries whatever is known, once for however many answers."""
         return query

@@ -70,17 +70,16 @@ class ShotLearner(Learner):
             yield self.read(features[task, which], targets[task, which], known)
 
     def first_shots(self, targets: Tensor, shots: int) -> Tensor:
-        """Which examples are the first `shots` of their class: [T, shots * ways]."""
+        """Which examples are the first `shots` of their class, or all where it has fewer: [T, as many]."""
         if self.kind == "regression":
             number = torch.arange(targets.shape[1], device=targets.device).expand(targets.shape[:2])
-            classes = 1
         else:
             members = functional.one_hot(targets, self.outputs)
             number = members.cumsum(dim=1).gather(2, targets.unsqueeze(-1)).squeeze(-1) - 1
-            classes = self.outputs
-        if shots * classes > targets.shape[1]:
-            raise ValueError(f"{shots} shots are to be read, but the support set holds {targets.shape[1]} examples")
-        return (number >= shots).int().argsort(dim=1, stable=True)[:, : shots * classes]
+        chosen = (number < shots).sum(dim=1)
+        if shots > number.max() + 1 or (chosen != chosen[0]).any():
+            raise ValueError(f"{shots} shots are to be read, but the support sets of {targets.shape[1]} hold fewer")
+        return (number >= shots).int().argsort(dim=1, stable=True)[:, : int(chosen[0])]
 
     def as_numbers(self, targets: Tensor, like: Tensor) -> Tensor:
         """What is known of the answers, as numbers to read: [T, K, O]; labels become one-hot."""

@@ -101,10 +101,9 @@ def live_once(
             return torch.cat(found)
 
         def learned(sets: Sequence[Examples], known: Any) -> Any:
-            *_, known = learner.learning(joined(sets, dim=1), steps * (len(sets) if steps_are_shots else 1), known)
-            return known
+            return learner.learn(joined(sets, dim=1), steps * (len(sets) if steps_are_shots else 1), known)
 
-        rows = [metrics(next(iter(learner.learning(tasks[0].support, 0))))]
+        rows = [metrics(learner.learn(tasks[0].support, 0))]
         known = None
         for number, task in enumerate(tasks):
             sets = [earlier.support for earlier in tasks[: number + 1]] if mode == "replay" else [task.support]

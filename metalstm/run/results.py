@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +14,7 @@ import torch
 from metalstm.datasets.base import Dataset
 from metalstm.learners.objective import metric_name
 from metalstm.run.baselines import Baseline
+from metalstm.run.directory import RESULT
 from metalstm.run.evaluation import Curve
 from metalstm.run.lifelong import Lifelong
 from metalstm.run.meta_test import MetaTested
@@ -158,6 +161,15 @@ def lifelong_result(
         "settings": dict(settings),
         "environment": environment(settings["seed"]),
     }
+
+
+def picked_lr(path: Path) -> float | None:
+    """The rate that a run has picked on meta-validation, from its `result.json`; None where it has not."""
+    try:
+        found = json.loads((path / RESULT).read_text(encoding="utf-8"))["protocol"]["picked_lr"]
+        return None if found is None else float(found)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def per_task(tested: MetaTested) -> dict[str, Any]:

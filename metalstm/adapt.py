@@ -1,0 +1,272 @@
+"""`metalstm-adapt`: a trained learner learns a person's own task from a few files, and sorts others by it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from metalstm.command import run_command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from omegaconf import DictConfig
+
+    from metalstm.config import AdaptSettings, TrainSettings
+    from metalstm.datasets.base import Dataset
+    from metalstm.datasets.own_files import OwnExamples
+    from metalstm.datasets.reader import Reader
+    from metalstm.errors import Problem
+    from metalstm.learners.base import Learner
+    from metalstm.tasks.examples import Examples
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """The command."""
+    run_command("adapt", adapt)
+
+
+def adapt(config: DictConfig) -> None:
+    """Reads a run and a person's files, adapts, and writes what was asked for."""
+    from pathlib import Path
+
+    import torch
+
+    from metalstm import assembly
+    from metalstm.config import adapt_settings
+    from metalstm.datasets.own_files import as_examples, read_query, read_support
+    from metalstm.run import directory, resume
+    from metalstm.trained import open_dataset
+
+    given = adapt_settings(config)
+    check_asked(given)
+    path = Path(given.run)
+    settings = resume.run_settings(path)
+    settings.device, settings.threads = given.device, given.threads
+    check_run(given, settings)
+    directory.start_log(None)
+    assembly.use_machine(settings.device, settings.threads)
+    dataset = open_dataset(path, settings, given.dataset_root, given.allow_changed_data)
+    labels: list[str] = []
+    support = query = None
+    if given.support is not None:
+        reader = reader_of(dataset)
+        folder = Path(given.support).expanduser()
+        labels, support = read_support(folder, reader)
+        check_whole(settings, dataset, folder, support)
+        if given.query is not None:
+            folder = Path(given.query).expanduser()
+            query = read_query(folder, reader)
+            check_whole(settings, dataset, folder, query)
+    learner = trained_learner(path, settings, dataset, labels)
+    examples = None if support is None else as_examples(support).to(torch.device(settings.device))
+    steps = settings.steps_tested if given.steps is None else given.steps
+    if support is not None:
+        if settings.steps_are_shots:
+            steps = max(support.labels.count(label) for label in support.labels)
+        unit = "shots" if settings.steps_are_shots else "steps"
+        log.info("support   %d examples of %d labels, %d %s", len(support.names), len(labels), steps, unit)
+    if query is not None and support is not None and examples is not None:
+        sort_query(given, learner, support, examples, query, labels, steps)
+    if given.export is not None:
+        export_weights(given, settings, learner, examples, labels, steps)
+
+
+def check_asked(given: AdaptSettings) -> None:
+    """Whether there is anything to do, and where to put it.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    from metalstm.errors import ConfigError, Problem
+
+    problems: list[Problem] = []
+    if given.query is not None and given.support is None:
+        problems.append(Problem("query, but no support set to learn from", "give support=<a folder with labels>"))
+    if given.query is None and given.export is None:
+        problems.append(Problem("nothing is asked for", "give support=... and query=..., or export=..."))
+    if given.export is not None and not given.export.endswith(".safetensors"):
+        problems.append(Problem(f"export={given.export} is no safetensors file", "use export=<name>.safetensors"))
+    if given.query is not None:
+        problems += unwritable("out", given.out)
+    if given.export is not None:
+        problems += unwritable("export", given.export)
+    if problems:
+        raise ConfigError(*problems)
+    if given.export is not None:
+        from metalstm.export import need_safetensors
+
+        need_safetensors()
+
+
+def unwritable(setting: str, name: str) -> list[Problem]:
+    """What is wrong with the place of a file that is to be written."""
+    import os
+    from pathlib import Path
+
+    from metalstm.errors import Problem
+
+    file = Path(name).expanduser()
+    fix = f"give {setting}=<a file in a folder of yours>"
+    if file.is_dir():
+        return [Problem(f"{setting}={name} is a folder", fix)]
+    if not file.parent.is_dir():
+        return [Problem(f"{setting}={name}: there is no folder {file.parent}", fix)]
+    if not os.access(file.parent, os.W_OK):
+        return [Problem(f"{setting}={name}: nothing can be written to {file.parent}", fix)]
+    return []
+
+
+def check_run(given: AdaptSettings, settings: TrainSettings) -> None:
+    """Whether the run is one that can do what is asked.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    from metalstm.dataset_settings import REGRESSION
+    from metalstm.errors import ConfigError
+
+    name = settings.dataset.name
+    if name in REGRESSION:
+        raise ConfigError.of(
+            f"run={given.run} was trained on dataset '{name}', which is regression",
+            "give a run that tells classes apart",
+        )
+    if given.steps is not None and settings.steps_are_shots:
+        raise ConfigError.of(
+            f"steps={given.steps}, but learner={settings.learner.name} takes none: it reads the support set",
+            "leave steps out",
+        )
+
+
+def reader_of(dataset: Dataset) -> Reader:
+    """The reader of a person's own files.
+
+    Raises:
+        ConfigError: the dataset has none.
+    """
+    from metalstm.errors import ConfigError
+
+    if dataset.reader is None:
+        raise ConfigError.of(
+            f"support, but dataset '{dataset.name}' is not made of files of one example",
+            "give a run on images, recordings, tables or texts",
+        )
+    return dataset.reader
+
+
+def check_whole(settings: TrainSettings, dataset: Dataset, folder: Path, own: OwnExamples) -> None:
+    """A perceptron reads all steps at once, and takes examples of one length alone."""
+    from metalstm.datasets.own_files import check_steps
+
+    if settings.model.name == "mlp" and dataset.steps is not None:
+        check_steps(folder, own, dataset.steps)
+
+
+def trained_learner(path: Path, settings: TrainSettings, dataset: Dataset, labels: list[str]) -> Learner:
+    """The run's learner at its best, for so many labels.
+
+    Raises:
+        ConfigError: it was trained for fewer.
+        CheckpointError: there is no whole checkpoint.
+    """
+    import dataclasses
+
+    import torch
+
+    from metalstm import learner_assembly
+    from metalstm.errors import ConfigError
+    from metalstm.learners.finetune import FineTune
+    from metalstm.learners.scratch import Scratch
+    from metalstm.run.checkpoint import Checkpoints, fitting
+    from metalstm.run.results import picked_lr
+    from metalstm.trained import best_checkpoint
+
+    name = settings.learner.name
+    if name in learner_assembly.ANY_WAYS and labels:
+        settings = dataclasses.replace(settings, ways=len(labels))
+    elif len(labels) > settings.ways:
+        any_ways = ", ".join(sorted(learner_assembly.ANY_WAYS))
+        raise ConfigError.of(
+            f"the support set has {len(labels)} labels, but the run was trained for ways={settings.ways}",
+            f"use at most {settings.ways} labels, or a run with more ways, or with learner=one of {any_ways}",
+        )
+    device = torch.device(settings.device)
+    checkpoints = Checkpoints(path / "checkpoints", settings.keep_checkpoints)
+    checkpoint = best_checkpoint(path, checkpoints, device)
+    learner = learner_assembly.make_learner(settings, dataset)
+    with fitting(checkpoint):
+        learner.load_state_dict(checkpoint.state["learner"])
+    if isinstance(learner, (FineTune, Scratch)) and learner.lr is None:
+        learner.lr = picked_lr(path)
+        if learner.lr is None:
+            log.warning("the run has not picked its rate on meta-validation yet; a usual one is taken")
+    log.info("run       %s, step %d, learner %s", path, checkpoint.step, name)
+    return learner
+
+
+def sort_query(
+    given: AdaptSettings,
+    learner: Learner,
+    support: OwnExamples,
+    examples: Examples,
+    query: OwnExamples,
+    labels: list[str],
+    steps: int,
+) -> None:
+    """Predicts a label for each query file; prints a table and writes all of it."""
+    from metalstm.datasets.own_files import as_examples
+    from metalstm.run.prediction import as_csv, as_table, predict
+
+    asked = as_examples(query).to(examples.inputs.device)
+    probabilities = predict(learner, examples, asked, steps, len(labels))
+    write("out", given.out, as_csv(query.names, labels, probabilities))
+    log.info("%s", as_table(query.names, labels, support.labels, probabilities))
+    log.info("written   %s", given.out)
+
+
+def export_weights(
+    given: AdaptSettings,
+    settings: TrainSettings,
+    learner: Learner,
+    examples: Examples | None,
+    labels: list[str],
+    steps: int,
+) -> None:
+    """Writes the weights, and the card beside them."""
+    from pathlib import Path
+
+    from metalstm.export import export
+
+    assert given.export is not None
+    file = Path(given.export)
+    exported = export(learner, settings.learner.name, examples, steps, labels, f"run {given.run}", file)
+    write("export", given.export, exported.weights)
+    write("export", str(file.with_suffix(".md")), exported.card.encode("utf-8", errors="replace"))
+    log.info("written   %s and %s", file, file.with_suffix(".md"))
+
+
+def write(setting: str, name: str, data: bytes) -> None:
+    """Writes a file that is whole or not there.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    from pathlib import Path
+
+    from metalstm.errors import ConfigError
+    from metalstm.files import write_atomically
+
+    try:
+        write_atomically(Path(name).expanduser(), data)
+    except OSError as error:
+        raise ConfigError.of(
+            f"{setting}={name} cannot be written: {error.strerror or error}",
+            f"make room, or give {setting}=<a file in a folder of yours>",
+        ) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""How a person's own files become inputs as a trained model expects them: what `metalstm-adapt` asks of a dataset."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from metalstm.errors import DataError
+
+FORMATS = ("PNG", "JPEG", "BMP")
+
+
+class Example(NamedTuple):
+    """One example of a file."""
+
+    line: int | None  # of the file, from 1; None: the file is the example
+    values: Tensor  # [S, F]: uint8, where 0..255 stands for 0..1; float32; or int64, tokens
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads files as the examples of a dataset were read, with what was learned of meta-train.
+
+    Args:
+        kind: of file, one of `files_by_kind.KINDS`.
+        values: from a file's content to its examples; `ValueError` and the like say what is wrong with it.
+    """
+
+    kind: str
+    values: Callable[[bytes], list[Example]]
+
+    def read(self, path: Path) -> list[Example]:
+        """The examples in a file, one or more.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        try:
+            found = self.values(path.read_bytes())
+        except UNREADABLE as error:
+            raise DataError.of(f"{path}{reason(error)}", "mend this file, or remove it") from error
+        return found
+
+
+# What the readers of files raise on broken ones: SyntaxError is Pillow's.
+UNREADABLE = (ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError, ValueError)
+
+
+class BrokenLine(ValueError):
+    """What is wrong with a line of a file."""
+
+    def __init__(self, line: int, what: str) -> None:
+        super().__init__(what)
+        self.line = line
+
+
+def reason(error: BaseException) -> str:
+    """What stands behind a file's name where it is broken."""
+    if isinstance(error, BrokenLine):
+        return f", line {error.line}: {error}"
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f": cannot be read: {said.splitlines()[0] if said else 'it ends too early'}"
+
+
+def upright_on_white(data: bytes) -> Image.Image:
+    """A PNG, JPEG or BMP image, RGB, turned upright as its camera says; what is transparent is white.
+
+    Raises:
+        one of UNREADABLE: no whole image of these, or of more than 8 bits a channel.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            image.verify()  # checksums, which decoding alone does not look at
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.mode[0] in "IF":
+                raise ValueError(f"its pixels are of mode {image.mode}, wanted 8 bits a channel")
+            upright = ImageOps.exif_transpose(image).convert("RGBA")
+    except UnidentifiedImageError as error:
+        raise ValueError("no PNG, JPEG or BMP image") from error
+    except (Image.DecompressionBombError, struct.error, zlib.error) as error:
+        raise ValueError(str(error)) from error
+    white = Image.new("RGBA", upright.size, "white")
+    return Image.alpha_composite(white, upright).convert("RGB")
+
+
+class Scale(NamedTuple):
+    """Shifts and scales every feature to the mean 0 and the standard deviation 1 that it has over meta-train."""
+
+    mean: Tensor  # [F] float32
+    deviation: Tensor  # [F] float32
+
+    def __call__(self, values: Tensor) -> Tensor:
+        return (values - self.mean) / self.deviation
+
+
+def scale_of(known: Tensor, flat: float | Tensor) -> Scale:
+    """The scale of values [N, F]; a feature whose standard deviation is not above `flat` is shifted alone."""
+    known = known.double()
+    mean, deviation = known.mean(dim=0), known.std(dim=0, correction=0)
+    return Scale(mean.float(), deviation.where(deviation > flat, 1).float())
+
+
+def whole(values: Tensor) -> list[Example]:
+    """The examples of a file that is one."""
+    return [Example(None, values)]
+
+
+def as_float(values: Tensor) -> Tensor:
+    """Inputs as a model reads them: 0..255 as 0..1, all else as it is."""
+    return values.float() / 255 if values.dtype == torch.uint8 else values

@@ -1,0 +1,64 @@
+"""Predictions for examples without labels, after adapting to one support set.
+
+Legend: Q query examples, N labels.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from metalstm.errors import DivergedError
+from metalstm.learners.base import Learner
+from metalstm.run.evaluation import SEQUENCES_AT_A_TIME
+from metalstm.tasks.examples import Examples, TaskBatch
+
+SHOWN = 10  # predictions on the screen
+
+
+def predict(learner: Learner, support: Examples, query: Examples, steps: int, labels: int) -> Tensor:
+    """The probability of each label for each query example, [Q, N] float64 on the CPU.
+
+    The learner may have more outputs than there are labels: the first ones stand for them, and the others are left out.
+
+    Raises:
+        DivergedError: a prediction is not finite.
+    """
+    count = query.inputs.shape[1]
+    parts = []
+    for start in range(0, count, SEQUENCES_AT_A_TIME):
+        which = torch.arange(start, min(start + SEQUENCES_AT_A_TIME, count), device=query.inputs.device).unsqueeze(0)
+        (outputs,) = learner.adaptation_curve(TaskBatch(support, query.chosen(which)), [steps])
+        parts.append(outputs[0, :, :labels].double().cpu())
+    logits = torch.cat(parts)
+    if not logits.isfinite().all():
+        raise DivergedError.of(
+            f"after {steps} steps on the support set the predictions are not finite", "use fewer steps"
+        )
+    return logits.softmax(dim=-1)
+
+
+def as_csv(names: Sequence[str], labels: Sequence[str], probabilities: Tensor) -> bytes:
+    """A line for each example: its file, the label predicted, and the probability of each label."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "prediction", *labels])
+    for name, best, row in zip(names, probabilities.argmax(dim=1).tolist(), probabilities.tolist(), strict=True):
+        writer.writerow([name, labels[best], *(f"{probability:.6f}" for probability in row)])
+    return text.getvalue().encode("utf-8", errors="surrogateescape")
+
+
+def as_table(names: Sequence[str], labels: Sequence[str], given: Sequence[int], probabilities: Tensor) -> str:
+    """How often each label was given and predicted, and the first predictions."""
+    best, which = (found.tolist() for found in probabilities.max(dim=1))
+    width = max(len("label"), *map(len, labels))
+    lines = [f"{'label':{width}}  support  predicted"]
+    lines += [f"{label:{width}}  {given.count(n):7d}  {which.count(n):9d}" for n, label in enumerate(labels)]
+    lines += [f"{name}: {labels[n]} ({p:.0%})" for name, n, p in zip(names[:SHOWN], which, best, strict=False)]
+    if len(names) > SHOWN:
+        lines.append(f"... {len(names) - SHOWN} more")
+    return "\n".join(lines)
