@@ -10,6 +10,7 @@ from metalstm.command import command_line, run_command
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
     from omegaconf import DictConfig
 
     from metalstm.config import TrainSettings
@@ -74,6 +75,7 @@ def run(settings: TrainSettings, resumed: Resumed | None) -> None:
             checkpoint = checkpoints.newest(LATEST, torch.device(settings.device))
             if resumed is not None:
                 resume.check_budget(path, settings.steps, 0 if checkpoint is None else checkpoint.step)
+                check_best(checkpoints, learner, torch.device(settings.device))
             training = meta_training(settings, dataset, learner, path, checkpoints, checkpoint, interruption)
             if resumed is not None:  # and can be gone on with
                 resumed.write_down()
@@ -101,6 +103,22 @@ def new_run(settings: TrainSettings, dataset: Dataset, learner: Learner) -> Path
     path = directory.new_run_directory(parent)
     resume.write_config(path, settings, dataset.fingerprint)
     return path
+
+
+def check_best(checkpoints: Checkpoints, learner: Learner, device: torch.device) -> None:
+    """Whether the best checkpoint so far, which may be meta-tested at the end, is one of this learner.
+
+    Raises:
+        CheckpointError: it is of another.
+    """
+    import copy
+
+    from metalstm.run.checkpoint import BEST, fitting
+
+    best = checkpoints.newest(BEST, device)
+    if best is not None:
+        with fitting(best):
+            copy.deepcopy(learner).load_state_dict(best.state["learner"])
 
 
 def introduce(settings: TrainSettings, dataset: Dataset, training: MetaTraining, path: Path) -> None:

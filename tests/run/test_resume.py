@@ -176,12 +176,13 @@ def test_more_steps(in_process: Any, tiny: Any, only_run: Any, result_of: Any) -
     assert (result_of(short)["training"]["steps"], result_of(short)["tasks"]) == (9, 5)
 
 
-def test_what_cannot_be_gone_on_with_stays_as_it_is(in_process: Any, tiny: Any, only_run: Any) -> None:
+@pytest.mark.parametrize("kind", ["step", "best"])
+def test_what_cannot_be_gone_on_with_stays_as_it_is(kind: str, in_process: Any, tiny: Any, only_run: Any) -> None:
     assert in_process("train", *tiny(scratch_tasks=0)).code == 0
     path = only_run(Path("outputs"))
     last = read(path / "checkpoints" / "step_00000006", CPU)
     checkpoints = Checkpoints(path / "checkpoints", 2)
-    checkpoints.save("step", 6, last.state | {"learner": {}})  # whole, but of no learner
+    checkpoints.save(kind, 6, last.state | {"learner": {}})  # whole, but of no learner
     before = {file.name: file.read_bytes() for file in path.iterdir() if file.suffix in (".json", ".yaml")}
     assert "result.json" in before
     ended = in_process("train", f"resume={path}", "steps=9")
