@@ -11,12 +11,14 @@ import torch
 from metalstm.config import TrainSettings
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.clinc150 import load_clinc150
+from metalstm.datasets.ecg import BeatSettings, load_ecg
 from metalstm.datasets.glyphs import load_glyphs
 from metalstm.datasets.omniglot import load_omniglot
 from metalstm.datasets.pendulum import load_pendulum
 from metalstm.datasets.sinusoid import load_sinusoid
 from metalstm.datasets.speech_commands import load_speech_commands
 from metalstm.datasets.speech_features import FrameSettings
+from metalstm.datasets.terrain import Drives, load_terrain
 from metalstm.datasets.tokens import TokenSettings
 from metalstm.errors import ConfigError, Problem
 from metalstm.nn.memory import keep_freed_memory
@@ -38,9 +40,14 @@ def tokens(settings: Any) -> TokenSettings:
     return TokenSettings(**{name: getattr(settings, name) for name in TokenSettings._fields})
 
 
+def beats(settings: Any) -> BeatSettings:
+    return BeatSettings(**{name: getattr(settings, name) for name in BeatSettings._fields})
+
+
 # From the settings of a dataset, by its name.
 LOADERS: dict[str, Callable[[Any], Dataset]] = {
     "clinc150": lambda given: load_clinc150(folder(given), given.split_seed, tokens(given)),
+    "ecg": lambda given: load_ecg(folder(given), given.split_seed, beats(given)),
     "glyphs": lambda given: load_glyphs(given.classes, given.examples, given.seed),
     "omniglot": lambda given: load_omniglot(
         folder(given), given.download, given.split, given.split_seed, given.rotations
@@ -50,6 +57,7 @@ LOADERS: dict[str, Callable[[Any], Dataset]] = {
     "speech_commands": lambda given: load_speech_commands(
         folder(given), given.split_seed, given.speakers, given.examples, frames(given)
     ),
+    "terrain": lambda given: load_terrain(folder(given), given.split_seed, given.window, given.horizon, given.stretch),
 }
 
 
@@ -68,8 +76,12 @@ def check_tasks_fit(settings: TrainSettings, dataset: Dataset) -> None:
     Raises:
         ConfigError: with a problem for each split that cannot.
     """
-    problems = []
+    problems: list[Problem] = []
     for split, source in dataset.splits.items():
+        name = "train_queries" if split == "meta_train" else "queries"
+        queries = task_shape(settings, split).queries
+        if isinstance(source, Drives):
+            problems += [p for p in source.unfit(settings.shots, queries) if p not in problems]
         if not isinstance(source, ClassPool):
             continue
         if source.together is not None and settings.ways != source.together:
@@ -84,8 +96,6 @@ def check_tasks_fit(settings: TrainSettings, dataset: Dataset) -> None:
                     f"use ways<={source.classes}, or another split",
                 )
             )
-        name = "train_queries" if split == "meta_train" else "queries"
-        queries = task_shape(settings, split).queries
         smallest, holds = source.smallest()
         if settings.shots + queries > holds:
             problems.append(

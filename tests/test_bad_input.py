@@ -93,7 +93,10 @@ def check(ended: Any, code: int, words: list[str]) -> None:
         ("device=abacus", ["device=abacus", "device=cpu"]),
         (
             "dataset=nothing",
-            ["dataset=nothing is unknown", "clinc150, glyphs, omniglot, pendulum, sinusoid, speech_commands"],
+            [
+                "dataset=nothing is unknown",
+                "clinc150, ecg, glyphs, omniglot, pendulum, sinusoid, speech_commands, terrain",
+            ],
         ),
         ("model=gru", ["model=gru is unknown", "lstm"]),
         ("learner=nothing", ["learner=nothing is unknown", "anil, finetune"]),
