@@ -12,6 +12,7 @@ from metalstm.config import TrainSettings
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.cifar_fs import load_cifar_fs
 from metalstm.datasets.clinc150 import load_clinc150
+from metalstm.datasets.ecg import BeatSettings, load_ecg
 from metalstm.datasets.folder import load_folder
 from metalstm.datasets.folder_readers import FolderSettings
 from metalstm.datasets.glyphs import load_glyphs
@@ -21,6 +22,7 @@ from metalstm.datasets.pendulum import load_pendulum
 from metalstm.datasets.sinusoid import load_sinusoid
 from metalstm.datasets.speech_commands import load_speech_commands
 from metalstm.datasets.speech_features import FrameSettings
+from metalstm.datasets.terrain import Drives, load_terrain
 from metalstm.datasets.tokens import TokenSettings
 from metalstm.errors import ConfigError, Problem
 from metalstm.nn.memory import keep_freed_memory
@@ -47,10 +49,15 @@ def files(settings: Any) -> FolderSettings:
     return FolderSettings(**{name: getattr(settings, name) for name in FolderSettings._fields})
 
 
+def beats(settings: Any) -> BeatSettings:
+    return BeatSettings(**{name: getattr(settings, name) for name in BeatSettings._fields})
+
+
 # From the settings of a dataset, by its name.
 LOADERS: dict[str, Callable[[Any], Dataset]] = {
     "cifar_fs": lambda given: load_cifar_fs(folder(given), given.download),
     "clinc150": lambda given: load_clinc150(folder(given), given.split_seed, tokens(given)),
+    "ecg": lambda given: load_ecg(folder(given), given.split_seed, beats(given)),
     "folder": lambda given: load_folder(Path(given.root), given.split_seed, given.least, files(given), tokens(given)),
     "glyphs": lambda given: load_glyphs(given.classes, given.examples, given.seed),
     "movietweetings": lambda given: load_movietweetings(
@@ -64,6 +71,7 @@ LOADERS: dict[str, Callable[[Any], Dataset]] = {
     "speech_commands": lambda given: load_speech_commands(
         folder(given), given.split_seed, given.speakers, given.examples, frames(given)
     ),
+    "terrain": lambda given: load_terrain(folder(given), given.split_seed, given.window, given.horizon, given.stretch),
 }
 
 
@@ -82,8 +90,12 @@ def check_tasks_fit(settings: TrainSettings, dataset: Dataset) -> None:
     Raises:
         ConfigError: with a problem for each split that cannot.
     """
-    problems = []
+    problems: list[Problem] = []
     for split, source in dataset.splits.items():
+        name = "train_queries" if split == "meta_train" else "queries"
+        queries = task_shape(settings, split).queries
+        if isinstance(source, Drives):
+            problems += [p for p in source.unfit(settings.shots, queries) if p not in problems]
         if not isinstance(source, ClassPool):
             continue
         if source.together is not None and settings.ways != source.together:
@@ -98,8 +110,6 @@ def check_tasks_fit(settings: TrainSettings, dataset: Dataset) -> None:
                     f"use ways<={source.classes}, or another split",
                 )
             )
-        name = "train_queries" if split == "meta_train" else "queries"
-        queries = task_shape(settings, split).queries
         smallest, holds = source.smallest()
         if settings.shots + queries > holds:
             problems.append(

@@ -101,6 +101,29 @@ class FolderSettings:
     ngrams_per_word: int = bounded(minimum=1, maximum=64)
 
 
+@dataclass(kw_only=True)
+class TerrainSettings:
+    name: str
+    root: str | None
+    split_seed: int = bounded(minimum=0, below=2**32)
+    window: int = bounded(minimum=1)
+    horizon: int = bounded(minimum=1)
+    stretch: int = bounded(minimum=2)
+
+
+@dataclass(kw_only=True)
+class EcgSettings:
+    name: str
+    root: str | None
+    split_seed: int = bounded(minimum=0, below=2**32)
+    lead: int = bounded(minimum=0)
+    before: float = bounded(minimum=0.05, maximum=2)
+    after: float = bounded(minimum=0.05, maximum=2)
+    rate: int = bounded(minimum=30, maximum=1000)
+    min_beats: int = bounded(minimum=2)
+    max_beats: int = bounded(minimum=2)
+
+
 DATASETS: dict[str, type] = {
     "glyphs": GlyphsSettings,
     "omniglot": OmniglotSettings,
@@ -111,6 +134,8 @@ DATASETS: dict[str, type] = {
     "movietweetings": MovieTweetingsSettings,
     "cifar_fs": CifarFSSettings,
     "folder": FolderSettings,
+    "terrain": TerrainSettings,
+    "ecg": EcgSettings,
 }
 
-REGRESSION = frozenset({"sinusoid", "pendulum"})  # datasets whose targets are numbers
+REGRESSION = frozenset({"sinusoid", "pendulum", "terrain"})  # datasets whose targets are numbers
