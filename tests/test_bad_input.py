@@ -95,8 +95,8 @@ def check(ended: Any, code: int, words: list[str]) -> None:
             "dataset=nothing",
             [
                 "dataset=nothing is unknown",
-                "cifar_fs, clinc150, ecg, folder, glyphs, movietweetings, omniglot, pendulum, sinusoid, speech_commands",
-                "terrain",
+                "cifar_fs, clinc150, ecg, folder, glyphs, movietweetings, omniglot, pendulum, ",
+                "sinusoid, speech_commands, terrain",
             ],
         ),
         ("model=gru", ["model=gru is unknown", "lstm"]),
