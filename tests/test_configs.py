@@ -82,9 +82,9 @@ def test_one_step(
     changes: dict[str, Any] = {"steps": 1, "scratch_tasks": 0}
     if dataset != "glyphs":
         changes["dataset.classes"] = None
-    given = OmegaConf.load(CONFIGS / f"{path}.yaml")
+    given = OmegaConf.to_container(OmegaConf.load(CONFIGS / f"{path}.yaml"))
     changes |= dict.fromkeys(foreign(group, choice))
-    if "root" in OmegaConf.load(CONFIGS / "dataset" / f"{dataset}.yaml"):
+    if "root" in OmegaConf.to_container(OmegaConf.load(CONFIGS / "dataset" / f"{dataset}.yaml")):
         places = {"cifar_fs": small_cifar_fs, "folder": shared_data("speech_commands") / "dataset"}
         changes["dataset.root"] = places.get(dataset) or shared_data(dataset)
         monkeypatch.setenv("XDG_CACHE_HOME", str(cache_home))
