@@ -14,7 +14,6 @@ from metalstm.datasets.clinc150_files import Queries, find_folder, read_intents
 from metalstm.datasets.reader import Reader
 from metalstm.datasets.texts import line_reader
 from metalstm.datasets.tokens import TokenSettings, Vocabulary, encode
-from metalstm.errors import ConfigError
 from metalstm.files import expanded, user_data_folder
 from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
 from metalstm.tasks.sampler import seeded_generator
@@ -44,12 +43,7 @@ def load_clinc150(root: Path | None, split_seed: int = 0, settings: TokenSetting
     members = {split: [(d, intent) for d in chosen for intent in domains[d]] for split, chosen in splits.items()}
     texts = {split: [queries[intent] for _, intent in chosen] for split, chosen in members.items()}
     vocabulary = Vocabulary((text for intent in texts["meta_train"] for text in intent), settings)
-    if not vocabulary.words and not settings.subwords:
-        most = max(vocabulary.counts.values())
-        raise ConfigError.of(
-            f"dataset.min_count={settings.min_count}, but no word of meta-train occurs more than {most} times",
-            f"use dataset.min_count<={most}, or dataset.subwords=true",
-        )
+    vocabulary.check()
     pools = {}
     for split, chosen in members.items():
         examples, counts, lengths = encode(texts[split], vocabulary)

@@ -31,7 +31,7 @@ from metalstm.datasets.folder_readers import (
 from metalstm.datasets.reader import UNREADABLE, Example, Reader, Scale, reason, scale_of, whole
 from metalstm.datasets.texts import line_reader, read_lines
 from metalstm.datasets.tokens import TokenSettings, Vocabulary, encode
-from metalstm.errors import ConfigError, DataError, Problem
+from metalstm.errors import DataError, Problem
 from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
 from metalstm.tasks.sampler import seeded_generator
 
@@ -138,12 +138,7 @@ def of_texts(classes: Classes, chosen: dict[str, list[str]], settings: FolderSet
     if problems:
         raise DataError(*first(problems))
     vocabulary = Vocabulary((text for name in chosen["meta_train"] for text in texts[name]), tokens)
-    if not vocabulary.words and not tokens.subwords:
-        most = max(vocabulary.counts.values())
-        raise ConfigError.of(
-            f"dataset.min_count={tokens.min_count}, but no word of meta-train occurs more than {most} times",
-            f"use dataset.min_count<={most}, or dataset.subwords=true",
-        )
+    vocabulary.check()
     pools = {}
     for split, names in chosen.items():
         examples, counts, lengths = encode([texts[name] for name in names], vocabulary)

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from metalstm.errors import ConfigError
+
 Text = Sequence[str]  # the words of one example
 
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
@@ -52,6 +54,20 @@ class Vocabulary:
         self.counts = Counter(word for text in texts for word in text)
         common = sorted(word for word, count in self.counts.items() if count >= settings.min_count or is_tag(word))
         self.words = {word: token for token, word in enumerate(common, start=1)}
+
+    def check(self) -> None:
+        """Whether words can be told apart.
+
+        Raises:
+            ConfigError: no word is in the vocabulary, and there are no n-grams.
+        """
+        if self.words or self.settings.subwords:
+            return
+        most = max(self.counts.values())
+        raise ConfigError.of(
+            f"dataset.min_count={self.settings.min_count}, but no word of meta-train occurs more than {most} times",
+            f"use dataset.min_count<={most}, or dataset.subwords=true",
+        )
 
     @property
     def size(self) -> int:
