@@ -178,6 +178,7 @@ def trained_learner(path: Path, settings: TrainSettings, dataset: Dataset, label
 
     from metalstm import learner_assembly
     from metalstm.errors import ConfigError
+    from metalstm.learner_settings import ANY_WAYS
     from metalstm.learners.finetune import FineTune
     from metalstm.learners.scratch import Scratch
     from metalstm.run.checkpoint import Checkpoints, fitting
@@ -185,10 +186,10 @@ def trained_learner(path: Path, settings: TrainSettings, dataset: Dataset, label
     from metalstm.trained import best_checkpoint
 
     name = settings.learner.name
-    if name in learner_assembly.ANY_WAYS and labels:
+    if name in ANY_WAYS and labels:
         settings = dataclasses.replace(settings, ways=len(labels))
     elif len(labels) > settings.ways:
-        any_ways = ", ".join(sorted(learner_assembly.ANY_WAYS))
+        any_ways = ", ".join(sorted(ANY_WAYS))
         raise ConfigError.of(
             f"the support set has {len(labels)} labels, but the run was trained for ways={settings.ways}",
             f"use at most {settings.ways} labels, or a run with more ways, or with learner=one of {any_ways}",

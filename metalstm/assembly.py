@@ -92,22 +92,23 @@ def check_tasks_fit(settings: TrainSettings, dataset: Dataset) -> None:
     """
     problems: list[Problem] = []
     for split, source in dataset.splits.items():
-        name = "train_queries" if split == "meta_train" else "queries"
-        queries = task_shape(settings, split).queries
+        training = split == "meta_train"
+        name = "train_queries" if training else "queries"
+        ways, _, queries = task_shape(settings, split)
+        ways_name = "train_ways" if training and settings.train_ways is not None else "ways"
         if isinstance(source, Drives):
             problems += [p for p in source.unfit(settings.shots, queries) if p not in problems]
         if not isinstance(source, ClassPool):
             continue
-        if source.together is not None and settings.ways != source.together:
-            fix = f"use ways={source.together}"
-            problem = f"ways={settings.ways}, but a task of dataset '{dataset.name}' has {source.together} classes"
+        if source.together is not None and ways != source.together:
+            fix = f"use {ways_name}={source.together}"
+            problem = f"{ways_name}={ways}, but a task of dataset '{dataset.name}' has {source.together} classes"
             problems += [] if Problem(problem, fix) in problems else [Problem(problem, fix)]
-        elif settings.ways > source.classes:
+        elif ways > source.classes:
             problems.append(
                 Problem(
-                    f"ways={settings.ways}, but split '{split}' of dataset '{dataset.name}' has "
-                    f"{source.classes} classes",
-                    f"use ways<={source.classes}, or another split",
+                    f"{ways_name}={ways}, but split '{split}' of dataset '{dataset.name}' has {source.classes} classes",
+                    f"use {ways_name}<={source.classes}, or another split",
                 )
             )
         smallest, holds = source.smallest()
@@ -128,8 +129,9 @@ def check_tasks_fit(settings: TrainSettings, dataset: Dataset) -> None:
 
 
 def task_shape(settings: TrainSettings, split: str) -> TaskShape:
-    queries = settings.train_queries if split == "meta_train" else settings.queries
-    return TaskShape(settings.ways, settings.shots, queries)
+    if split == "meta_train":
+        return TaskShape(settings.train_ways or settings.ways, settings.shots, settings.train_queries)
+    return TaskShape(settings.ways, settings.shots, settings.queries)
 
 
 def make_sampler(settings: TrainSettings, dataset: Dataset, split: str) -> TaskSampler:

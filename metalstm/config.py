@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from metalstm.dataset_settings import DATASETS, REGRESSION
 from metalstm.errors import ConfigError, Problem
 from metalstm.fields import bounded, one_of, typed
-from metalstm.learner_settings import LEARNERS
+from metalstm.learner_settings import ANY_WAYS, LEARNERS
 
 
 @dataclass(kw_only=True)
@@ -26,6 +26,7 @@ class LSTMSettings:
     layers: int = bounded(minimum=1, maximum=100)
     directions: int | None = one_of(1, 2, 4, None)
     pooling: str = one_of("last", "mean")
+    skip: bool
     layer_norm: bool
     dropout: float = bounded(minimum=0, below=1)
 
@@ -55,6 +56,7 @@ class TrainSettings:
     model: Any
     learner: Any
     ways: int = bounded(minimum=1)
+    train_ways: int | None = bounded(minimum=2)
     shots: int = bounded(minimum=1)
     queries: int = bounded(minimum=1)
     train_queries: int = bounded(minimum=1)
@@ -225,6 +227,8 @@ def at_odds(settings: TrainSettings) -> Iterator[Problem]:
             f"model.directions={settings.model.directions} reads columns, but dataset '{name}' has no images",
             "use model.directions=1 or 2",
         )
+    if settings.train_ways is not None:
+        yield from at_odds_with_train_ways(settings, regression)
     if settings.learner.name == "fomaml" and settings.learner.order != "first":
         yield Problem(
             f"learner.order={settings.learner.order}, but learner=fomaml is first order",
@@ -258,6 +262,21 @@ def at_odds(settings: TrainSettings) -> Iterator[Problem]:
         yield Problem(
             f"scratch_tasks={settings.scratch_tasks}, but there are test_tasks={settings.test_tasks}",
             f"use scratch_tasks<={settings.test_tasks}",
+        )
+
+
+def at_odds_with_train_ways(settings: TrainSettings, regression: bool) -> Iterator[Problem]:
+    """Settings that tasks of other ways in meta-training do not go with."""
+    name = settings.learner.name
+    if regression:
+        yield Problem(
+            f"train_ways={settings.train_ways}, but a task of dataset '{settings.dataset.name}' is one function",
+            "leave train_ways out",
+        )
+    elif name not in ANY_WAYS:
+        yield Problem(
+            f"train_ways={settings.train_ways}, but learner={name} has an output for each of {settings.ways} classes",
+            f"leave train_ways out, or use learner=one of {', '.join(sorted(ANY_WAYS))}",
         )
 
 

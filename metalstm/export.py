@@ -121,7 +121,9 @@ def card(shape: ModelShape, outputs: int, labels: Sequence[str], what: str, file
         name = "lstm" if axes == 1 else ("rows", "columns")[axis]
         lines += [f"{name} = torch.nn.LSTM({arguments})", f'{name}.load_state_dict(part("lstms.{axis}"))']
     if shape.layer_norm:
-        lines += [f"norm = torch.nn.LayerNorm({shape.joined_features})", 'norm.load_state_dict(part("norm"))']
+        sizes = {"norm": shape.joined_features - shape.skipped} | ({"norm_inputs": shape.skipped} if shape.skip else {})
+        for norm, size in sizes.items():
+            lines += [f"{norm} = torch.nn.LayerNorm({size})", f'{norm}.load_state_dict(part("{norm}"))']
     if outputs:
         lines += [f"head = torch.nn.Linear({shape.joined_features}, {outputs})", 'head.load_state_dict(part("head"))']
     if (
@@ -134,6 +136,9 @@ def card(shape: ModelShape, outputs: int, labels: Sequence[str], what: str, file
     reading += ["rows first, then columns (the transposed image)"] if axes == 2 else []
     reading += ["a step is the mean of its tokens' embeddings, token 0 left out"] if shape.vocabulary else []
     reading += ["the layer norm stands before the head"] if shape.layer_norm else []
+    if shape.skip:
+        mean = "the mean of the steps, after a layer norm of its own" if shape.layer_norm else "the mean of the steps"
+        reading += [f"after these states the head reads {mean}"]
     named = (
         ", ".join(f"{number} {label}" for number, label in enumerate(labels))
         or "none yet: they are learned by adapting"

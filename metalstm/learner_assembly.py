@@ -10,7 +10,7 @@ import torch
 from metalstm.config import TrainSettings
 from metalstm.datasets.base import Dataset
 from metalstm.errors import ConfigError
-from metalstm.learners.adaptable import FromPrototypes, HeadOnly, WholeModel
+from metalstm.learners.adaptable import Adaptable, FromPrototypes, HeadOnly, WholeModel
 from metalstm.learners.base import Learner
 from metalstm.learners.finetune import FineTune
 from metalstm.learners.lstm_optimizer import LSTMOptimizer
@@ -69,7 +69,9 @@ def mamlpp(p: Parts) -> Learner:
 
 def proto_maml(p: Parts) -> Learner:
     model = p.model(0 if p.kind == "classification" else None)
-    return MAML(FromPrototypes(model, p.kind), p.kind, precision=p.precision, **p.given)
+    given = dict(p.given)
+    inner: Adaptable = HeadOnly(model) if given.pop("adapts") == "head" else WholeModel(model)
+    return MAML(FromPrototypes(inner, p.kind), p.kind, precision=p.precision, **given)
 
 
 def reptile(p: Parts) -> Learner:
@@ -120,10 +122,6 @@ MAKERS: dict[str, Callable[[Parts], Learner]] = {
 }
 
 
-# Learners whose answers are made of the support set, so that they take any number of classes once trained.
-ANY_WAYS = frozenset({"proto_maml", "protonet", "finetune", "scratch"})
-
-
 def make_learner(settings: TrainSettings, dataset: Dataset) -> Learner:
     """The learner that `learner.name` says, at its start."""
     return MAKERS[settings.learner.name](Parts(settings, dataset)).to(torch.device(settings.device))
@@ -161,4 +159,5 @@ def model_shape(settings: TrainSettings, dataset: Dataset, outputs: int | None =
         model.layer_norm,
         model.dropout,
         dataset.vocabulary,
+        model.skip,
     )

@@ -26,6 +26,7 @@ class ANILSettings(ByGradientSettings):
 
 @dataclass(kw_only=True)
 class ProtoMAMLSettings(ByGradientSettings):
+    adapts: str = one_of("head", "all")
     order: str = one_of("first", "second")
     recompute: bool
 
@@ -118,3 +119,6 @@ LEARNERS: dict[str, type] = {
     "protonet": ProtoNetSettings,
     "scratch": ScratchSettings,
 }
+
+# Learners whose answers are made of the support set, so that they take any number of classes once trained.
+ANY_WAYS = frozenset({"proto_maml", "protonet", "finetune", "scratch"})

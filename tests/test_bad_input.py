@@ -115,6 +115,11 @@ def test_refused(argument: str, words: list[str], refused: Any) -> None:
     refused(2, words, argument)
 
 
+def test_train_ways(refused: Any) -> None:
+    refused(2, ["train_ways=5000", "split 'meta_train'", "use train_ways<="], "learner=protonet", "train_ways=5000")
+    refused(2, ["train_ways=20", "learner=memory", "proto_maml, protonet"], "learner=memory", "train_ways=20")
+
+
 def test_all_at_once(refused: Any) -> None:
     refused(2, ["ways=five", "shots=0", "outer_lr=nan", "wasy"], "ways=five", "shots=0", "outer_lr=nan", "+wasy=5")
 

@@ -92,8 +92,8 @@ def check_bound(name: str, value: Any, allowed: bool, others: dict[str, Any], *g
 
 @pytest.mark.parametrize(("name", "value", "allowed"), bounds())
 def test_bound(name: str, value: Any, allowed: bool) -> None:
-    dataset = "sinusoid" if name == "ways" else "glyphs"
-    check_bound(name, value, allowed, {"scratch_tasks": 0} if name == "test_tasks" else {}, dataset)
+    groups = {"ways": ("sinusoid",), "train_ways": ("glyphs", "protonet")}.get(name, ("glyphs",))
+    check_bound(name, value, allowed, {"scratch_tasks": 0} if name == "test_tasks" else {}, *groups)
 
 
 @pytest.mark.parametrize("group", ["learner", "model"])
@@ -127,7 +127,7 @@ def test_a_part_of_the_whole(name: str, value: float, bound: str) -> None:
 
 def test_bounds_cover_what_the_field_expects() -> None:
     refused = {name for name, _, allowed in bounds() if not allowed}
-    switches = {"model.layer_norm", "learner.recompute", "allow_changed_data"}
+    switches = {"model.layer_norm", "model.skip", "learner.recompute", "allow_changed_data"}
     unbounded = {"device", "output_dir", "resume", *switches}
     ours = {name for name in flat(plain(composed({}))) if not name.endswith(".name")}
     assert ours - refused == unbounded
@@ -211,6 +211,8 @@ def test_unknown_choice_of_a_group_lists_what_there_is(group: str, value: Any) -
         ({"learner.engine": "higher", "model.dropout": 0.2}, "glyphs", "model.dropout=0.2"),
         ({"learner.engine": "higher", "learner.recompute": True}, "glyphs", "learner.recompute=true"),
         ({"learner.engine": "higher", "precision": "bfloat16"}, "glyphs", "precision=bfloat16"),
+        ({"train_ways": 20}, "glyphs", "train_ways=20"),
+        ({"train_ways": 20, "ways": 1}, "sinusoid", "train_ways=20"),
         ({"scratch_tasks": 1}, "glyphs", "scratch_tasks=1"),
         ({"scratch_tasks": 20, "test_tasks": 10}, "glyphs", "scratch_tasks=20"),
     ],

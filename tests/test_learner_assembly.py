@@ -81,6 +81,11 @@ def test_the_learner_of_a_name(name: str) -> None:
     assert all(weight.device == torch.device("cpu") for weight in learner.parameters())
 
 
+@pytest.mark.parametrize(("adapts", "inner"), [("head", HeadOnly), ("all", WholeModel)])
+def test_what_adapts_from_prototypes(adapts: str, inner: type) -> None:
+    assert type(made("proto_maml", f"learner.adapts={adapts}").engine.adaptable.inner) is inner
+
+
 @pytest.mark.parametrize("name", sorted(set(MADE) - {"scratch"}))
 def test_the_seed_decides_the_start(name: str) -> None:
     def start(seed: int) -> dict[str, torch.Tensor]:

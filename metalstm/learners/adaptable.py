@@ -40,6 +40,10 @@ class Adaptable(ABC):
         """The weights before adapting, [T, ...] each; `laid_out` is of the support set."""
 
     @abstractmethod
+    def read(self, laid_out: Any, weights: Weights) -> Tensor:
+        """The features that the head answers from, [T, B, W]."""
+
+    @abstractmethod
     def outputs(self, laid_out: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
         """The outputs with these weights, [T, B, O]."""
 
@@ -52,6 +56,9 @@ class WholeModel(Adaptable):
 
     def start(self, laid_out: Any, support: Examples) -> Weights:
         return self.model.start(len(support.inputs))
+
+    def read(self, laid_out: Any, weights: Weights) -> Tensor:
+        return self.model.read(laid_out, weights)
 
     def outputs(self, laid_out: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
         return self.model.answer(laid_out, weights, generator)
@@ -70,42 +77,55 @@ class HeadOnly(Adaptable):
         start = self.model.start(len(support.inputs))
         return {name: start[name] for name in HEAD}
 
+    def read(self, laid_out: Tensor, weights: Weights) -> Tensor:
+        return laid_out
+
     def outputs(self, laid_out: Tensor, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
         return self.model.head(laid_out, weights)
 
 
-class FromPrototypes(WholeModel):
-    """Every weight adapts; the head starts from the support set (Triantafillou et al. 2020, "Proto-MAML").
+class FromPrototypes(Adaptable):
+    """What `inner` is, but the head starts from the support set (Triantafillou et al. 2020, "Proto-MAML").
 
     Classification: w_k = 2 s p_k and b_k = -s |p_k|^2, which is a prototypical network, p_k the mean of class k's
     features, s `nearness`; so the number of ways is that of the task at hand. Regression has no classes: the mean
     target is added to the learned bias.
 
     Args:
-        model: without a head (`outputs=0`) in classification.
+        inner: what adapts; its model is without a head (`outputs=0`) in classification.
         kind: classification or regression.
     """
 
-    def __init__(self, model: Model, kind: Kind) -> None:
-        super().__init__(model)
+    def __init__(self, inner: Adaptable, kind: Kind) -> None:
+        super().__init__(inner.model)
+        self.inner = inner
         self.kind = kind
 
     def weight_shapes(self) -> dict[str, torch.Size]:
-        shapes = super().weight_shapes()
+        shapes = self.inner.weight_shapes()
         if self.kind == "regression":
             return shapes
         width = self.model.shape.joined_features
         return shapes | {"head_weight": torch.Size((1, width)), "head_bias": torch.Size((1,))}
 
+    def lay_out(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
+        return self.inner.lay_out(examples, generator)
+
     def start(self, laid_out: Any, support: Examples) -> Weights:
-        start = self.model.start(len(support.inputs))
+        start = self.inner.start(laid_out, support)
         if self.kind == "regression":
-            return start | {"head_bias": start["head_bias"] + support.targets.mean(dim=1)}
+            return {**start, "head_bias": start["head_bias"] + support.targets.mean(dim=1)}
         # With weights of its own: the inner gradient is partial, not through what the head was made of.
-        features = self.model.read(laid_out, self.model.start(len(support.inputs)))
+        features = self.inner.read(laid_out, self.inner.start(laid_out, support))
         centres = prototypes(features, support.targets, int(support.targets.max()) + 1)
         scale = nearness(features.shape[-1])
-        return start | {"head_weight": 2 * scale * centres, "head_bias": -scale * centres.square().sum(dim=-1)}
+        return {**start, "head_weight": 2 * scale * centres, "head_bias": -scale * centres.square().sum(dim=-1)}
+
+    def read(self, laid_out: Any, weights: Weights) -> Tensor:
+        return self.inner.read(laid_out, weights)
+
+    def outputs(self, laid_out: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
+        return self.inner.outputs(laid_out, weights, generator)
 
 
 class NewHead(Adaptable):
@@ -128,6 +148,9 @@ class NewHead(Adaptable):
             "head_weight": like.new_zeros(tasks, self.new, width),
             "head_bias": like.new_zeros(tasks, self.new),
         }
+
+    def read(self, laid_out: Any, weights: Weights) -> Tensor:
+        return self.inner.read(laid_out, weights)
 
     def outputs(self, laid_out: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
         return self.inner.outputs(laid_out, weights, generator)

@@ -42,7 +42,7 @@ class ProtoNet(ShotLearner):
             return query.new_zeros(*query.shape[:2], self.outputs)
         if self.kind == "regression":
             return self.logits(query, support).softmax(dim=-1) @ targets
-        return self.logits(query, prototypes(support, targets, self.outputs))
+        return self.logits(query, prototypes(support, targets, int(targets.max()) + 1))
 
     @staticmethod
     def logits(query: Tensor, centres: Tensor) -> Tensor:

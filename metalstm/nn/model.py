@@ -6,6 +6,7 @@ tokens of a step.
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 import torch
@@ -37,6 +38,7 @@ class ModelShape(NamedTuple):
     layer_norm: bool = True
     dropout: float = 0.0
     vocabulary: int = 0  # V, tokens that an input may hold, 0 being none; 0: inputs are numbers
+    skip: bool = False  # whether the head reads the mean of the inputs too, past the LSTM
 
     @property
     def both_ways(self) -> bool:
@@ -44,8 +46,13 @@ class ModelShape(NamedTuple):
 
     @property
     def joined_features(self) -> int:
-        """What the head reads: the D directions' hidden states side by side."""
-        return self.directions * self.hidden_size
+        """What the head reads: the D directions' hidden states side by side, and the inputs with `skip`."""
+        return self.directions * self.hidden_size + self.skipped
+
+    @property
+    def skipped(self) -> int:
+        """What of it are inputs."""
+        return self.features if self.skip else 0
 
     def build(self, generator: torch.Generator) -> LSTMModel:
         return LSTMModel(self, generator)
@@ -58,8 +65,13 @@ class LSTMModel(Model):
     are joined between layers, as in a bidirectional `torch.nn.LSTM`. Dropout stands where `torch.nn.LSTM` has it,
     between layers, and before the head; layer norm, if any, normalises what the head reads.
 
+    With `skip` the head also reads the mean over time of what the LSTM reads, normalised by itself: what an example
+    says by its steps alone, whatever their order, need not go through the LSTM (after Lai et al. 2015, who join the
+    embedding of a word to its context).
+
     Where inputs are tokens, a step holds K of them, padded with 0, and the LSTM reads the mean of their embeddings:
-    `embedding` [V, F].
+    `embedding` [V, F]. These start small, of length about 1, so that Adam's steps, which are all of one size, soon
+    tell tokens apart.
 
     Weights of layer l (gates in the order i, f, g, o): `weight_ih_l<l>` [D, 4H, F or joined], `weight_hh_l<l>`
     [D, 4H, H], `bias_ih_l<l>` and `bias_hh_l<l>` [D, 4H]. Two biases, so that weights and meta-gradients are those of
@@ -83,7 +95,8 @@ class LSTMModel(Model):
             self.register_parameter(f"bias_ih_l{layer}", nn.Parameter(bias_ih))
             self.register_parameter(f"bias_hh_l{layer}", nn.Parameter(torch.zeros(directions, 4 * hidden)))
         if shape.vocabulary:
-            self.embedding = nn.Parameter(torch.randn(shape.vocabulary, shape.features, generator=generator))
+            start = torch.randn(shape.vocabulary, shape.features, generator=generator)
+            self.embedding = nn.Parameter(start / math.sqrt(shape.features))
         if shape.layer_norm:
             self.norm_weight = nn.Parameter(torch.ones(shape.joined_features))
             self.norm_bias = nn.Parameter(torch.zeros(shape.joined_features))
@@ -112,7 +125,7 @@ class LSTMModel(Model):
         return Prepared(torch.stack(readings, dim=1).flatten(0, 1), lengths)
 
     def read(self, prepared: Prepared, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
-        """The features of prepared inputs, [T, B, D * H]: everything but the head.
+        """The features of prepared inputs, [T, B, W]: everything but the head.
 
         Args:
             prepared: from `prepare`.
@@ -120,9 +133,9 @@ class LSTMModel(Model):
             generator: draws the dropout masks; None switches dropout off.
         """
         states, lengths = prepared
-        steps = states.shape[1] if lengths is None else lengths.unsqueeze(-1)
         if self.shape.vocabulary:
             states = embedded(states, weights["embedding"])
+        forwards = states[:: self.shape.directions]  # [T, S, B, F]
         for layer in range(self.shape.layers):
             if layer > 0:
                 states = self.drop(self.join_both_ways(states, lengths), generator)
@@ -135,11 +148,14 @@ class LSTMModel(Model):
                 lengths=lengths,
                 last=layer == self.shape.layers - 1 and self.shape.pooling == "last",
             )
-        pooled = states if self.shape.pooling == "last" else states.sum(dim=1) / steps  # [T * D, B, H]
-        features = pooled.unflatten(0, (-1, self.shape.directions)).transpose(1, 2).flatten(2)
-        if self.shape.layer_norm:
-            normal = nn.functional.layer_norm(features, features.shape[-1:])
-            features = normal * weights["norm_weight"].unsqueeze(1) + weights["norm_bias"].unsqueeze(1)
+        pooled = states if self.shape.pooling == "last" else mean_over_time(states, lengths)  # [T * D, B, H]
+        parts = [pooled.unflatten(0, (-1, self.shape.directions)).transpose(1, 2).flatten(2)]
+        if self.shape.skip:
+            parts.append(mean_over_time(forwards, None if lengths is None else lengths[:: self.shape.directions]))
+        if not self.shape.layer_norm:
+            return self.drop(torch.cat(parts, dim=-1), generator)
+        normal = torch.cat([nn.functional.layer_norm(part, part.shape[-1:]) for part in parts], dim=-1)
+        features = normal * weights["norm_weight"].unsqueeze(1) + weights["norm_bias"].unsqueeze(1)
         return self.drop(features, generator)
 
     def join_both_ways(self, states: Tensor, lengths: Tensor | None) -> Tensor:
@@ -154,6 +170,14 @@ class LSTMModel(Model):
         ahead, back = states.unflatten(0, (-1, 2)).unbind(1)
         in_order = torch.cat((ahead, backwards(back, lengths)), dim=-1)
         return torch.stack((in_order, backwards(in_order, lengths)), dim=1).flatten(0, 1)
+
+
+def mean_over_time(sequences: Tensor, lengths: Tensor | None) -> Tensor:
+    """The mean of the real steps: [G, S, B, F] and their [G, B] lengths to [G, B, F]."""
+    if lengths is None:
+        return sequences.mean(dim=1)
+    over = torch.arange(sequences.shape[1], device=sequences.device).unsqueeze(1) >= lengths.unsqueeze(1)  # [G, S, B]
+    return sequences.masked_fill(over.unsqueeze(-1), 0).sum(dim=1) / lengths.unsqueeze(-1)
 
 
 def columns_of(rows: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ class PlainModel(nn.Module):
     """`LSTMModel` for a single task: an `nn.LSTM` for each axis that is read (`lstms`), and an `nn.Linear` (`head`).
 
     With 4 directions the first reads the rows and the second the columns, each both ways. Where inputs are tokens, an
-    `nn.Embedding` (`embedding`) stands before them.
+    `nn.Embedding` (`embedding`) stands before them. With `skip` the head reads their mean as well, which has a
+    layer norm of its own (`norm_inputs`).
     """
 
     def __init__(self, shape: ModelShape) -> None:
@@ -32,7 +33,9 @@ class PlainModel(nn.Module):
             for _ in range(axes)
         )
         self.embedding = nn.Embedding(shape.vocabulary, shape.features) if shape.vocabulary else None
-        self.norm = nn.LayerNorm(shape.joined_features) if shape.layer_norm else None
+        states = shape.joined_features - shape.skipped
+        self.norm = nn.LayerNorm(states) if shape.layer_norm else nn.Identity()
+        self.norm_inputs = nn.LayerNorm(shape.skipped) if shape.skip and shape.layer_norm else nn.Identity()
         self.head = nn.Linear(shape.joined_features, shape.outputs)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -51,8 +54,10 @@ class PlainModel(nn.Module):
             else:
                 ways = 2 if self.shape.both_ways else 1
                 features.append(last[-ways:].transpose(0, 1).flatten(1))  # of the last layer
-        joined = torch.cat(features, dim=-1)
-        outputs: Tensor = self.head(joined if self.norm is None else self.norm(joined))
+        joined = self.norm(torch.cat(features, dim=-1))
+        if self.shape.skip:
+            joined = torch.cat((joined, self.norm_inputs(mean_over_steps(inputs, lengths))), dim=-1)
+        outputs: Tensor = self.head(joined)
         return outputs
 
     @staticmethod
@@ -65,6 +70,14 @@ class PlainModel(nn.Module):
         packed_states, (last, _) = lstm(packed)
         states, _ = pad_packed_sequence(packed_states, batch_first=True, total_length=sequences.shape[1])
         return states, last
+
+
+def mean_over_steps(sequences: Tensor, lengths: Tensor | None) -> Tensor:
+    """[B, S, F] and [B] real lengths to [B, F]."""
+    if lengths is None:
+        return sequences.mean(dim=1)
+    steps = torch.arange(sequences.shape[1], device=sequences.device).unsqueeze(-1)
+    return sequences.masked_fill(steps >= lengths.view(-1, 1, 1), 0).sum(dim=1) / lengths.unsqueeze(1)
 
 
 def to_plain(shape: ModelShape, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -81,7 +94,11 @@ def to_plain(shape: ModelShape, weights: Mapping[str, Tensor]) -> dict[str, Tens
     if shape.vocabulary:
         plain["embedding.weight"] = weights["embedding"]
     if shape.layer_norm:
-        plain |= {"norm.weight": weights["norm_weight"], "norm.bias": weights["norm_bias"]}
+        states = shape.joined_features - shape.skipped
+        for kind in ("weight", "bias"):
+            plain[f"norm.{kind}"] = weights[f"norm_{kind}"][:states]
+            if shape.skip:
+                plain[f"norm_inputs.{kind}"] = weights[f"norm_{kind}"][states:]
     return plain | {"head.weight": weights["head_weight"], "head.bias": weights["head_bias"]}
 
 

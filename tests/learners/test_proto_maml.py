@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metalstm.learners.adaptable import FromPrototypes
+from metalstm.learners.adaptable import FromPrototypes, HeadOnly, WholeModel
 from metalstm.learners.maml import MAML
 from metalstm.learners.rates import LearnedRates
 from metalstm.nn.model import LSTMModel, ModelShape
@@ -34,7 +34,7 @@ def proto_maml(inner_steps: int, kind: str = "classification", **settings: objec
     generator = torch.Generator().manual_seed(7)
     shape = ModelShape(FEATURES, 0 if kind == "classification" else 2, hidden_size=HIDDEN)
     learner = MAML(
-        FromPrototypes(LSTMModel(shape, generator), kind),
+        FromPrototypes(WholeModel(LSTMModel(shape, generator)), kind),
         kind, inner_steps, RATE, **settings,
     )  # fmt: skip
     with torch.no_grad():
@@ -258,3 +258,39 @@ def test_a_labels_rate_is_that_of_every_label() -> None:
     assert learner.rates.get_parameter("head_weight").shape == (2, 1, HIDDEN)
     assert learner.rates.get_parameter("head_bias").shape == (2, 1)
     assert learner.model.get_parameter("head_weight").shape == (0, HIDDEN)
+
+
+@each_kind
+@each_order
+def test_the_head_alone(difference: Difference, kind: str, order: str) -> None:
+    """With the head alone adapting, the meta-gradient is that of reading once and training a linear layer."""
+    whole = proto_maml(2, kind, order=order)
+    learner = MAML(FromPrototypes(HeadOnly(whole.model), kind), kind, 2, RATE, order=order)
+    tasks = random_tasks(kind)
+    parameters = dict(learner.model.named_parameters())
+    got = torch.autograd.grad(learner.meta_loss(tasks).loss, list(parameters.values()), allow_unused=True)
+
+    losses = []
+    for task in range(tasks.tasks):
+        support, query = (
+            learner.model.read(learner.model.prepare(part.inputs[task : task + 1]), learner.model.start(1))[0]
+            for part in tasks[:2]
+        )
+        targets = tasks.support.targets[task]
+        if kind == "classification":
+            centres = torch.stack([support[targets == label].mean(0) for label in range(3)])
+            scale = 1 / math.sqrt(support.shape[1])
+            head = [2 * scale * centres, -scale * centres.square().sum(1)]
+        else:
+            head = [parameters["head_weight"], parameters["head_bias"] + targets.mean(0)]
+        for _ in range(2):
+            loss = LOSSES[kind](functional.linear(support, *head), targets)
+            slopes = torch.autograd.grad(loss, head, create_graph=True)
+            if order == "first":
+                slopes = [slope.detach() for slope in slopes]
+            head = [weight - RATE * slope for weight, slope in zip(head, slopes, strict=True)]
+        losses.append(LOSSES[kind](functional.linear(query, *head), tasks.query.targets[task]))
+    want = torch.autograd.grad(torch.stack(losses).mean(), list(parameters.values()), allow_unused=True)
+    there = [(a, b) for a, b in zip(got, want, strict=True) if b is not None and b.numel()]
+    assert len(there) >= 6
+    assert difference([a for a, _ in there], [b for _, b in there]) < 1e-10

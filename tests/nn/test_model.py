@@ -16,12 +16,15 @@ SIDE = 5  # S and F: reading columns needs a square
 SHAPES = [
     ModelShape(SIDE, 3, hidden_size=6, layers=layers, directions=directions, pooling=pooling, layer_norm=layer_norm)
     for layers, directions, pooling, layer_norm in product((1, 2), (1, 2, 4), ("last", "mean"), (False, True))
+] + [
+    ModelShape(SIDE, 3, hidden_size=6, directions=directions, layer_norm=layer_norm, skip=True)
+    for directions, layer_norm in product((1, 2, 4), (False, True))
 ]
 
 
 def name_of(shape: ModelShape) -> str:
-    norm = "_norm" if shape.layer_norm else ""
-    return f"{shape.layers}layers_{shape.directions}directions_{shape.pooling}{norm}"
+    rest = "_norm" * shape.layer_norm + "_skip" * shape.skip
+    return f"{shape.layers}layers_{shape.directions}directions_{shape.pooling}{rest}"
 
 
 def sequences(*sizes: int, seed: int = 0) -> Tensor:

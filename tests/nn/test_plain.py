@@ -12,11 +12,11 @@ from metalstm.nn.plain import PlainModel, export_weights, import_weights
 
 MakeModel = Callable[..., LSTMModel]
 SHAPES = [
-    ModelShape(5, 3, hidden_size=6, layers=layers, directions=directions, layer_norm=layer_norm)
-    for layers, directions, layer_norm in product((1, 2), (1, 2, 4), (False, True))
+    ModelShape(5, 3, hidden_size=6, layers=layers, directions=directions, layer_norm=layer_norm, skip=skip)
+    for layers, directions, layer_norm, skip in product((1, 2), (1, 2, 4), (False, True), (False, True))
 ]
 each_shape = pytest.mark.parametrize(
-    "shape", SHAPES, ids=lambda shape: f"{shape.layers}l{shape.directions}d" + "n" * shape.layer_norm
+    "shape", SHAPES, ids=lambda shape: f"{shape.layers}l{shape.directions}d" + "n" * shape.layer_norm + "s" * shape.skip
 )
 
 
@@ -52,11 +52,14 @@ def test_loads_into_torch_modules(make_model: MakeModel, shape: ModelShape) -> N
     lstms = [nn.LSTM(5, 6, shape.layers, batch_first=True, bidirectional=shape.directions > 1) for _ in range(axes)]
     for axis, lstm in enumerate(lstms):
         lstm.load_state_dict(part(f"lstms.{axis}."), strict=True)
-    head, norm = nn.Linear(joined, 3), nn.LayerNorm(joined)
+    head = nn.Linear(joined + (5 if shape.skip else 0), 3)
     head.load_state_dict(part("head."), strict=True)
+    norm, norm_inputs = nn.LayerNorm(joined), nn.LayerNorm(5)
     if shape.layer_norm:
         norm.load_state_dict(part("norm."), strict=True)
-    modules = axes + 1 + shape.layer_norm
+    if shape.layer_norm and shape.skip:
+        norm_inputs.load_state_dict(part("norm_inputs."), strict=True)
+    modules = axes + 1 + shape.layer_norm * (1 + shape.skip)
     assert len({name.rsplit(".", 1)[0] for name in state}) == modules
 
     images = torch.randn(4, 5, 5, generator=torch.Generator().manual_seed(0))
@@ -66,8 +69,10 @@ def test_loads_into_torch_modules(make_model: MakeModel, shape: ModelShape) -> N
         features.append(states[:, -1, :6])
         if shape.directions > 1:
             features.append(states[:, 0, 6:])  # the backward reading ends at the first step
-    read = torch.cat(features, dim=-1)
-    answers = head(norm(read) if shape.layer_norm else read)
+    read, mean = torch.cat(features, dim=-1), images.mean(dim=1)
+    if shape.layer_norm:
+        read, mean = norm(read), norm_inputs(mean)
+    answers = head(torch.cat((read, mean), dim=-1) if shape.skip else read)
     torch.testing.assert_close(model(images.unsqueeze(0)).squeeze(0), answers, rtol=1e-5, atol=1e-5)
 
 

@@ -176,6 +176,12 @@ def test_lengths_go_with_their_examples() -> None:
         assert len(part.lengths.unique()) > 6
 
 
+def test_what_no_example_has_is_cut() -> None:
+    lengths = torch.tensor([[3, 3, 3], [5, 2, 9]])
+    pool = ClassPool(torch.zeros(2, 3, 9, 1), ["a", "b"], torch.tensor([3, 2]), lengths)
+    assert {part.inputs.shape[2] for part in pool.draw(4, TaskShape(2, 1, 1), seeded_generator(0))[:2]} <= {3, 5}
+
+
 def test_the_queries_of_a_class_come_from_other_sources() -> None:
     sources = torch.arange(20).expand(4, -1) % 7
     pool = numbered([20, 18, 19, 20], sources=sources)
