@@ -69,7 +69,7 @@ LOADERS: dict[str, Callable[[Any], Dataset]] = {
     "pendulum": lambda given: load_pendulum(given.window),
     "sinusoid": lambda given: load_sinusoid(given.form, given.window),
     "speech_commands": lambda given: load_speech_commands(
-        folder(given), given.split_seed, given.speakers, given.examples, frames(given)
+        folder(given), given.split_seed, given.speakers, given.examples, given.augment, frames(given)
     ),
     "terrain": lambda given: load_terrain(folder(given), given.split_seed, given.window, given.horizon, given.stretch),
 }

@@ -66,6 +66,7 @@ class TrainSettings:
     outer_schedule: str = one_of("constant", "cosine")
     clip_norm: float | None = bounded(above=0)
     seed: int = bounded(minimum=0, below=2**32)
+    start: str | None
     log_every: int = bounded(minimum=1)
     validate_every: int = bounded(minimum=1)
     validation_tasks: int = bounded(minimum=2)

@@ -78,6 +78,7 @@ class SpeechCommandsSettings:
     root: str | None
     split_seed: int = bounded(minimum=0, below=2**32)
     speakers: str = one_of("distinct", "any")
+    augment: bool
     examples: int | None = bounded(minimum=2)
     mels: int = bounded(minimum=8, maximum=80)  # narrower bands would fall between two frequencies of a frame
     hop_ms: int = bounded(minimum=5, maximum=25)  # larger ones would skip sound

@@ -44,15 +44,10 @@ class Parts:
         """A model; 0 outputs: one that only reads, None: those of a task."""
         return model_shape(self.settings, self.dataset, outputs).build(self.generator)
 
-    def same_outputs(self) -> bool:
-        """Whether an output means the same in all tasks."""
-        source = self.dataset.splits["meta_train"]
-        return not isinstance(source, ClassPool) or source.together is not None
-
     def pretraining_outputs(self) -> int:
         """One for every meta-train class; those of a task where they mean the same in all tasks."""
         source = self.dataset.splits["meta_train"]
-        return source.classes if isinstance(source, ClassPool) and not self.same_outputs() else self.outputs
+        return source.classes if isinstance(source, ClassPool) and not self.dataset.same_outputs else self.outputs
 
 
 def maml(p: Parts) -> Learner:
@@ -71,7 +66,8 @@ def proto_maml(p: Parts) -> Learner:
     model = p.model(0 if p.kind == "classification" else None)
     given = dict(p.given)
     inner: Adaptable = HeadOnly(model) if given.pop("adapts") == "head" else WholeModel(model)
-    return MAML(FromPrototypes(inner, p.kind), p.kind, precision=p.precision, **given)
+    adaptable = FromPrototypes(inner, p.kind, given.pop("metric_scale"))
+    return MAML(adaptable, p.kind, precision=p.precision, **given)
 
 
 def reptile(p: Parts) -> Learner:
@@ -92,11 +88,11 @@ def lstm_optimizer(p: Parts) -> Learner:
 
 def finetune(p: Parts) -> Learner:
     model = p.model(p.pretraining_outputs())
-    return FineTune(model, p.kind, p.outputs, same_outputs=p.same_outputs(), **p.given)
+    return FineTune(model, p.kind, p.outputs, same_outputs=p.dataset.same_outputs, **p.given)
 
 
 def protonet(p: Parts) -> Learner:
-    return ProtoNet(p.model(0), p.kind, p.outputs)
+    return ProtoNet(p.model(0), p.kind, p.outputs, **p.given)
 
 
 def scratch(p: Parts) -> Learner:

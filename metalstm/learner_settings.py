@@ -27,6 +27,7 @@ class ANILSettings(ByGradientSettings):
 @dataclass(kw_only=True)
 class ProtoMAMLSettings(ByGradientSettings):
     adapts: str = one_of("head", "all")
+    metric_scale: float | None = bounded(above=0)
     order: str = one_of("first", "second")
     recompute: bool
 
@@ -102,6 +103,7 @@ class ScratchSettings:
 @dataclass(kw_only=True)
 class ProtoNetSettings:
     name: str
+    metric_scale: float | None = bounded(above=0)
 
 
 LEARNERS: dict[str, type] = {

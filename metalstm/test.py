@@ -76,7 +76,7 @@ def few_shot(trained: Trained, judge: Judge) -> None:
 
     settings, dataset = trained.settings, trained.dataset
     tested = judge.judge(trained.learner, learner_assembly.model_shape(settings, dataset), settings.seed)
-    training = results.training(trained.steps, trained.seconds, settings.meta_batch_size)
+    training = results.training(trained.steps, trained.seconds, trained.pretraining_seconds, settings.meta_batch_size)
     result = results.result(plain(settings), command_line(), dataset, tested, trained.best_step, training)
     file = directory.new_run_directory(trained.path / "tests") / directory.RESULT
     directory.write_json(file.with_name(directory.PER_TASK), results.per_task(tested), indent=None)

@@ -52,9 +52,12 @@ def run(settings: TrainSettings, resumed: Resumed | None) -> None:
         settings: all of them.
         resumed: the run to go on with; None: a new one.
     """
+    from pathlib import Path
+
     import torch
 
     from metalstm import assembly, learner_assembly
+    from metalstm.pretrained import start_from
     from metalstm.run import directory, resume
     from metalstm.run.checkpoint import LATEST, Checkpoints
     from metalstm.run.interruption import Interruption
@@ -64,6 +67,9 @@ def run(settings: TrainSettings, resumed: Resumed | None) -> None:
     dataset = assembly.make_dataset(settings.dataset)
     assembly.check_tasks_fit(settings, dataset)
     learner = learner_assembly.make_learner(settings, dataset)
+    pretraining = 0.0
+    if settings.start is not None and (resumed is None or not begun(resumed.path)):
+        pretraining = start_from(Path(settings.start), learner, dataset, torch.device(settings.device))
     # From here on a signal ends the run at a step boundary; before, there is nothing to save.
     with Interruption() as interruption:
         path = new_run(settings, dataset, learner) if resumed is None else resumed.path
@@ -77,6 +83,7 @@ def run(settings: TrainSettings, resumed: Resumed | None) -> None:
                 resume.check_budget(path, settings.steps, 0 if checkpoint is None else checkpoint.step)
                 check_best(checkpoints, learner, torch.device(settings.device))
             training = meta_training(settings, dataset, learner, path, checkpoints, checkpoint, interruption)
+            training.pretraining_seconds = training.pretraining_seconds or pretraining
             if resumed is not None:  # and can be gone on with
                 resumed.write_down()
                 resume.write_config(path, settings, dataset.fingerprint)
@@ -87,6 +94,13 @@ def run(settings: TrainSettings, resumed: Resumed | None) -> None:
             finally:
                 training.metrics.close()
             finish(settings, dataset, training, path)
+
+
+def begun(path: Path) -> bool:
+    """Whether a run has a checkpoint, whole or broken, and so needs no start."""
+    from metalstm.run.checkpoint import LATEST, Checkpoints
+
+    return bool(Checkpoints(path / "checkpoints", 1).paths(LATEST))
 
 
 def new_run(settings: TrainSettings, dataset: Dataset, learner: Learner) -> Path:
@@ -240,7 +254,7 @@ def finish(settings: TrainSettings, dataset: Dataset, training: MetaTraining, pa
         dataset,
         tested,
         None if best is None else best.step,
-        results.training(training.step, training.seconds, settings.meta_batch_size),
+        results.training(training.step, training.seconds, training.pretraining_seconds, settings.meta_batch_size),
     )
     directory.write_json(path / directory.PER_TASK, results.per_task(tested), indent=None)
     figure = path / "figures" / "adaptation_curve.png"

@@ -30,6 +30,7 @@ class Trained(NamedTuple):
     best_step: int  # of the checkpoint that the learner is from
     steps: int  # trained so far
     seconds: float  # that they took
+    pretraining_seconds: float  # that the run took which this one started from
     device: torch.device
 
 
@@ -61,8 +62,10 @@ def trained_run(path: Path, dataset_root: str | None, allow_changed_data: bool, 
         learner.load_state_dict(checkpoint.state["learner"])
     log.info("run       %s, step %d", path, checkpoint.step)
     newest = checkpoints.newest(LATEST, device)
-    steps, seconds = (0, 0.0) if newest is None else (newest.step, newest.state["seconds"])
-    return Trained(path, settings, dataset, learner, checkpoint.step, steps, seconds, device)
+    took = (0, 0.0, 0.0)
+    if newest is not None:
+        took = (newest.step, newest.state["seconds"], newest.state["pretraining_seconds"])
+    return Trained(path, settings, dataset, learner, checkpoint.step, *took, device)
 
 
 def open_dataset(path: Path, settings: TrainSettings, root: str | None, allow_changed: bool) -> Dataset:

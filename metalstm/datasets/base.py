@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from metalstm.datasets.reader import Reader
+from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.sampler import TaskSource
 
 
@@ -42,3 +43,9 @@ class Dataset:
     vocabulary: int = 0
     details: tuple[str, ...] = ()
     reader: Reader | None = None
+
+    @property
+    def same_outputs(self) -> bool:
+        """Whether an output means the same in all tasks, as numbers do, or a person's likes and dislikes."""
+        source = self.splits["meta_train"]
+        return not isinstance(source, ClassPool) or source.together is not None

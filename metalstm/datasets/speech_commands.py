@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.reader import Reader, Scale, scale_of, whole
+from metalstm.datasets.speech_augment import distorted, played_backwards
 from metalstm.datasets.speech_features import FrameSettings, log_mel, read_clip, read_frames
 from metalstm.datasets.speech_files import Keywords, find_keywords, first
 from metalstm.errors import DataError, Problem
@@ -30,6 +31,7 @@ def load_speech_commands(
     split_seed: int = 0,
     speakers: Literal["distinct", "any"] = "distinct",
     examples: int | None = 200,
+    augment: bool = True,
     frames: FrameSettings = FRAMES,
 ) -> Dataset:
     """Keywords as sequences of log-mel frames, the keywords dealt out to the splits by a permutation.
@@ -45,6 +47,7 @@ def load_speech_commands(
         split_seed: which permutation of the keywords the split is made from.
         speakers: `distinct`: the query recordings of a keyword are by others than its support recordings.
         examples: recordings of a keyword that are used, the first by name; None: all.
+        augment: whether meta-train has its keywords backwards too, and distorts recordings anew when they are drawn.
         frames: how a recording becomes frames.
 
     Raises:
@@ -62,7 +65,11 @@ def load_speech_commands(
     sources = _sources(keywords) if speakers == "distinct" else None
     pools = {name: _pool(keywords, values, content["lengths"], sources, which) for name, which in split.items()}
     check_disjoint(pools)
-    setting = json.dumps([content["fingerprint"], split_seed, speakers])
+    description = _description(pools, keywords, values, speakers)
+    if augment:
+        pools["meta_train"] = more_of(pools["meta_train"])
+        description += "; meta_train distorted, and backwards as further keywords"
+    setting = json.dumps([content["fingerprint"], split_seed, speakers, augment])
     return Dataset(
         name="speech_commands",
         kind="classification",
@@ -72,7 +79,7 @@ def load_speech_commands(
         outputs=None,
         images=False,
         fingerprint=hashlib.sha256(setting.encode()).hexdigest(),
-        description=_description(pools, keywords, values, speakers),
+        description=description,
         reader=Reader(
             "recordings",
             lambda data: whole(scale(log_mel(read_clip(data, frames.seconds), frames.mels, frames.hop_ms))),
@@ -154,6 +161,22 @@ def _pool(keywords: Keywords, values: Tensor, lengths: Tensor, sources: Tensor |
         counts=counts if (counts < values.shape[1]).any() else None,
         lengths=there if (there[there > 0] < values.shape[2]).any() else None,
         sources=None if sources is None else sources[which],
+    )
+
+
+def more_of(pool: ClassPool) -> ClassPool:
+    """The same keywords and as many more, played backwards; all distorted, anew each time that they are drawn."""
+
+    def twice(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else tensor.repeat(2, 1) if tensor.dim() == 2 else tensor.repeat(2)
+
+    return ClassPool(
+        torch.cat((pool.examples, played_backwards(pool.examples, pool.lengths))),
+        [*pool.names, *(f"{name}, backwards" for name in pool.names)],
+        counts=twice(pool.counts),
+        lengths=twice(pool.lengths),
+        sources=twice(pool.sources),
+        augment=distorted,
     )
 
 

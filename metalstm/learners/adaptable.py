@@ -94,12 +94,14 @@ class FromPrototypes(Adaptable):
     Args:
         inner: what adapts; its model is without a head (`outputs=0`) in classification.
         kind: classification or regression.
+        metric_scale: see `nearness`.
     """
 
-    def __init__(self, inner: Adaptable, kind: Kind) -> None:
+    def __init__(self, inner: Adaptable, kind: Kind, metric_scale: float | None = None) -> None:
         super().__init__(inner.model)
         self.inner = inner
         self.kind = kind
+        self.metric_scale = metric_scale
 
     def weight_shapes(self) -> dict[str, torch.Size]:
         shapes = self.inner.weight_shapes()
@@ -118,7 +120,7 @@ class FromPrototypes(Adaptable):
         # With weights of its own: the inner gradient is partial, not through what the head was made of.
         features = self.inner.read(laid_out, self.inner.start(laid_out, support))
         centres = prototypes(features, support.targets, int(support.targets.max()) + 1)
-        scale = nearness(features.shape[-1])
+        scale = nearness(features.shape[-1], self.metric_scale)
         return {**start, "head_weight": 2 * scale * centres, "head_bias": -scale * centres.square().sum(dim=-1)}
 
     def read(self, laid_out: Any, weights: Weights) -> Tensor:

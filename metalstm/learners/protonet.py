@@ -7,8 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from metalstm.learners.objective import Kind
 from metalstm.learners.prototypes import nearness, prototypes
 from metalstm.learners.shots import ShotLearner
+from metalstm.nn.base import Model
 
 
 class Stored(NamedTuple):
@@ -23,7 +25,15 @@ class ProtoNet(ShotLearner):
 
     In regression every support example is its own prototype, and a prediction is the mean of their targets, weighted by
     the softmax of those logits: kernel regression in the space of the features.
+
+    Args:
+        encoder, kind, outputs: see `ShotLearner`.
+        metric_scale: see `nearness`.
     """
+
+    def __init__(self, encoder: Model, kind: Kind, outputs: int, metric_scale: float | None = None) -> None:
+        super().__init__(encoder, kind, outputs)
+        self.metric_scale = metric_scale
 
     def read(
         self,
@@ -44,8 +54,7 @@ class ProtoNet(ShotLearner):
             return self.logits(query, support).softmax(dim=-1) @ targets
         return self.logits(query, prototypes(support, targets, int(targets.max()) + 1))
 
-    @staticmethod
-    def logits(query: Tensor, centres: Tensor) -> Tensor:
+    def logits(self, query: Tensor, centres: Tensor) -> Tensor:
         """[T, Q, W] and [T, N, W] to [T, Q, N]."""
         squared = query.square().sum(-1, keepdim=True) - 2 * query @ centres.mT + centres.square().sum(-1).unsqueeze(1)
-        return -nearness(query.shape[-1]) * squared
+        return -nearness(query.shape[-1], self.metric_scale) * squared

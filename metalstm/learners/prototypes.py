@@ -15,10 +15,10 @@ def prototypes(features: Tensor, labels: Tensor, ways: int) -> Tensor:
     return members.mT @ features / counts
 
 
-def nearness(width: int) -> float:
-    """What squared distances are multiplied by, before a softmax.
+def nearness(width: int, scale: float | None = None) -> float:
+    """What squared distances are multiplied by, before a softmax: `scale` / W; None: sqrt(W) / W.
 
     Features that a layer norm has left have squared distances of about W, too far apart for a softmax that is to learn;
-    Snell et al. 2017 take them as they are, of features of other sizes.
+    Snell et al. 2017 take them as they are, of features of other sizes, Oreshkin et al. 2018 scale them.
     """
-    return 1 / math.sqrt(width)
+    return (math.sqrt(width) if scale is None else scale) / width

@@ -18,6 +18,7 @@ from metalstm.errors import ConfigError, Problem
 from metalstm.run.directory import PER_TASK, RESULT
 
 LEAST_ERROR = 1e-6  # that `per_task.json` tells from none
+TRAINING = ("pretraining_seconds", "seconds")
 LARGEST = 1e30  # of the numbers in a file, so that sums and squares are finite
 UNITS = ("step", "shot")
 OVER = "give directories of runs that are over"
@@ -93,7 +94,7 @@ def read_run(folder: Path) -> Run:
             result["steps"],
             result["step_unit"],
             result["seconds_per_step"],
-            None if scratch else result["training"]["seconds"],
+            None if scratch else sum(result["training"].get(name, 0) for name in TRAINING),
             scratch,
         )
         baselines = [

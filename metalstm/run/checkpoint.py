@@ -26,7 +26,7 @@ from metalstm.files import writing
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 STATE = "state.pt"
 MANIFEST = "manifest.json"
 LATEST, BEST = "step", "best"  # kinds

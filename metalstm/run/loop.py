@@ -84,6 +84,7 @@ class MetaTraining:
         self.validated = 0  # the last one that meta-validation was done at
         self.best: tuple[int, float] | None = None  # step and value
         self.seconds = 0.0  # spent in training steps
+        self.pretraining_seconds = 0.0  # spent by the run that this one starts from
 
     def run(self) -> None:
         """Meta-trains up to the last step; the result is in the checkpoints.
@@ -167,6 +168,7 @@ class MetaTraining:
             "best": self.best,
             "metrics_lines": self.metrics.lines,
             "seconds": self.seconds,
+            "pretraining_seconds": self.pretraining_seconds,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -176,4 +178,5 @@ class MetaTraining:
         self.validated = int(state["validated"])
         self.best = None if state["best"] is None else (int(state["best"][0]), float(state["best"][1]))
         self.seconds = float(state["seconds"])
+        self.pretraining_seconds = float(state["pretraining_seconds"])
         self.checkpoints.drop_best_after(self.step)

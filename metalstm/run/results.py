@@ -54,10 +54,18 @@ def environment(seed: int) -> dict[str, Any]:
     }
 
 
-def training(steps: int, seconds: float, meta_batch_size: int) -> dict[str, float]:
-    """How long meta-training took; `seconds` are those of its steps, without validation and checkpoints."""
+def training(steps: int, seconds: float, pretraining: float, meta_batch_size: int) -> dict[str, float]:
+    """How long meta-training took; `seconds` are those of its steps, without validation and checkpoints.
+
+    `pretraining_seconds` are those of the run that it started from.
+    """
     rate = steps * meta_batch_size / max(seconds, 1e-9)
-    return {"steps": steps, "seconds": round(seconds, 1), "tasks_per_second": round(rate, 2)}
+    return {
+        "steps": steps,
+        "seconds": round(seconds, 1),
+        "pretraining_seconds": round(pretraining, 1),
+        "tasks_per_second": round(rate, 2),
+    }
 
 
 def result(

@@ -125,13 +125,18 @@ def put(nested: dict[str, Any], name: str, value: Any) -> None:
     nested[last] = value
 
 
+def fingerprint(path: Path) -> str:
+    """That of the data which a run began with."""
+    return str(json.loads((path / IDENTITY).read_text(encoding="utf-8"))["fingerprint"])
+
+
 def check_fingerprint(path: Path, dataset: Dataset, allow_changed: bool) -> None:
     """Whether the data is what the run began with.
 
     Raises:
         DataError: it has changed, and `allow_changed` is not given; with it, that is a warning.
     """
-    before = str(json.loads((path / IDENTITY).read_text(encoding="utf-8"))["fingerprint"])
+    before = fingerprint(path)
     if before == dataset.fingerprint:
         return
     what = (

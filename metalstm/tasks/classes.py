@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import TaskShape
 
 SPLITS = ("meta_train", "meta_validation", "meta_test")
+Augment = Callable[[Examples, torch.Generator], Examples]
 
 
 class ClassPool:
@@ -26,6 +27,7 @@ class ClassPool:
             from others than its support examples. None: examples are drawn whatever they come from.
         together: how many classes, one after another, belong together, such as what a person likes and dislikes: a
             task is one such group, and a label is the class's place in it. None: a task's classes are drawn freely.
+        augment: changes the examples drawn, by what the generator draws; None: they are as they are.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class ClassPool:
         lengths: Tensor | None = None,
         sources: Tensor | None = None,
         together: int | None = None,
+        augment: Augment | None = None,
     ) -> None:
         if examples.dtype not in (torch.uint8, torch.float32, torch.int64) or examples.dim() != 4:
             raise ValueError(f"examples {tuple(examples.shape)} {examples.dtype} are no sequences of classes")
@@ -55,6 +58,7 @@ class ClassPool:
         self.lengths = lengths
         self.sources = sources
         self.together = together
+        self.augment = augment
 
     @property
     def classes(self) -> int:
@@ -100,7 +104,8 @@ class ClassPool:
             lengths = None if self.lengths is None else self.lengths[place].flatten(1, 2)
             if lengths is not None:  # what none of them has takes time
                 inputs = inputs[:, :, : int(lengths.max())]
-            return Examples(inputs, labels.repeat_interleave(which.shape[-1], dim=1), lengths)
+            examples = Examples(inputs, labels.repeat_interleave(which.shape[-1], dim=1), lengths)
+            return examples if self.augment is None else self.augment(examples, generator)
 
         return TaskBatch(gather(support), gather(query), chosen)
 

@@ -94,11 +94,11 @@ def recording(dataset: Dataset, keyword: str, number: int = 0) -> torch.Tensor:
 
 
 def test_both_layouts_give_the_same(root: Path, tmp_path: Path) -> None:
-    dataset = load_speech_commands(root)
+    dataset = load_speech_commands(root, augment=False)
     shutil.copytree(root, tmp_path / "arabic" / "dataset")
     (tmp_path / "arabic" / "images").mkdir()
     (tmp_path / "arabic" / "train.csv").write_text("file,class\n")
-    assert same(dataset, load_speech_commands(tmp_path / "arabic"))
+    assert same(dataset, load_speech_commands(tmp_path / "arabic", augment=False))
     assert (dataset.steps, dataset.features, dataset.outputs, dataset.images) == (49, 40, None, False)
     assert (dataset.kind, dataset.vocabulary) == ("classification", 0)
     assert {name for pool in pools(dataset).values() for name in pool.names} == set(KEYWORDS)
@@ -260,7 +260,7 @@ def test_sizes_of_the_splits(keywords: int, sizes: tuple[int, ...], tmp_path: Pa
     for number in range(keywords):
         for speaker in ("a", "b"):
             record(tmp_path / f"word{number:03}" / f"{speaker}_1.wav", seconds=0.1)
-    found = pools(load_speech_commands(tmp_path, split_seed=1))
+    found = pools(load_speech_commands(tmp_path, split_seed=1, augment=False))
     assert tuple(pool.classes for pool in found.values()) == sizes
     names = [name for pool in found.values() for name in pool.names]
     assert sorted(names) == [f"word{number:03}" for number in range(keywords)]
@@ -329,10 +329,18 @@ def test_settings_of_the_yaml_file_are_the_defaults(root: Path) -> None:
     given, problems = settings(root=str(root))
     assert problems == []
     assert same(make_dataset(given), load_speech_commands(root))
-    other = {"split_seed": 1, "speakers": "any", "examples": 2, "mels": 20, "hop_ms": 10, "seconds": 0.5}
+    other = {
+        "split_seed": 1,
+        "speakers": "any",
+        "examples": 2,
+        "augment": False,
+        "mels": 20,
+        "hop_ms": 10,
+        "seconds": 0.5,
+    }
     given, problems = settings(root=str(root), **other)
     assert problems == []
-    changed = load_speech_commands(root, 1, "any", 2, FrameSettings(20, 10, 0.5))
+    changed = load_speech_commands(root, 1, "any", 2, False, FrameSettings(20, 10, 0.5))
     assert same(make_dataset(given), changed)
     assert (changed.steps, changed.features) == (48, 20)
     for name, value in (("speakers", "some"), ("examples", 1), ("mels", 81), ("hop_ms", 26), ("seconds", 0.05)):
@@ -388,12 +396,12 @@ def test_a_silent_band_is_not_blown_up(root: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_short_recordings_keep_their_length(root: Path) -> None:
-    whole = load_speech_commands(root)
+    whole = load_speech_commands(root, augment=False)
     assert all(pool.lengths is None for pool in pools(whole).values())
     names = pools(whole)["meta_train"].names
     record(root / names[1] / "a1_nohash_0.wav", seconds=0.5)
     record(root / names[2] / "a1_nohash_0.wav", seconds=3)  # of which one is read
-    dataset = load_speech_commands(root)
+    dataset = load_speech_commands(root, augment=False)
     train = pools(dataset)["meta_train"]
     assert pools(dataset)["meta_test"].lengths is None
     assert train.lengths is not None
@@ -524,7 +532,7 @@ def test_write_protected_data_is_cached_in_the_users_folder(
 
 
 def test_real_recordings(shared_data: Callable[[str], Path]) -> None:
-    dataset = load_speech_commands(shared_data("speech_commands"))
+    dataset = load_speech_commands(shared_data("speech_commands"), augment=False)
     found = pools(dataset)
     assert [tuple(pool.examples.shape) for pool in found.values()] == [(n, 20, 49, 40) for n in (24, 6, 10)]
     assert dataset.description.startswith("24 / 6 / 10 keywords of 20 recordings by 20 speakers; 49 frames of 40")
@@ -546,3 +554,17 @@ def test_real_recordings(shared_data: Callable[[str], Path]) -> None:
             assert batch.support.inputs.shape == (2, 5 * shots, 49, 40)
             assert batch.query.inputs.shape == (2, 75, 49, 40)
             assert batch.query.lengths is None
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_only_meta_train_is_distorted(augment: bool, root: Path) -> None:
+    dataset = load_speech_commands(root, augment=augment)
+    for split, pool in pools(dataset).items():
+        drawn = pool.draw(2, TaskShape(2, 1, 1), seeded_generator(0)).support.inputs
+        known = pool.examples.flatten(0, 1)
+        kept = all((row == known).flatten(1).all(dim=1).any() for row in drawn.flatten(0, 1))
+        assert kept == (split != "meta_train" or not augment)
+    train = pools(dataset)["meta_train"]
+    assert train.classes == (8 if augment else 4)
+    assert train.names[4:] == [f"{name}, backwards" for name in train.names[:4]] * augment
+    assert dataset.fingerprint != load_speech_commands(root, augment=not augment).fingerprint

@@ -294,3 +294,16 @@ def test_the_head_alone(difference: Difference, kind: str, order: str) -> None:
     there = [(a, b) for a, b in zip(got, want, strict=True) if b is not None and b.numel()]
     assert len(there) >= 6
     assert difference([a for a, _ in there], [b for _, b in there]) < 1e-10
+
+
+def test_metric_scale() -> None:
+    tasks = random_tasks()
+    starts = []
+    for scale in (None, math.sqrt(HIDDEN), 1.0):
+        adaptable = FromPrototypes(WholeModel(proto_maml(1).model), "classification", scale)
+        laid_out = adaptable.lay_out(tasks.support)
+        start = adaptable.start(laid_out, tasks.support)
+        starts.append((start["head_weight"], start["head_bias"]))
+    for asis, same, one in zip(*starts, strict=True):
+        assert torch.equal(asis, same)
+        torch.testing.assert_close(one, asis / math.sqrt(HIDDEN))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metalstm.learners.adaptable import read_by_all
 from metalstm.learners.protonet import ProtoNet
 from metalstm.nn.model import LSTMModel, ModelShape
 from metalstm.tasks.examples import Examples, TaskBatch
@@ -170,3 +171,21 @@ def test_a_query_that_is_a_prototype_is_of_its_class() -> None:
     (curve,) = protonet().adaptation_curve(TaskBatch(alone, alone), [1])
     assert curve.argmax(dim=-1).tolist() == [[0, 1, 2]] * 3
     torch.testing.assert_close(curve.diagonal(dim1=1, dim2=2), torch.zeros(3, WAYS))
+
+
+@each_kind
+def test_metric_scale(kind: str) -> None:
+    """Logits are proportional to it; not to say one is to say the root of the width."""
+    tasks = random_tasks(kind)
+    learner = protonet(kind)
+    support, query = (read_by_all(learner.encoder, part) for part in tasks[:2])
+    asis = learner.logits(query, support)
+    learner.metric_scale = math.sqrt(HIDDEN)
+    assert torch.equal(learner.logits(query, support), asis)
+    losses = []
+    for scale in (1.0, 3.0):
+        learner.metric_scale = scale
+        found = learner.logits(query, support)
+        torch.testing.assert_close(found, asis * scale / math.sqrt(HIDDEN))
+        losses.append(learner.meta_loss(tasks).loss.item())
+    assert abs(losses[0] - losses[1]) > 1e-3

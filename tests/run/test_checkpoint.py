@@ -180,7 +180,7 @@ def test_a_state_of_another_step(checkpoints: Checkpoints) -> None:
 
 def test_a_newer_format(checkpoints: Checkpoints) -> None:
     path = checkpoints.save(LATEST, 1, state(1))
-    manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8")) | {"format": 3}
+    manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8")) | {"format": 4}
     (path / MANIFEST).write_bytes(as_manifest(manifest))
-    with pytest.raises(CheckpointError, match="has format 3, this version reads 2"):
+    with pytest.raises(CheckpointError, match="has format 4, this version reads 3"):
         read(path, CPU)
