@@ -74,7 +74,7 @@ def failing(root: Path) -> str:
 
 @pytest.mark.parametrize(
     ("kind", "steps", "features", "images"),
-    [("images", 28, 28, True), ("recordings", None, 40, False), ("tables", None, 3, False), ("texts", None, 13, False)],
+    [("images", 28, 28, True), ("recordings", None, 40, False), ("tables", None, 3, False), ("texts", None, 5, False)],
 )
 def test_every_kind(kind: str, steps: int | None, features: int, images: bool, make: Callable[..., Path]) -> None:
     root = make(kind)

@@ -55,7 +55,7 @@ def test_words_that_are_common_enough_have_tokens_of_their_own_by_alphabet() -> 
 
 
 def test_a_known_word_has_its_own_token_and_those_of_its_ngrams() -> None:
-    vocabulary = Vocabulary([CARD, PIN], TokenSettings(ngram_buckets=1000))
+    vocabulary = Vocabulary([CARD, PIN], TokenSettings(ngram_buckets=1000, ngrams_per_word=12))
     own, *parts = vocabulary.tokens("card")
     assert own == 1
     assert len(parts) == 9
@@ -111,7 +111,7 @@ def test_share_of_unknown_words() -> None:
 
 
 def test_tokens_are_the_same_in_every_process() -> None:
-    vocabulary = Vocabulary([["my", "lost", "card"]] * 2, TokenSettings())
+    vocabulary = Vocabulary([["my", "lost", "card"]] * 2, TokenSettings(ngrams_per_word=12))
     found = vocabulary.tokens("card") + vocabulary.tokens("caf\N{LATIN SMALL LETTER E WITH ACUTE}")
     # CRC-32 of UTF-8: of <ca, afé and <caf.
     expected = {
@@ -124,7 +124,7 @@ def test_tokens_are_the_same_in_every_process() -> None:
     assert {place: found[place] for place in expected} == expected
     program = (
         "from metalstm.datasets.tokens import TokenSettings, Vocabulary\n"
-        "vocabulary = Vocabulary([['my', 'lost', 'card']] * 2, TokenSettings())\n"
+        "vocabulary = Vocabulary([['my', 'lost', 'card']] * 2, TokenSettings(ngrams_per_word=12))\n"
         "print(*vocabulary.tokens('card'), *vocabulary.tokens('caf\\xe9'))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "1"}

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# The uses that README lists, each with real data: a meta-learner beside fine-tuning and the model from scratch, on the same
+# tasks of classes, people or places never seen, after the same number of steps. A table and a figure for each in
+# outputs/reference/scenarios/<name>; at most 30 minutes of training for a learner on two cores.
+#   scripts/scenarios.sh [NAME...]     all, or those named
+# DATA names the folder of the data, THREADS how many threads a run may use.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" figures,ecg
+source "$repository/scripts/side_by_side.sh"
+cd "$repository"
+data=${DATA:-../shared/data}
+threads=${THREADS:-1}
+names=(speech_commands_5w1s speech_commands_5w5s clinc150_5w1s clinc150_5w5s movietweetings pendulum ecg terrain cifar_fs)
+(($#)) && chosen=("$@") || chosen=("${names[@]}")
+
+# use NAME TASK STEPS SETTING... -- [LEARNER SETTING... --]...: trains the learners, fine-tuning and the model from scratch on
+# TASK (dataset and shape as a run's folder has them), each to take STEPS steps on a new task, and compares them.
+use() {
+    local name=$1 task=$2 steps=$3 runs=outputs/scenarios/$1 common=() learner own learners=()
+    shift 3
+    while [[ $1 != -- ]]; do common+=("$1"); shift; done
+    common+=("threads=$threads" scratch_tasks=0 keep_checkpoints=1)
+    shift
+    while (($#)); do
+        learner=$1 own=()
+        shift
+        while [[ $1 != -- ]]; do own+=("$1"); shift; done
+        shift
+        learners+=("$learner")
+        train "$runs" "${task}_$learner" "${common[@]}" learner="$learner" "${own[@]}"
+    done
+    learners+=(scratch)
+    train "$runs" "${task}_scratch" "${common[@]}" learner=scratch learner.inner_steps="$steps" steps=1
+    compare "$runs" "$task" "outputs/reference/scenarios/$name" "${learners[@]}"
+}
