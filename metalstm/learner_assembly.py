@@ -9,6 +9,7 @@ import torch
 
 from metalstm.config import TrainSettings
 from metalstm.datasets.base import Dataset
+from metalstm.datasets.tokens import rarity
 from metalstm.errors import ConfigError
 from metalstm.learners.adaptable import Adaptable, FromPrototypes, HeadOnly, WholeModel
 from metalstm.learners.base import Learner
@@ -144,6 +145,10 @@ def model_shape(settings: TrainSettings, dataset: Dataset, outputs: int | None =
         if dataset.vocabulary:
             raise ConfigError.of(f"model=mlp, but inputs of dataset '{dataset.name}' are tokens", "use model=lstm")
         return MLPShape(dataset.steps * dataset.features, outputs, (model.width,) * model.layers, model.dropout)
+    source = dataset.splits["meta_train"]
+    rare = None
+    if dataset.vocabulary and isinstance(source, ClassPool):
+        rare = rarity(source.examples, source.counts, dataset.vocabulary)
     directions: Directions = model.directions or (4 if dataset.images else 1)
     return ModelShape(
         model.embedding_size if dataset.vocabulary else dataset.features,
@@ -156,4 +161,5 @@ def model_shape(settings: TrainSettings, dataset: Dataset, outputs: int | None =
         model.dropout,
         dataset.vocabulary,
         model.skip,
+        rare,
     )

@@ -24,7 +24,7 @@ use() {
     while (($#)); do
         learner=$1 own=()
         shift
-        while [[ $1 != -- ]]; do own+=("$1"); shift; done
+        while [[ $1 != -- ]]; do own+=("${1/#start=finetune/start=$(finished "$runs" "${task}_finetune")}"); shift; done
         shift
         learners+=("$learner")
         train "$runs" "${task}_$learner" "${common[@]}" learner="$learner" "${own[@]}"
@@ -33,3 +33,20 @@ use() {
     train "$runs" "${task}_scratch" "${common[@]}" learner=scratch learner.inner_steps="$steps" steps=1
     compare "$runs" "$task" "outputs/reference/scenarios/$name" "${learners[@]}"
 }
+
+speech_commands() { # SHOTS
+    local common=(dataset=speech_commands dataset.root="$data/speech_commands" ways=5 shots="$1" test_tasks=1000
+        model.directions=2 model.pooling=mean model.hidden_size=128 model.dropout=0.4 validate_every=250 validation_tasks=200)
+    use "speech_commands_5w$1s" "speech_commands_5w$1s" 3 "${common[@]}" -- \
+        finetune learner.inner_steps=3 steps=1500 -- \
+        proto_maml start=finetune learner.adapts=head learner.inner_lr=0.03 learner.metric_scale=5 \
+        train_ways=30 meta_batch_size=1 outer_lr=1e-3 steps=1500 --
+}
+
+for name in "${chosen[@]}"; do
+    case $name in
+    speech_commands_5w1s) speech_commands 1 ;;
+    speech_commands_5w5s) speech_commands 5 ;;
+    *) echo "error: $name is none of ${names[*]}" >&2; exit 2 ;;
+    esac
+done

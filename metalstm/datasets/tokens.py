@@ -117,6 +117,26 @@ def ngrams(word: str) -> list[str]:
     return list(dict.fromkeys(marked[at : at + n] for n in NGRAM_LENGTHS for at in range(len(marked) - n + 1)))
 
 
+def rarity(examples: Tensor, counts: Tensor | None, vocabulary: int) -> Tensor:
+    """How much a token says about a text, the more the fewer texts have it: 1 on average over tokens, [V].
+
+    It is the inverse document frequency (Sparck Jones 1972), ln((1 + N) / (1 + n)) + 1 of N texts and the n that have
+    the token.
+
+    Args:
+        examples: [C, E, S, K], meta-train's.
+        counts: [C], how many of E there are; None: all.
+        vocabulary: V.
+    """
+    having, texts = torch.zeros(vocabulary), 0
+    for number, of_class in enumerate(examples):
+        there = of_class[: None if counts is None else int(counts[number])].flatten(1)
+        texts += len(there)
+        having += torch.zeros(len(there), vocabulary).scatter_(1, there, 1).sum(dim=0)
+    found = ((1 + texts) / (1 + having)).log() + 1
+    return found / found[1:].mean()
+
+
 def encode(classes: Sequence[Sequence[Text]], vocabulary: Vocabulary) -> tuple[Tensor, Tensor, Tensor]:
     """The examples of classes as a `ClassPool` takes them; a step is a word.
 

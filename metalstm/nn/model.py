@@ -39,6 +39,7 @@ class ModelShape(NamedTuple):
     dropout: float = 0.0
     vocabulary: int = 0  # V, tokens that an input may hold, 0 being none; 0: inputs are numbers
     skip: bool = False  # whether the head reads the mean of the inputs too, past the LSTM
+    rarity: Tensor | None = None  # [V], how long each token's embedding is at the start; None: all are about 1
 
     @property
     def both_ways(self) -> bool:
@@ -70,8 +71,8 @@ class LSTMModel(Model):
     embedding of a word to its context).
 
     Where inputs are tokens, a step holds K of them, padded with 0, and the LSTM reads the mean of their embeddings:
-    `embedding` [V, F]. These start small, of length about 1, so that Adam's steps, which are all of one size, soon
-    tell tokens apart.
+    `embedding` [V, F]. These start small, of length about 1 or as `rarity` has it, so that Adam's steps, which are all
+    of one size, soon tell tokens apart.
 
     Weights of layer l (gates in the order i, f, g, o): `weight_ih_l<l>` [D, 4H, F or joined], `weight_hh_l<l>`
     [D, 4H, H], `bias_ih_l<l>` and `bias_hh_l<l>` [D, 4H]. Two biases, so that weights and meta-gradients are those of
@@ -95,8 +96,8 @@ class LSTMModel(Model):
             self.register_parameter(f"bias_ih_l{layer}", nn.Parameter(bias_ih))
             self.register_parameter(f"bias_hh_l{layer}", nn.Parameter(torch.zeros(directions, 4 * hidden)))
         if shape.vocabulary:
-            start = torch.randn(shape.vocabulary, shape.features, generator=generator)
-            self.embedding = nn.Parameter(start / math.sqrt(shape.features))
+            start = torch.randn(shape.vocabulary, shape.features, generator=generator) / math.sqrt(shape.features)
+            self.embedding = nn.Parameter(start if shape.rarity is None else start * shape.rarity.unsqueeze(1))
         if shape.layer_norm:
             self.norm_weight = nn.Parameter(torch.ones(shape.joined_features))
             self.norm_bias = nn.Parameter(torch.zeros(shape.joined_features))

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from metalstm.datasets.tokens import TokenSettings, Vocabulary, encode, ngrams, words
+from metalstm.datasets.tokens import TokenSettings, Vocabulary, encode, ngrams, rarity, words
 
 CARD, PIN = ["my", "card", "is", "lost"], ["lost", "my", "card", "pin"]
 PLAIN = TokenSettings(subwords=False)
@@ -147,3 +147,13 @@ def test_encoded_texts() -> None:
                 tokens = vocabulary.tokens(text[s]) if s < len(text) else []
                 assert examples[c, e, s].tolist() == tokens + [0] * (4 - len(tokens))
     assert int(examples.max()) < vocabulary.size
+
+
+def test_rarity() -> None:
+    """ln((1 + N) / (1 + n)) + 1, by texts that have a token and not by how often they have it."""
+    tokens = torch.tensor([[[[1, 1], [2, 0]], [[1, 3], [1, 0]]], [[[1, 0], [0, 0]], [[4, 4], [4, 4]]]])
+    found = rarity(tokens, torch.tensor([2, 1]), 6)  # of the last text nothing is read
+    want = torch.tensor([(4 / (1 + n)) for n in (3, 1, 1, 0, 0)]).log() + 1
+    torch.testing.assert_close(found[1:], want / want.mean())
+    everything = rarity(tokens, None, 6)
+    assert everything[4] < found[4]

@@ -96,3 +96,13 @@ def test_the_embedding_adapts(tasks: TaskBatch) -> None:
     assert weights.shape == (TASKS, VOCABULARY, 6)
     assert not torch.equal(weights[0], weights[1])
     assert torch.equal(weights[0, 0], learner.model.embedding[0])  # of no token
+
+
+def test_embeddings_start_as_long_as_their_tokens_are_rare() -> None:
+    rarity = torch.linspace(0.2, 2, 50)
+    shape = ModelShape(400, WAYS, hidden_size=5, vocabulary=50)
+    plain, scaled = (
+        LSTMModel(each, torch.Generator().manual_seed(3)) for each in (shape, shape._replace(rarity=rarity))
+    )
+    torch.testing.assert_close(plain.embedding.norm(dim=1), torch.ones(50), rtol=0, atol=0.15)
+    torch.testing.assert_close(scaled.embedding, plain.embedding * rarity.unsqueeze(1))
