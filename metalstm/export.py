@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -134,7 +135,11 @@ def card(shape: ModelShape, outputs: int, labels: Sequence[str], what: str, file
     pooled = "its last state" if shape.pooling == "last" else "the mean of its states"
     reading = [f"Each LSTM reads a sequence; {pooled} of each direction, of the last layer, is what it has read"]
     reading += ["rows first, then columns (the transposed image)"] if axes == 2 else []
-    reading += ["a step is the mean of its tokens' embeddings, token 0 left out"] if shape.vocabulary else []
+    reading += (
+        [f"a step is {math.sqrt(shape.features):.6g} times the mean of its tokens' embeddings, token 0 left out"]
+        if shape.vocabulary
+        else []
+    )
     reading += ["the layer norm stands before the head"] if shape.layer_norm else []
     if shape.skip:
         mean = "the mean of the steps, after a layer norm of its own" if shape.layer_norm else "the mean of the steps"

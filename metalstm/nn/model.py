@@ -70,9 +70,10 @@ class LSTMModel(Model):
     says by its steps alone, whatever their order, need not go through the LSTM (after Lai et al. 2015, who join the
     embedding of a word to its context).
 
-    Where inputs are tokens, a step holds K of them, padded with 0, and the LSTM reads the mean of their embeddings:
-    `embedding` [V, F]. These start small, of length about 1 or as `rarity` has it, so that Adam's steps, which are all
-    of one size, soon tell tokens apart.
+    Where inputs are tokens, a step holds K of them, padded with 0, and the LSTM reads the mean of their embeddings
+    times the root of F: `embedding` [V, F]. These start small, of length about 1 or as `rarity` has it, so that Adam's
+    steps, which are all of one size, soon tell tokens apart, and are read as large as other inputs are (Vaswani et al.
+    2017, section 3.4).
 
     Weights of layer l (gates in the order i, f, g, o): `weight_ih_l<l>` [D, 4H, F or joined], `weight_hh_l<l>`
     [D, 4H, H], `bias_ih_l<l>` and `bias_hh_l<l>` [D, 4H]. Two biases, so that weights and meta-gradients are those of
@@ -197,7 +198,7 @@ def columns_of(rows: Tensor) -> Tensor:
 
 
 def embedded(tokens: Tensor, table: Tensor) -> Tensor:
-    """The mean embedding of each step's tokens but 0; zero where there is none.
+    """The mean embedding of each step's tokens but 0, times the root of F; zero where there is none.
 
     Args:
         tokens: [T * D, S, B, K] int64, 0 <= token < V.
@@ -211,7 +212,7 @@ def embedded(tokens: Tensor, table: Tensor) -> Tensor:
     first = vocabulary * torch.arange(tasks, device=tokens.device).unsqueeze(1)
     each = nn.functional.embedding(by_task + first, table.reshape(-1, features)).view(*tokens.shape, features)
     real = (tokens > 0).unsqueeze(-1)
-    return (each * real).sum(dim=-2) / real.sum(dim=-2).clamp(min=1)
+    return math.sqrt(features) * (each * real).sum(dim=-2) / real.sum(dim=-2).clamp(min=1)
 
 
 def lstm_start(

@@ -5,6 +5,7 @@ Legend: B examples, S time steps, F features, H hidden, D directions, O outputs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -43,7 +44,7 @@ class PlainModel(nn.Module):
         if self.embedding is not None:
             real = (inputs > 0).to(self.embedding.weight)
             mean = real / real.sum(dim=-1, keepdim=True).clamp(min=1)
-            inputs = torch.einsum("bsk,bskf->bsf", mean, self.embedding(inputs))
+            inputs = math.sqrt(self.shape.features) * torch.einsum("bsk,bskf->bsf", mean, self.embedding(inputs))
         features = []
         readings = [inputs] if len(self.lstms) == 1 else [inputs, columns_of(inputs)]
         for lstm, sequences in zip(self.lstms, readings, strict=True):

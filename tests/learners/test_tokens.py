@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -50,7 +51,7 @@ def test_the_mean_of_a_steps_tokens() -> None:
     found = embedded(tokens, table)
     first, second = table
     want = torch.stack([(first[1] + first[4]) / 2, first[2], (2 * second[3] + second[1]) / 3, torch.zeros(3)])
-    torch.testing.assert_close(found.view(4, 3), want)
+    torch.testing.assert_close(found.view(4, 3), math.sqrt(3) * want)
 
 
 @pytest.mark.parametrize("directions", [1, 2])
