@@ -35,18 +35,63 @@ use() {
 }
 
 speech_commands() { # SHOTS
-    local common=(dataset=speech_commands dataset.root="$data/speech_commands" ways=5 shots="$1" test_tasks=1000
-        model.directions=2 model.pooling=mean model.hidden_size=128 model.dropout=0.4 validate_every=250 validation_tasks=200)
-    use "speech_commands_5w$1s" "speech_commands_5w$1s" 3 "${common[@]}" -- \
+    use "speech_commands_5w$1s" "speech_commands_5w$1s" 3 \
+        dataset=speech_commands dataset.root="$data/speech_commands" ways=5 shots="$1" test_tasks=1000 \
+        model.directions=2 model.pooling=mean model.hidden_size=128 model.dropout=0.4 validate_every=250 validation_tasks=200 -- \
         finetune learner.inner_steps=3 steps=1500 -- \
         proto_maml start=finetune learner.adapts=head learner.inner_lr=0.03 learner.metric_scale=5 \
         train_ways=30 meta_batch_size=1 outer_lr=1e-3 steps=1500 --
 }
 
+clinc150() { # SHOTS
+    use "clinc150_5w$1s" "clinc150_5w$1s" 3 \
+        dataset=clinc150 dataset.root="$data/clinc150" ways=5 shots="$1" test_tasks=1000 \
+        model.directions=2 model.pooling=mean model.embedding_size=1024 model.skip=true \
+        outer_lr=3e-4 validate_every=25 validation_tasks=300 -- \
+        finetune learner.inner_steps=3 steps=300 -- \
+        proto_maml learner.adapts=head learner.inner_lr=0.03 learner.metric_scale=5 train_ways=20 meta_batch_size=1 steps=300 --
+}
+
+movietweetings() {
+    use movietweetings movietweetings_2w5s 3 \
+        dataset=movietweetings dataset.root="$data/movietweetings" ways=2 shots=5 queries=3 train_queries=3 test_tasks=2000 \
+        model.pooling=mean model.skip=true model.dropout=0.3 outer_lr=1e-3 validation_tasks=400 meta_batch_size=16 -- \
+        finetune learner.adapts=all learner.inner_steps=3 steps=1000 -- \
+        maml steps=1000 --
+}
+
+pendulum() {
+    use pendulum pendulum_1w10s 3 dataset=pendulum ways=1 shots=10 test_tasks=1000 meta_batch_size=16 validate_every=500 -- \
+        finetune learner.adapts=all learner.inner_steps=3 steps=4000 -- \
+        maml steps=4000 --
+}
+
+ecg() {
+    use ecg ecg_2w5s 3 dataset=ecg dataset.root="$data/ecg" ways=2 shots=5 queries=10 train_queries=10 test_tasks=1000 \
+        model.directions=2 model.pooling=mean meta_batch_size=8 -- \
+        finetune learner.inner_steps=3 steps=500 -- \
+        maml steps=500 --
+}
+
+terrain() {
+    use terrain terrain_1w20s 3 dataset=terrain dataset.root="$data/terrain" ways=1 shots=20 test_tasks=1000 meta_batch_size=8 -- \
+        finetune learner.adapts=all learner.inner_steps=3 steps=1000 -- \
+        maml steps=1000 --
+}
+
+# The form of CIFAR-100 alone: drawn figures in its files, since the images are not to be had without a network.
+cifar_fs() {
+    local root=outputs/scenarios/cifar_fs/data
+    [[ -e $root/meta ]] || "$venv/bin/python" scripts/cifar_form.py "$root"
+    use cifar_fs cifar_fs_5w1s 3 dataset=cifar_fs dataset.root="$root" dataset.download=false ways=5 shots=1 -- \
+        finetune learner.inner_steps=3 steps=500 -- \
+        maml steps=300 --
+}
+
 for name in "${chosen[@]}"; do
     case $name in
-    speech_commands_5w1s) speech_commands 1 ;;
-    speech_commands_5w5s) speech_commands 5 ;;
+    *_5w1s | *_5w5s) [[ " ${names[*]} " == *" $name "* ]] && shots=${name: -2:1} && "${name%_5w?s}" "$shots" ;;
+    movietweetings | pendulum | ecg | terrain | cifar_fs) "$name" ;;
     *) echo "error: $name is none of ${names[*]}" >&2; exit 2 ;;
     esac
 done

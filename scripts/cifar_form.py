@@ -1,0 +1,50 @@
+"""Writes files of CIFAR-100's form and size with drawn figures in them, to try `dataset=cifar_fs` without a network.
+
+    python scripts/cifar_form.py FOLDER
+
+A class is a figure of `glyphs` in ink of one colour on paper of another, both drawn anew for each image, so that a
+class is told by its shape alone.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from metalstm.datasets.cifar100_files import COLOURS, FILES, SIDE, Counts
+from metalstm.datasets.cifar_fs import CLASSES
+from metalstm.datasets.glyphs import load_glyphs
+from metalstm.tasks.classes import ClassPool
+
+
+def write(folder: Path) -> None:
+    """Writes train, test and meta."""
+    counts = Counts()
+    each = sum(counts)
+    names = sorted(name for chosen in CLASSES.values() for name in chosen)
+    pools = [pool for pool in load_glyphs(len(names), each).splits.values() if isinstance(pool, ClassPool)]
+    ink = torch.cat([pool.examples for pool in pools]).float().div(255)  # [100, 600, 28, 28]
+    edge = (SIDE - ink.shape[-1]) // 2
+    ink = torch.nn.functional.pad(ink, [edge] * 4).unsqueeze(2)
+    random = torch.Generator().manual_seed(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    first = 0
+    for file, count in zip(FILES, counts, strict=False):
+        part = ink[:, first : first + count]
+        colours = torch.rand(2, *part.shape[:2], COLOURS, 1, 1, generator=random)
+        images = (255 * (colours[0] + part * (colours[1] - colours[0]))).to(torch.uint8)
+        data = images.flatten(0, 1).flatten(1).numpy()
+        labels = np.repeat(np.arange(len(names)), count).tolist()
+        with (folder / file).open("wb") as out:
+            pickle.dump({"data": data, "fine_labels": labels, "filenames": ["drawn.png"] * len(data)}, out)
+        first += count
+    with (folder / FILES[-1]).open("wb") as out:
+        pickle.dump({"fine_label_names": names}, out)
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))
