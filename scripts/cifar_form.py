@@ -11,6 +11,7 @@ from __future__ import annotations
 import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +21,11 @@ from metalstm.datasets.cifar_fs import CLASSES
 from metalstm.datasets.glyphs import load_glyphs
 from metalstm.tasks.classes import ClassPool
 
+FULL = Counts()
 
-def write(folder: Path) -> None:
-    """Writes train, test and meta."""
-    counts = Counts()
+
+def write(folder: Path, counts: Counts = FULL) -> None:
+    """Writes train, test and meta, with so many images of each class."""
     each = sum(counts)
     names = sorted(name for chosen in CLASSES.values() for name in chosen)
     pools = [pool for pool in load_glyphs(len(names), each).splits.values() if isinstance(pool, ClassPool)]
@@ -39,11 +41,15 @@ def write(folder: Path) -> None:
         images = (255 * (colours[0] + part * (colours[1] - colours[0]))).to(torch.uint8)
         data = images.flatten(0, 1).flatten(1).numpy()
         labels = np.repeat(np.arange(len(names)), count).tolist()
-        with (folder / file).open("wb") as out:
-            pickle.dump({"data": data, "fine_labels": labels, "filenames": ["drawn.png"] * len(data)}, out)
+        save(folder / file, {b"data": data, b"fine_labels": labels, b"filenames": [b"drawn.png"] * len(data)})
         first += count
-    with (folder / FILES[-1]).open("wb") as out:
-        pickle.dump({"fine_label_names": names}, out)
+    save(folder / FILES[-1], {b"fine_label_names": [name.encode() for name in names]})
+
+
+def save(file: Path, content: dict[bytes, Any]) -> None:
+    """Pickles as Python 2 did: texts are bytes, and arrays are written whole."""
+    with file.open("wb") as out:
+        pickle.dump(content, out, protocol=4)
 
 
 if __name__ == "__main__":
