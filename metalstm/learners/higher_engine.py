@@ -84,6 +84,9 @@ class HigherEngine:
                         )
                     )
 
+    def lay_out(self, examples: Examples, generator: torch.Generator | None = None) -> Examples:
+        return examples
+
     @staticmethod
     def predict(fast: nn.Module, weights: Weights, examples: Examples) -> Tensor:
         """The answers of a patched module with these weights to the B examples of one task, [1, B, O]."""

@@ -26,13 +26,13 @@ Order = Literal["none", "first", "second"]
 
 
 class Adapted(NamedTuple):
-    """A model as it is after some inner steps: a function from B examples of T tasks to outputs [T, B, O]."""
+    """A model as it is after some inner steps: from B examples of T tasks, laid out, to outputs [T, B, O]."""
 
     weights: Weights
-    predict: Callable[[Weights, Examples], Tensor]
+    predict: Callable[[Weights, Any], Tensor]
 
-    def __call__(self, examples: Examples) -> Tensor:
-        return self.predict(self.weights, examples)
+    def __call__(self, laid_out: Any) -> Tensor:
+        return self.predict(self.weights, laid_out)
 
 
 class Engine(Protocol):
@@ -41,6 +41,9 @@ class Engine(Protocol):
     @property
     def most_tasks(self) -> int | None:
         """How many tasks support sets may hold; None: any number."""
+
+    def lay_out(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
+        """All that can be computed of examples whatever the inner loop makes of the weights, once for all its steps."""
 
     def adapt(
         self,
@@ -115,5 +118,8 @@ class BatchedEngine:
             gradients = torch.autograd.grad(losses.sum(), list(weights.values()), create_graph=order == "second")
         return descend(weights, rates, gradients)
 
-    def predict(self, generator: torch.Generator | None, weights: Weights, examples: Examples) -> Tensor:
-        return self.adaptable.outputs(self.adaptable.lay_out(examples, generator), weights, generator)
+    def lay_out(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
+        return self.adaptable.lay_out(examples, generator)
+
+    def predict(self, generator: torch.Generator | None, weights: Weights, laid_out: Any) -> Tensor:
+        return self.adaptable.outputs(laid_out, weights, generator)

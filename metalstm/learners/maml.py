@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -88,7 +88,7 @@ class MAML(Learner):
         """Each task's loss on its query set after adapting, [T], and the predictions it stands on, [T, Q, O]."""
         for predict in self.engine.adapt(tasks.support, self.inner_steps, self.order, generator):
             adapted = predict
-        outputs = adapted(tasks.query)
+        outputs = adapted(self.engine.lay_out(tasks.query, generator))
         return task_loss(self.kind, outputs, tasks.query.targets), outputs
 
     def meta_loss_in_parts(
@@ -133,7 +133,10 @@ class MAML(Learner):
         start = None if known is None else known.weights
         return self.engine.adapt(support, steps, "none", start=start)
 
-    def answer(self, known: Adapted, query: Examples) -> Tensor:
+    def lay_out(self, query: Examples) -> Any:
+        return self.engine.lay_out(query)
+
+    def answer(self, known: Adapted, query: Any) -> Tensor:
         return known(query)
 
     def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:

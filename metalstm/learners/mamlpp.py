@@ -38,7 +38,7 @@ class MAMLPlusPlus(MAML):
         losses = torch.zeros(())
         for step, predict in enumerate(self.engine.adapt(tasks.support, self.inner_steps, order, generator)):
             if step > 0 and importance[step - 1] > 0:
-                outputs = predict(tasks.query)
+                outputs = predict(self.engine.lay_out(tasks.query, generator))
                 losses = losses + importance[step - 1] * task_loss(self.kind, outputs, tasks.query.targets)
         return losses, outputs
 
