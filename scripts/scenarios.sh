@@ -10,7 +10,8 @@ source "$repository/scripts/side_by_side.sh"
 cd "$repository"
 data=${DATA:-../shared/data}
 threads=${THREADS:-1}
-names=(speech_commands_5w1s speech_commands_5w5s clinc150_5w1s clinc150_5w5s movietweetings pendulum ecg terrain cifar_fs)
+names=(speech_commands_5w1s speech_commands_5w5s clinc150_5w1s clinc150_5w5s movietweetings pendulum ecg terrain cifar_fs
+    lifelong_clinc150 lifelong_omniglot)
 (($#)) && chosen=("$@") || chosen=("${names[@]}")
 
 # use NAME TASK STEPS SETTING... -- [LEARNER SETTING... --]...: trains the learners, fine-tuning and the model from scratch on
@@ -35,6 +36,18 @@ use() {
     compare "$runs" "$task" "outputs/reference/scenarios/$name" "${learners[@]}"
 }
 
+# lifelong NAME TASK LEARNER SETTING...: trains LEARNER, sends it through streams of tasks, and keeps what was found.
+lifelong() {
+    local name=lifelong_$1 task=$2 learner=$3 runs=outputs/scenarios/lifelong_$1 run
+    shift 3
+    train "$runs" "${task}_$learner" learner="$learner" threads="$threads" scratch_tasks=0 keep_checkpoints=1 "$@"
+    run=$(finished "$runs" "${task}_$learner")
+    "$venv/bin/metalstm-test" run="$run" protocol=lifelong threads="$threads"
+    mkdir -p "outputs/reference/scenarios/$name"
+    run=$(find "$run/tests" -name lifelong.json | sort | tail -n 1)
+    cp "$run" "${run%/*}/figures/lifelong.png" "outputs/reference/scenarios/$name"
+}
+
 speech_commands() { # SHOTS
     use "speech_commands_5w$1s" "speech_commands_5w$1s" 3 \
         dataset=speech_commands dataset.root="$data/speech_commands" ways=5 shots="$1" test_tasks=1000 \
@@ -44,11 +57,11 @@ speech_commands() { # SHOTS
         train_ways=30 meta_batch_size=1 outer_lr=1e-3 steps=1500 --
 }
 
+queries=(dataset=clinc150 dataset.root="$data/clinc150" model.directions=2 model.pooling=mean model.embedding_size=1024
+    model.skip=true outer_lr=3e-4 validate_every=25)
+
 clinc150() { # SHOTS
-    use "clinc150_5w$1s" "clinc150_5w$1s" 3 \
-        dataset=clinc150 dataset.root="$data/clinc150" ways=5 shots="$1" test_tasks=1000 \
-        model.directions=2 model.pooling=mean model.embedding_size=1024 model.skip=true \
-        outer_lr=3e-4 validate_every=25 validation_tasks=300 -- \
+    use "clinc150_5w$1s" "clinc150_5w$1s" 3 "${queries[@]}" ways=5 shots="$1" test_tasks=1000 validation_tasks=300 -- \
         finetune learner.inner_steps=3 steps=300 -- \
         proto_maml learner.adapts=head learner.inner_lr=0.03 learner.metric_scale=5 train_ways=20 meta_batch_size=1 steps=300 --
 }
@@ -63,8 +76,8 @@ movietweetings() {
 
 pendulum() {
     use pendulum pendulum_1w10s 3 dataset=pendulum ways=1 shots=10 test_tasks=1000 meta_batch_size=16 validate_every=500 -- \
-        finetune learner.adapts=all learner.inner_steps=3 steps=4000 -- \
-        maml steps=4000 --
+        finetune learner.adapts=all learner.inner_steps=3 steps=2000 -- \
+        maml steps=2000 --
 }
 
 ecg() {
@@ -89,10 +102,22 @@ cifar_fs() {
         maml steps=300 --
 }
 
+lifelong_clinc150() {
+    lifelong clinc150 clinc150_5w5s anil "${queries[@]}" ways=5 shots=5 steps=200 learner.inner_lr=0.3
+}
+
+lifelong_omniglot() {
+    lifelong omniglot omniglot_5w5s maml dataset=omniglot dataset.root="$data/omniglot" ways=5 shots=5 \
+        meta_batch_size=8 steps=500
+}
+
 for name in "${chosen[@]}"; do
+    if [[ " ${names[*]} " != *" $name "* ]]; then
+        echo "error: $name is none of ${names[*]}" >&2
+        exit 2
+    fi
     case $name in
-    *_5w1s | *_5w5s) [[ " ${names[*]} " == *" $name "* ]] && shots=${name: -2:1} && "${name%_5w?s}" "$shots" ;;
-    movietweetings | pendulum | ecg | terrain | cifar_fs) "$name" ;;
-    *) echo "error: $name is none of ${names[*]}" >&2; exit 2 ;;
+    *_5w?s) "${name%_5w?s}" "${name: -2:1}" ;;
+    *) "$name" ;;
     esac
 done

@@ -23,6 +23,12 @@ finished() { echo run; }
 train() { shift 2; printf '%s\\n' "$*"; }
 compare() { echo "# $3 ${*:4}"; }
 """
+# In place of metalstm-test: leaves what it would.
+TESTER = """#!/bin/bash
+mkdir -p run/tests/1/figures
+touch run/tests/1/lifelong.json run/tests/1/figures/lifelong.png
+echo "# lifelong $*"
+"""
 
 
 def settings(line: str) -> TrainSettings:
@@ -35,7 +41,11 @@ def uses(tmp_path: Path, *names: str) -> subprocess.CompletedProcess[str]:
     scripts = tmp_path / "scripts"
     scripts.mkdir()
     shutil.copy(SCRIPTS / "scenarios.sh", scripts)
-    (scripts / "environment.sh").write_text(f'repository="{tmp_path}"\nvenv=/nowhere\n')
+    (scripts / "environment.sh").write_text(f'repository="{tmp_path}"\nvenv="{tmp_path}/venv"\n')
+    tester = tmp_path / "venv" / "bin" / "metalstm-test"
+    tester.parent.mkdir(parents=True)
+    tester.write_text(TESTER)
+    tester.chmod(0o755)
     (scripts / "side_by_side.sh").write_text(STUBS)
     root = tmp_path / "outputs" / "scenarios" / "cifar_fs" / "data"
     root.mkdir(parents=True)
@@ -48,11 +58,15 @@ def test_every_use_is_a_meta_learner_beside_the_baselines_after_as_many_steps(tm
     ended = uses(tmp_path)
     assert ended.returncode == 0, ended.stderr
     parts = re.split(r"^# (.*)\n", ended.stdout, flags=re.MULTILINE)
-    trained = dict(zip(parts[1::2], parts[::2], strict=False))
-    assert len(trained) == 9
-    for compared, lines in trained.items():
+    trained = list(zip(parts[1::2], parts[::2], strict=False))
+    assert len(trained) == 11
+    for compared, lines in trained:
         folder, *learners = compared.split()
         runs = [settings(line) for line in lines.splitlines()]
+        if folder == "lifelong":
+            assert [run.learner.name for run in runs] in (["anil"], ["maml"])
+            assert learners[:2] == ["run=run", "protocol=lifelong"]
+            continue
         assert [run.learner.name for run in runs] == learners
         assert folder.startswith("outputs/reference/scenarios/")
         assert learners[-1] == "scratch"
