@@ -32,7 +32,8 @@ use() {
         train "$runs" "${task}_$learner" "${common[@]}" learner="$learner" "${own[@]}"
     done
     learners+=(scratch)
-    train "$runs" "${task}_scratch" "${common[@]}" learner=scratch learner.inner_steps="$steps" steps=1 test_tasks=300
+    train "$runs" "${task}_scratch" "${common[@]}" learner=scratch learner.inner_steps="$steps" steps=1 \
+        validation_tasks=20 test_tasks=300
     compare "$runs" "$task" "outputs/reference/scenarios/$name" "${learners[@]}"
 }
 
