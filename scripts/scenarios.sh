@@ -16,7 +16,7 @@ names=(speech_commands_5w1s speech_commands_5w5s clinc150_5w1s clinc150_5w5s mov
 
 # use NAME TASK STEPS SETTING... -- [LEARNER SETTING... --]...: trains the learners, fine-tuning and the model from scratch on
 # TASK (dataset and shape as a run's folder has them), each to take STEPS steps on a new task, and compares them; the model from
-# scratch on the first 300 tasks.
+# scratch on the first 100 tasks.
 use() {
     local name=$1 task=$2 steps=$3 runs=outputs/scenarios/$1 common=() learner own learners=()
     shift 3
@@ -33,7 +33,7 @@ use() {
     done
     learners+=(scratch)
     train "$runs" "${task}_scratch" "${common[@]}" learner=scratch learner.inner_steps="$steps" steps=1 \
-        validation_tasks=20 test_tasks=300
+        validation_tasks=20 test_tasks=100
     compare "$runs" "$task" "outputs/reference/scenarios/$name" "${learners[@]}"
 }
 
