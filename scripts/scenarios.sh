@@ -37,6 +37,18 @@ use() {
     compare "$runs" "$task" "outputs/reference/scenarios/$name" "${learners[@]}"
 }
 
+# after STEPS NAME TASK LEARNER...: the runs of a use tested again, after fewer or more steps on a new task.
+after() {
+    local steps=$1 name=$2 task=$3 learner run found=()
+    shift 3
+    for learner in "$@"; do
+        run=$(finished "outputs/scenarios/$name" "${task}_$learner")
+        "$venv/bin/metalstm-test" run="$run" steps="$steps" tasks=1000 threads="$threads"
+        found+=("$(find "$run/tests" -name result.json -printf '%h\n' | sort | tail -n 1)")
+    done
+    "$venv/bin/metalstm-report" "${found[@]}" --out "outputs/reference/scenarios/$name/after_$steps"
+}
+
 # lifelong NAME TASK LEARNER SETTING...: trains LEARNER, sends it through streams of tasks, and keeps what was found.
 lifelong() {
     local name=lifelong_$1 task=$2 learner=$3 runs=outputs/scenarios/lifelong_$1 run
@@ -56,6 +68,7 @@ speech_commands() { # SHOTS
         finetune learner.inner_steps=3 steps=1500 -- \
         proto_maml start=finetune learner.adapts=head learner.inner_lr=0.03 learner.metric_scale=5 \
         train_ways=30 meta_batch_size=1 outer_lr=1e-3 steps=1500 --
+    after 1 "speech_commands_5w$1s" "speech_commands_5w$1s" proto_maml finetune
 }
 
 queries=(dataset=clinc150 dataset.root="$data/clinc150" model.directions=2 model.pooling=mean model.embedding_size=1024

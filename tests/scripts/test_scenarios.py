@@ -26,8 +26,8 @@ compare() { echo "# $3 ${*:4}"; }
 # In place of metalstm-test: leaves what it would.
 TESTER = """#!/bin/bash
 mkdir -p run/tests/1/figures
-touch run/tests/1/lifelong.json run/tests/1/figures/lifelong.png
-echo "# lifelong $*"
+touch run/tests/1/{lifelong.json,result.json,figures/lifelong.png}
+[[ $* == *lifelong* ]] && echo "# lifelong $*" || true
 """
 
 
@@ -42,10 +42,11 @@ def uses(tmp_path: Path, *names: str) -> subprocess.CompletedProcess[str]:
     scripts.mkdir()
     shutil.copy(SCRIPTS / "scenarios.sh", scripts)
     (scripts / "environment.sh").write_text(f'repository="{tmp_path}"\nvenv="{tmp_path}/venv"\n')
-    tester = tmp_path / "venv" / "bin" / "metalstm-test"
-    tester.parent.mkdir(parents=True)
-    tester.write_text(TESTER)
-    tester.chmod(0o755)
+    commands = tmp_path / "venv" / "bin"
+    commands.mkdir(parents=True)
+    for name, text in (("metalstm-test", TESTER), ("metalstm-report", "#!/bin/bash\n")):
+        (commands / name).write_text(text)
+        (commands / name).chmod(0o755)
     (scripts / "side_by_side.sh").write_text(STUBS)
     root = tmp_path / "outputs" / "scenarios" / "cifar_fs" / "data"
     root.mkdir(parents=True)
