@@ -85,7 +85,7 @@ movietweetings() {
         dataset=movietweetings dataset.root="$data/movietweetings" ways=2 shots=5 queries=3 train_queries=3 test_tasks=2000 \
         model.pooling=mean model.skip=true model.dropout=0.3 outer_lr=1e-3 validation_tasks=400 meta_batch_size=16 -- \
         finetune learner.adapts=all learner.inner_steps=3 steps=1000 -- \
-        maml steps=1000 --
+        maml start=finetune steps=600 --
 }
 
 pendulum() {
@@ -104,7 +104,7 @@ ecg() {
 terrain() {
     use terrain terrain_1w20s 3 dataset=terrain dataset.root="$data/terrain" ways=1 shots=20 test_tasks=1000 meta_batch_size=8 -- \
         finetune learner.adapts=all learner.inner_steps=3 steps=1000 -- \
-        maml steps=1000 --
+        maml start=finetune steps=600 --
 }
 
 # The form of CIFAR-100 alone: drawn figures in its files, since the images are not to be had without a network.
