@@ -78,6 +78,7 @@ clinc150() { # SHOTS
     use "clinc150_5w$1s" "clinc150_5w$1s" 3 "${queries[@]}" ways=5 shots="$1" test_tasks=1000 validation_tasks=300 -- \
         finetune learner.inner_steps=3 steps=300 -- \
         proto_maml learner.adapts=head learner.inner_lr=0.03 learner.metric_scale=5 train_ways=20 meta_batch_size=1 steps=300 --
+    after 1 "clinc150_5w$1s" "clinc150_5w$1s" proto_maml finetune
 }
 
 movietweetings() {
