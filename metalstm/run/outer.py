@@ -70,4 +70,9 @@ class OuterOptimizer:
         return self.adam.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from what `state_dict` gave; `ValueError` where Adam lacks a mean, or has one of another shape."""
         self.adam.load_state_dict(state)
+        for parameter, entry in self.adam.state.items():
+            for name, shape in (("step", ()), ("exp_avg", parameter.shape), ("exp_avg_sq", parameter.shape)):
+                if getattr(entry.get(name), "shape", None) != shape:
+                    raise ValueError(f"Adam's {name} is not of the shape {tuple(shape)}")

@@ -118,3 +118,16 @@ def test_goes_on_from_its_state() -> None:
         whole.step(loss_of(list(through), step), step)
         second.step(loss_of(list(stopped), step), step)
     assert all(torch.equal(one, other) for one, other in zip(through, stopped, strict=True))
+
+
+@pytest.mark.parametrize("name", ["step", "exp_avg", "exp_avg_sq"])
+@pytest.mark.parametrize("value", [None, torch.zeros(7, 7)])
+def test_a_state_that_is_none(name: str, value: Tensor | None) -> None:
+    weights = parameters()
+    outer = optimizer(weights)
+    outer.step(loss_of(weights, 1), 1)
+    state = outer.state_dict()
+    optimizer(parameters()).load_state_dict(state)
+    state["state"][1][name] = value
+    with pytest.raises((ValueError, TypeError)):  # by torch, or here
+        optimizer(parameters()).load_state_dict(state)

@@ -191,7 +191,7 @@ def without_training() -> Iterator[None]:
     from metalstm.run.meta_test import Judge
 
     def nothing(*_: Any) -> Any:
-        return SimpleNamespace(run=lambda: None, metrics=SimpleNamespace(close=lambda: None))
+        return SimpleNamespace(run=lambda: None, pretraining_seconds=0.0, metrics=SimpleNamespace(close=lambda: None))
 
     def over(*_: Any) -> Any:
         raise SystemExit(0)
