@@ -20,6 +20,7 @@ names=(speech_commands_5w1s speech_commands_5w5s clinc150_5w1s clinc150_5w5s mov
 use() {
     local name=$1 task=$2 steps=$3 runs=outputs/scenarios/$1 common=() learner own learners=()
     shift 3
+    mkdir -p "$runs"
     while [[ $1 != -- ]]; do common+=("$1"); shift; done
     common+=("threads=$threads" scratch_tasks=0 keep_checkpoints=1)
     shift
