@@ -104,7 +104,7 @@ ecg() {
 }
 
 terrain() {
-    use terrain terrain_1w20s 3 dataset=terrain dataset.root="$data/terrain" ways=1 shots=20 test_tasks=1000 meta_batch_size=8 -- \
+    use terrain terrain_1w5s 3 dataset=terrain dataset.root="$data/terrain" ways=1 shots=5 test_tasks=1000 meta_batch_size=8 -- \
         finetune learner.adapts=all learner.inner_steps=3 steps=1000 -- \
         maml start=finetune steps=600 --
 }
