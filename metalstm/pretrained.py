@@ -13,8 +13,8 @@ from metalstm.errors import CheckpointError, ConfigError, Problem
 from metalstm.learners.base import Learner
 from metalstm.nn.base import HEAD, Model
 from metalstm.run import resume
-from metalstm.run.checkpoint import LATEST, Checkpoint, Checkpoints
-from metalstm.trained import best_checkpoint
+from metalstm.run.checkpoint import Checkpoint, Checkpoints
+from metalstm.trained import best_checkpoint, trained_so_far
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +68,8 @@ def start_from(path: Path, learner: Learner, dataset: Dataset, device: torch.dev
         for name, weight in own.items():
             weight.copy_(there[name])
     log.info("start     %s, %s, step %d", path, settings.learner.name, checkpoint.step)
-    newest = checkpoints.newest(LATEST, device)
-    return 0.0 if newest is None else float(newest.state["seconds"] + newest.state["pretraining_seconds"])
+    _, seconds, before = trained_so_far(checkpoints, device)
+    return seconds + before
 
 
 def model_of(learner: Learner) -> Model:

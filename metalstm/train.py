@@ -83,7 +83,8 @@ def run(settings: TrainSettings, resumed: Resumed | None) -> None:
                 resume.check_budget(path, settings.steps, 0 if checkpoint is None else checkpoint.step)
                 check_best(checkpoints, learner, torch.device(settings.device))
             training = meta_training(settings, dataset, learner, path, checkpoints, checkpoint, interruption)
-            training.pretraining_seconds = training.pretraining_seconds or pretraining
+            if checkpoint is None:
+                training.pretraining_seconds = pretraining
             if resumed is not None:  # and can be gone on with
                 resumed.write_down()
                 resume.write_config(path, settings, dataset.fingerprint)

@@ -61,11 +61,16 @@ def trained_run(path: Path, dataset_root: str | None, allow_changed_data: bool, 
     with fitting(checkpoint):
         learner.load_state_dict(checkpoint.state["learner"])
     log.info("run       %s, step %d", path, checkpoint.step)
+    return Trained(path, settings, dataset, learner, checkpoint.step, *trained_so_far(checkpoints, device), device)
+
+
+def trained_so_far(checkpoints: Checkpoints, device: torch.device) -> tuple[int, float, float]:
+    """Steps, seconds that they took, and seconds of the run that this one started from."""
     newest = checkpoints.newest(LATEST, device)
-    took = (0, 0.0, 0.0)
-    if newest is not None:
-        took = (newest.step, newest.state["seconds"], newest.state["pretraining_seconds"])
-    return Trained(path, settings, dataset, learner, checkpoint.step, *took, device)
+    if newest is None:
+        return 0, 0.0, 0.0
+    with fitting(newest):
+        return newest.step, float(newest.state["seconds"]), float(newest.state["pretraining_seconds"])
 
 
 def open_dataset(path: Path, settings: TrainSettings, root: str | None, allow_changed: bool) -> Dataset:

@@ -20,14 +20,19 @@ names=(speech_commands_5w1s speech_commands_5w5s clinc150_5w1s clinc150_5w5s mov
 use() {
     local name=$1 task=$2 steps=$3 runs=outputs/scenarios/$1 common=() learner own learners=()
     shift 3
-    mkdir -p "$runs"
     while [[ $1 != -- ]]; do common+=("$1"); shift; done
     common+=("threads=$threads" scratch_tasks=0 keep_checkpoints=1)
     shift
     while (($#)); do
         learner=$1 own=()
         shift
-        while [[ $1 != -- ]]; do own+=("${1/#start=finetune/start=$(finished "$runs" "${task}_finetune")}"); shift; done
+        while [[ $1 != -- ]]; do
+            case $1 in
+            start=*) own+=("start=$(finished "$runs" "${task}_${1#start=}")") ;; # of the learner named, trained before
+            *) own+=("$1") ;;
+            esac
+            shift
+        done
         shift
         learners+=("$learner")
         train "$runs" "${task}_$learner" "${common[@]}" learner="$learner" "${own[@]}"
@@ -52,14 +57,14 @@ after() {
 
 # lifelong NAME TASK LEARNER SETTING...: trains LEARNER, sends it through streams of tasks, and keeps what was found.
 lifelong() {
-    local name=lifelong_$1 task=$2 learner=$3 runs=outputs/scenarios/lifelong_$1 run
+    local name=lifelong_$1 task=$2 learner=$3 runs=outputs/scenarios/lifelong_$1 run found
     shift 3
     train "$runs" "${task}_$learner" learner="$learner" threads="$threads" scratch_tasks=0 keep_checkpoints=1 "$@"
     run=$(finished "$runs" "${task}_$learner")
     "$venv/bin/metalstm-test" run="$run" protocol=lifelong threads="$threads"
     mkdir -p "outputs/reference/scenarios/$name"
-    run=$(find "$run/tests" -name lifelong.json | sort | tail -n 1)
-    cp "$run" "${run%/*}/figures/lifelong.png" "outputs/reference/scenarios/$name"
+    found=$(find "$run/tests" -name lifelong.json -printf '%h\n' | sort | tail -n 1)
+    cp "$found/lifelong.json" "$found/figures/lifelong.png" "outputs/reference/scenarios/$name"
 }
 
 speech_commands() { # SHOTS

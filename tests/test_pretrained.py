@@ -87,9 +87,7 @@ def test_where_an_output_means_the_same_the_head_is_taken(in_process: Any, tiny:
 )
 def test_refused(change: str, code: int, words: list[str], pretrained: Path, in_process: Any, tiny: Any) -> None:
     name, value = change.split("=")
-    ended = in_process(
-        "train", *given(tiny, **({} if name == "start" else {name: value})), *[change][: name == "start"]
-    )
+    ended = in_process("train", *given(tiny, **{name: value}))
     assert ended.code == code
     assert all(word in ended.err for word in words), ended.err
     assert not Path("outputs").exists()

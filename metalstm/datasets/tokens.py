@@ -30,7 +30,7 @@ class TokenSettings(NamedTuple):
     min_count: int = 2  # how often a word has to occur to be in the vocabulary
     subwords: bool = True  # whether a word has character n-grams as well
     ngram_buckets: int = 4096  # tokens that all n-grams share
-    ngrams_per_word: int = 4  # at most; more of them blur the word
+    ngrams_per_word: int = 4  # at most
     max_words: int | None = None  # of an example, those beyond are cut off; None: all
 
 

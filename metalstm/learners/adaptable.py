@@ -84,7 +84,28 @@ class HeadOnly(Adaptable):
         return self.model.head(laid_out, weights)
 
 
-class FromPrototypes(Adaptable):
+class OtherHead(Adaptable):
+    """What `inner` is, but for where its head starts.
+
+    Args:
+        inner: what adapts.
+    """
+
+    def __init__(self, inner: Adaptable) -> None:
+        super().__init__(inner.model)
+        self.inner = inner
+
+    def lay_out(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
+        return self.inner.lay_out(examples, generator)
+
+    def read(self, laid_out: Any, weights: Weights) -> Tensor:
+        return self.inner.read(laid_out, weights)
+
+    def outputs(self, laid_out: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
+        return self.inner.outputs(laid_out, weights, generator)
+
+
+class FromPrototypes(OtherHead):
     """What `inner` is, but the head starts from the support set (Triantafillou et al. 2020, "Proto-MAML").
 
     Classification: w_k = 2 s p_k and b_k = -s |p_k|^2, which is a prototypical network, p_k the mean of class k's
@@ -98,8 +119,7 @@ class FromPrototypes(Adaptable):
     """
 
     def __init__(self, inner: Adaptable, kind: Kind, metric_scale: float | None = None) -> None:
-        super().__init__(inner.model)
-        self.inner = inner
+        super().__init__(inner)
         self.kind = kind
         self.metric_scale = metric_scale
 
@@ -109,9 +129,6 @@ class FromPrototypes(Adaptable):
             return shapes
         width = self.model.shape.joined_features
         return shapes | {"head_weight": torch.Size((1, width)), "head_bias": torch.Size((1,))}
-
-    def lay_out(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
-        return self.inner.lay_out(examples, generator)
 
     def start(self, laid_out: Any, support: Examples) -> Weights:
         start = self.inner.start(laid_out, support)
@@ -123,23 +140,13 @@ class FromPrototypes(Adaptable):
         scale = nearness(features.shape[-1], self.metric_scale)
         return {**start, "head_weight": 2 * scale * centres, "head_bias": -scale * centres.square().sum(dim=-1)}
 
-    def read(self, laid_out: Any, weights: Weights) -> Tensor:
-        return self.inner.read(laid_out, weights)
 
-    def outputs(self, laid_out: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
-        return self.inner.outputs(laid_out, weights, generator)
-
-
-class NewHead(Adaptable):
+class NewHead(OtherHead):
     """What `inner` is, but with a head that starts at zero: for other classes than the model was trained on."""
 
     def __init__(self, inner: Adaptable, outputs: int) -> None:
-        super().__init__(inner.model)
-        self.inner = inner
+        super().__init__(inner)
         self.new = outputs
-
-    def lay_out(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
-        return self.inner.lay_out(examples, generator)
 
     def start(self, laid_out: Any, support: Examples) -> Weights:
         start = self.inner.start(laid_out, support)
@@ -150,12 +157,6 @@ class NewHead(Adaptable):
             "head_weight": like.new_zeros(tasks, self.new, width),
             "head_bias": like.new_zeros(tasks, self.new),
         }
-
-    def read(self, laid_out: Any, weights: Weights) -> Tensor:
-        return self.inner.read(laid_out, weights)
-
-    def outputs(self, laid_out: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
-        return self.inner.outputs(laid_out, weights, generator)
 
 
 def read_by_all(model: Model, examples: Examples, generator: torch.Generator | None = None) -> Tensor:

@@ -36,9 +36,10 @@ class MAMLPlusPlus(MAML):
         importance = self.importance(progress)
         order: Order = "first" if progress < self.second_order_from else "second"
         losses = torch.zeros(())
+        query = self.engine.lay_out(tasks.query, generator)
         for step, predict in enumerate(self.engine.adapt(tasks.support, self.inner_steps, order, generator)):
             if step > 0 and importance[step - 1] > 0:
-                outputs = predict(self.engine.lay_out(tasks.query, generator))
+                outputs = predict(query)
                 losses = losses + importance[step - 1] * task_loss(self.kind, outputs, tasks.query.targets)
         return losses, outputs
 
