@@ -36,9 +36,10 @@ def report(runs: list[Path], out: Path | None, target: float | None) -> str:
         ConfigError: runs without a result, or on different tasks; or `out` cannot be written.
     """
     from metalstm.reporting import comparison
+    from metalstm.reporting.entries import entries
     from metalstm.reporting.figures import draw_comparison
 
-    common, found = comparison.entries(runs)
+    common, found = entries(runs)
     rows = comparison.rows(common, found, target)
     table = comparison.markdown(common, rows)
     if out is not None:

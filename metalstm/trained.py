@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import torch
 
 from metalstm import assembly, learner_assembly
-from metalstm.config import TrainSettings, at_odds
+from metalstm.at_odds import at_odds
+from metalstm.config import TrainSettings
 from metalstm.datasets.base import Dataset
 from metalstm.errors import CheckpointError, ConfigError
 from metalstm.learners.base import Learner

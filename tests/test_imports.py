@@ -37,6 +37,7 @@ SEE_CONFIG = {
 LIGHT = [
     *(
         "__init__.py",
+        "at_odds.py",
         "command.py",
         "config.py",
         "dataset_settings.py",

@@ -50,8 +50,7 @@ class PlainModel(nn.Module):
         for lstm, sequences in zip(self.lstms, readings, strict=True):
             states, last = self.run(lstm, sequences, lengths)
             if self.shape.pooling == "mean":
-                steps = inputs.shape[1] if lengths is None else lengths.unsqueeze(1)
-                features.append(states.sum(dim=1) / steps)
+                features.append(mean_over_steps(states, lengths))
             else:
                 ways = 2 if self.shape.both_ways else 1
                 features.append(last[-ways:].transpose(0, 1).flatten(1))  # of the last layer

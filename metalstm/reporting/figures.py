@@ -10,7 +10,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from metalstm.reporting.comparison import Entry, mean_and_ci95, number, ranked, task_in_words
+from metalstm.reporting.comparison import mean_and_ci95, number, ranked, task_in_words
+from metalstm.reporting.entries import Entry
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import pytest
 
 from metalstm.errors import ConfigError
 from metalstm.reporting import comparison
-from metalstm.reporting.comparison import Entry
+from metalstm.reporting.entries import Entry, entries
 
 COMMON = {"dataset": "glyphs", "ways": 5, "shots": 1, "metric": "accuracy", "split": "meta_test"}
 
@@ -205,7 +205,7 @@ def test_entries_of_two_runs(tmp_path: Path) -> None:
     second = run(
         tmp_path / "b", "memory", POOR, baselines={"scratch": (GOOD, 2)}, step_unit="shot", seconds_per_step=0.5
     )
-    common, found = comparison.entries([first, second])
+    common, found = entries([first, second])
     assert common == {
         **{"dataset": "glyphs", "ways": 5, "shots": 1, "queries": 15, "split": "meta_test", "metric": "accuracy"},
         **{"fingerprint": "f0", "seed": 0},
@@ -216,7 +216,7 @@ def test_entries_of_two_runs(tmp_path: Path) -> None:
         Entry("scratch", [0, 1, 2], POOR, 1, "step", None, None, True),  # the first run's
         Entry("scratch_many_steps", [0, 1, 2], POOR, 2, "step", None, None, True),
     ]
-    assert [one.name for one in comparison.entries([second, first])[1]] == ["memory", "maml", "scratch"]
+    assert [one.name for one in entries([second, first])[1]] == ["memory", "maml", "scratch"]
 
 
 def test_the_same_learner_twice_is_told_apart_by_folder(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_the_same_learner_twice_is_told_apart_by_folder(tmp_path: Path) -> None:
         run(tmp_path / "anil", "anil", POOR),
         run(tmp_path / "m", "maml", GOOD),
     ]
-    _, found = comparison.entries(runs)
+    _, found = entries(runs)
     assert [one.name for one in found] == ["maml (few)", "anil", "maml (m)"]
     assert [one.values for one in found] == [POOR, POOR, GOOD]
 
@@ -237,21 +237,21 @@ def test_no_two_curves_have_one_name(case: str, tmp_path: Path, monkeypatch: pyt
     if case == "here":
         monkeypatch.chdir(first)
         first = Path()
-    _, found = comparison.entries([first, second])
+    _, found = entries([first, second])
     names = [one.name for one in found]
     assert len(set(names)) == len(names) == 3
     assert not any("()" in name for name in names)
 
 
 def test_nothing_is_trained_from_scratch(tmp_path: Path) -> None:
-    _, (only,) = comparison.entries([run(tmp_path / "run", "scratch", GOOD)])
+    _, (only,) = entries([run(tmp_path / "run", "scratch", GOOD)])
     assert only.training_s is None
     assert only.seconds_per_step == 0.004
 
 
 def test_no_run() -> None:
     with pytest.raises(ConfigError, match=r"error: there is no run to compare\n  fix: give run directories"):
-        comparison.entries([])
+        entries([])
 
 
 def broken(folder: Path, name: str, content: bytes | None) -> None:
@@ -262,7 +262,7 @@ def broken(folder: Path, name: str, content: bytes | None) -> None:
         (bad / name).write_bytes(content)
     for folders in ([bad], [good, bad], [bad, good]):
         with pytest.raises(ConfigError) as caught:
-            comparison.entries(folders)
+            entries(folders)
         (problem,) = caught.value.problems
         assert str(bad / name) in problem.what
         assert "runs" in problem.fix
@@ -283,7 +283,7 @@ def test_a_file_that_says_too_little(name: str, content: bytes, tmp_path: Path) 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere"):
-        comparison.entries([tmp_path / "nowhere"])
+        entries([tmp_path / "nowhere"])
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_runs_on_other_tasks(name: str, value: Any, tmp_path: Path) -> None:
     first, same = run(tmp_path / "first", "maml", GOOD), run(tmp_path / "same", "anil", GOOD)
     other = run(tmp_path / "other", "reptile", GOOD, **{name: value})
     with pytest.raises(ConfigError) as caught:
-        comparison.entries([first, same, other])
+        entries([first, same, other])
     (problem,) = caught.value.problems
     assert problem.what.startswith(f"{other} has {name}={value}, but {first} has {name}=")
     assert str(same) not in problem.what
@@ -314,14 +314,14 @@ def test_every_difference_is_told_at_once(tmp_path: Path) -> None:
     folders = [run(tmp_path / "a", "maml", GOOD), run(tmp_path / "b", "maml", GOOD, ways=20, seed=1)]
     folders.append(run(tmp_path / "c", "maml", GOOD, shots=5))
     with pytest.raises(ConfigError) as caught:
-        comparison.entries(folders)
+        entries(folders)
     told = [problem.what.split(", but ")[0] for problem in caught.value.problems]
     assert told == [f"{folders[1]} has ways=20", f"{folders[1]} has seed=1", f"{folders[2]} has shots=5"]
 
 
 def test_other_numbers_of_test_tasks_may_be_compared(tmp_path: Path) -> None:
     folders = [run(tmp_path / "a", "maml", GOOD), run(tmp_path / "b", "anil", [row[:2] for row in POOR])]
-    rows = comparison.rows(*comparison.entries(folders))
+    rows = comparison.rows(*entries(folders))
     assert [(row["tasks"], row["pairs"]) for row in rows] == [(4, 4), (2, 2)]
     assert rows[1]["difference"] == pytest.approx(-0.1)
 

@@ -1,0 +1,163 @@
+"""What the files of runs say of how they learned: curves, checked, and whether they are of the same tasks.
+
+Legend: P points of an adaptation curve, N test tasks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from metalstm.errors import ConfigError, Problem
+from metalstm.run.directory import PER_TASK, RESULT
+
+TRAINING = ("pretraining_seconds", "seconds")
+LARGEST = 1e30  # of the numbers in a file, so that sums and squares are finite
+UNITS = ("step", "shot")
+OVER = "give directories of runs that are over"
+SAME = "compare runs on the same tasks"
+# What must be the same for task n to be the same task.
+SAME_TASKS = ("dataset", "ways", "shots", "queries", "split", "metric")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A curve to compare: a learner's, or one of a run's baselines'."""
+
+    name: str
+    at: list[int]
+    values: list[list[float]]  # [P, N]
+    step: int  # that its result is read after
+    unit: str
+    seconds_per_step: float | None
+    training_s: float | None  # None: nothing was meta-trained
+    from_scratch: bool = False
+
+    def final(self) -> list[float]:
+        """Each task's metric at `step`."""
+        return self.values[self.at.index(self.step)]
+
+    def means(self) -> list[float]:
+        return [fmean(values) for values in self.values]
+
+
+def entries(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Entry]]:
+    """The curves of runs, and what their tasks have in common.
+
+    A run is called by its learner, and by its folder where two have the same; baselines are taken from the first run.
+
+    Raises:
+        ConfigError: a folder without a result, or runs whose tasks differ.
+    """
+    if not folders:
+        raise ConfigError.of("there is no run to compare", "give run directories: metalstm-report DIR...")
+    runs = [read_run(folder) for folder in folders]
+    first = runs[0].tasks
+    problems = [
+        Problem(f"{run.folder} has {name}={value}, but {folders[0]} has {name}={first[name]}", SAME)
+        for run in runs[1:]
+        for name, value in run.tasks.items()
+        if value != first[name]
+    ]
+    if problems:
+        raise ConfigError(*problems)
+    return first, [replace(entry, name=name) for entry, name in named(runs)]
+
+
+class Run(NamedTuple):
+    """What a run's files say."""
+
+    folder: Path
+    tasks: dict[str, Any]  # what decides which tasks it was tested on
+    learner: Entry
+    baselines: list[Entry]
+
+
+def read_run(folder: Path) -> Run:
+    """A run from its files; `ConfigError` where they are not those of a run that is over."""
+    result, per_task = (read(folder / name) for name in (RESULT, PER_TASK))
+    path = folder / RESULT
+    try:
+        tasks = tasks_of(result)
+        scratch = result["learner"] == "scratch"
+        learner = Entry(
+            result["learner"],
+            [0],
+            [],
+            result["steps"],
+            result["step_unit"],
+            result["seconds_per_step"],
+            None if scratch else sum(result["training"].get(name, 0) for name in TRAINING),
+            scratch,
+        )
+        baselines = [
+            Entry(name, [0], [], entry["steps"], "step", None, None, True)
+            for name, entry in result["baselines"].items()
+        ]
+        path = folder / PER_TASK
+        learner = replace(learner, **per_task["learner"])
+        baselines = [replace(entry, **per_task[entry.name]) for entry in baselines]
+        for entry in (learner, *baselines):
+            check(entry)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ConfigError.of(f"{path} lacks what a run's has: {error}", OVER) from error
+    return Run(folder, tasks, learner, baselines)
+
+
+def check(entry: Entry) -> None:
+    """Whether an entry's parts are of the right kinds, and fit together.
+
+    Raises:
+        ValueError, TypeError: they are or do not.
+    """
+    times = [seconds for seconds in (entry.seconds_per_step, entry.training_s) if seconds is not None]
+    numbers: list[Sequence[float]] = [entry.at, *entry.values, times]
+    if not all(is_number(value) for row in numbers for value in row):
+        raise ValueError(f"a number of {entry.name}")
+    if entry.unit not in UNITS or not isinstance(entry.name, str):
+        raise ValueError("a name or a unit")
+    sizes = {len(values) for values in entry.values}
+    if len(entry.at) != len(entry.values) or len(sizes) != 1 or 0 in sizes or sorted(set(entry.at)) != entry.at:
+        raise ValueError(f"{entry.name}: tasks' values at each step")
+    if not all(isinstance(step, int) for step in entry.at) or entry.step not in entry.at or entry.at[0] != 0:
+        raise ValueError(f"{entry.name}: a value at step {entry.step}")
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not abs(value) > LARGEST
+
+
+def named(runs: Sequence[Run]) -> Iterator[tuple[Entry, str]]:
+    """The curves, each with a name that no other has."""
+    learners = [run.learner.name for run in runs]
+    places = [run.folder.resolve() for run in runs]
+    for run, place in zip(runs, places, strict=True):
+        name = run.learner.name
+        if learners.count(name) > 1:
+            alike = sum(other.name == place.name for other in places) > 1
+            name = f"{name} ({place if alike else place.name})"
+        yield run.learner, name
+    for entry in runs[0].baselines:
+        yield entry, f"{entry.name} (baseline)" if entry.name in learners else entry.name
+
+
+def read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError.of(f"{path} cannot be read: {error}", OVER) from error
+
+
+def tasks_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides which tasks a run was tested on."""
+    same = {name: result[name] for name in SAME_TASKS}
+    for name in ("ways", "shots", "queries"):
+        if not isinstance(same[name], int) or not 0 < same[name] < LARGEST:
+            raise ValueError(f"{name}={same[name]}")
+    if same["metric"] not in ("accuracy", "mse"):
+        raise ValueError(f"metric={same['metric']}")
+    return same | {"fingerprint": result["protocol"]["fingerprint"], "seed": result["environment"]["seed"]}
