@@ -15,7 +15,8 @@ import pytest
 from omegaconf import OmegaConf
 
 import metalstm
-from metalstm.config import GROUPS, REGRESSION
+from metalstm.config import GROUPS
+from metalstm.dataset_settings import REGRESSION
 
 PACKAGE = Path(metalstm.__file__).parent
 CONFIGS = PACKAGE.parent / "configs"
