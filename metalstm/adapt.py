@@ -46,7 +46,7 @@ def adapt(config: DictConfig) -> None:
     settings = resume.run_settings(path)
     settings.device, settings.threads = given.device, given.threads
     check_run(given, settings)
-    directory.start_log(None)
+    directory.start_log()
     assembly.use_machine(settings.device, settings.threads)
     dataset = open_dataset(path, settings, given.dataset_root, given.allow_changed_data)
     labels: list[str] = []

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from metalstm.composition import setting_names
 from metalstm.errors import ConfigError, Interrupted, MetalstmError, Problem
-from metalstm.fields import did_you_mean, flat
+from metalstm.fields import did_you_mean
 
 
 def run_command(config_name: str, job: Callable[..., None]) -> None:
@@ -93,6 +95,22 @@ def as_ours(error: Exception, config_name: str) -> MetalstmError | None:
     return None
 
 
+@contextmanager
+def in_our_words(config_name: str) -> Iterator[None]:
+    """A context in which whatever a person can mend is raised as one of our errors.
+
+    Raises:
+        MetalstmError: in place of Hydra's errors, the system's, and those of memory.
+    """
+    try:
+        yield
+    except Exception as raised:
+        error = as_ours(raised, config_name)
+        if error is None or error is raised:
+            raise
+        raise error from None if os.environ.get("METALSTM_DEBUG") != "1" else raised
+
+
 def out_of_memory(error: Exception) -> bool:
     """Whether a tensor or an object was too large for the machine; torch has an error of its own for GPUs alone."""
     said = (
@@ -149,17 +167,3 @@ def config_problem(error: Exception, config_name: str) -> Problem:
     if isinstance(error, (KeyError, AssertionError, RecursionError)):  # whose own words say little
         first = f"Hydra cannot use this command line: {type(error).__name__}: {first}"
     return Problem(first, " ".join(rest) or "see --help; name=value sets a value, group=choice picks a group")
-
-
-def setting_names(config_name: str) -> list[str]:
-    """All settings and groups of a command, as the command line names them."""
-    from hydra import compose, initialize_config_module
-    from hydra.core.global_hydra import GlobalHydra
-    from omegaconf import OmegaConf
-
-    GlobalHydra.instance().clear()
-    with initialize_config_module("metalstm.configs", version_base="1.3"):
-        values = OmegaConf.to_container(compose(config_name))
-    assert isinstance(values, dict)
-    names = [str(name) for name in flat({str(key): value for key, value in values.items()})]
-    return names + sorted({name.split(".")[0] for name in names if "." in name}) + ["experiment"]

@@ -40,7 +40,7 @@ def meta_test_run(config: DictConfig) -> None:
     given = meta_test_settings(config)
     path = Path(given.run)
     steps = resume.run_settings(path).steps_tested if given.steps is None else given.steps
-    directory.start_log(None)
+    directory.start_log()
     trained = trained_run(
         path,
         given.dataset_root,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from metalstm.command import command_line, run_command
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import torch
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from metalstm.datasets.base import Dataset
     from metalstm.learners.base import Learner
     from metalstm.run.checkpoint import Checkpoint, Checkpoints
+    from metalstm.run.directory import Place
     from metalstm.run.interruption import Interruption
     from metalstm.run.loop import MetaTraining
     from metalstm.run.resume import Resumed
@@ -30,28 +32,42 @@ def main() -> None:
 
 
 def train(config: DictConfig) -> None:
-    """One run: a new one, or with `resume` one that goes on in its own directory."""
+    """One run, as the command line says; in a sweep, where Hydra put this job."""
+    from pathlib import Path
+
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
-    from metalstm.config import train_settings
-    from metalstm.run.directory import start_log
-    from metalstm.run.resume import resumed_settings
+    from metalstm.run.directory import Place, start_log
 
-    start_log(None)
-    if config.resume is None:
-        run(train_settings(config), None)
-    else:
-        resumed = resumed_settings(config, HydraConfig.get().overrides.task)
-        run(resumed.settings, resumed)
+    start_log()
+    hydra = HydraConfig.get()
+    place = Place(Path(hydra.runtime.output_dir)) if hydra.mode == RunMode.MULTIRUN else None
+    begin_or_resume(config, hydra.overrides.task, command_line(), place)
 
 
-def run(settings: TrainSettings, resumed: Resumed | None) -> None:
-    """Meta-trains and meta-tests.
+def begin_or_resume(
+    config: DictConfig, overrides: Sequence[str], command: list[str], place: Place | None = None
+) -> Path:
+    """A new run, or with `resume` one that goes on in its own directory; gives the directory.
 
     Args:
-        settings: all of them.
-        resumed: the run to go on with; None: a new one.
+        config: composed of the overrides.
+        overrides: as they were given.
+        command: for `result.json`.
+        place: of a new run; None: as the settings have it.
     """
+    from metalstm.config import train_settings
+    from metalstm.run.resume import resumed_settings
+
+    if config.resume is None:
+        return run(train_settings(config), None, command, place)
+    resumed = resumed_settings(config, overrides)
+    return run(resumed.settings, resumed, command, None)
+
+
+def run(settings: TrainSettings, resumed: Resumed | None, command: list[str], place: Place | None) -> Path:
+    """Meta-trains and meta-tests; see `begin_or_resume`."""
     from pathlib import Path
 
     import torch
@@ -72,11 +88,11 @@ def run(settings: TrainSettings, resumed: Resumed | None) -> None:
         pretraining = start_from(Path(settings.start), learner, dataset, torch.device(settings.device))
     # From here on a signal ends the run at a step boundary; before, there is nothing to save.
     with Interruption() as interruption:
-        path = new_run(settings, dataset, learner) if resumed is None else resumed.path
+        path = new_run(settings, dataset, learner, place) if resumed is None else resumed.path
         with RunLock(path):
             if resumed is not None:
                 resume.check_fingerprint(path, dataset, settings.allow_changed_data)
-            directory.start_log(path / directory.LOG)
+            directory.log_to_file(path / directory.LOG)
             checkpoints = Checkpoints(path / "checkpoints", settings.keep_checkpoints)
             checkpoint = checkpoints.newest(LATEST, torch.device(settings.device))
             if resumed is not None:
@@ -94,7 +110,8 @@ def run(settings: TrainSettings, resumed: Resumed | None) -> None:
                 training.run()
             finally:
                 training.metrics.close()
-            finish(settings, dataset, training, path)
+            finish(settings, dataset, training, path, command)
+    return path
 
 
 def begun(path: Path) -> bool:
@@ -104,7 +121,7 @@ def begun(path: Path) -> bool:
     return bool(Checkpoints(path / "checkpoints", 1).paths(LATEST))
 
 
-def new_run(settings: TrainSettings, dataset: Dataset, learner: Learner) -> Path:
+def new_run(settings: TrainSettings, dataset: Dataset, learner: Learner, place: Place | None) -> Path:
     """The directory of a new run, its config in it.
 
     Raises:
@@ -112,10 +129,10 @@ def new_run(settings: TrainSettings, dataset: Dataset, learner: Learner) -> Path
     """
     from metalstm.run import directory, resume
 
-    parent = run_parent(settings)
+    place = place or usual_place(settings)
     weights = sum(weight.nbytes for weight in learner.parameters())
-    directory.check_room(parent, 3 * weights, settings.keep_checkpoints)  # Adam's two means are as large, each
-    path = directory.new_run_directory(parent)
+    directory.check_room(place.parent, 3 * weights, settings.keep_checkpoints)  # Adam's two means are as large, each
+    path = directory.new_run_directory(*place)
     resume.write_config(path, settings, dataset.fingerprint)
     return path
 
@@ -152,17 +169,14 @@ def introduce(settings: TrainSettings, dataset: Dataset, training: MetaTraining,
     log.info("meta-train from step %d to %d, %d tasks a step", training.step, settings.steps, settings.meta_batch_size)
 
 
-def run_parent(settings: TrainSettings) -> Path:
-    """Where the run's directory goes: by dataset, task and learner; in a sweep, where Hydra put this job."""
+def usual_place(settings: TrainSettings) -> Place:
+    """Where a run's directory goes: by dataset, task and learner, and named by the time."""
     from pathlib import Path
 
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
+    from metalstm.run.directory import Place
 
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        return Path(HydraConfig.get().runtime.output_dir)
     task = f"{settings.ways}w{settings.shots}s"
-    return Path(settings.output_dir) / f"{settings.dataset.name}_{task}_{settings.learner.name}"
+    return Place(Path(settings.output_dir) / f"{settings.dataset.name}_{task}_{settings.learner.name}")
 
 
 def meta_training(
@@ -219,7 +233,7 @@ def meta_training(
     return training
 
 
-def finish(settings: TrainSettings, dataset: Dataset, training: MetaTraining, path: Path) -> None:
+def finish(settings: TrainSettings, dataset: Dataset, training: MetaTraining, path: Path, command: list[str]) -> None:
     """Meta-tests the best checkpoint beside the baselines; writes `result.json` and the figure."""
     import torch
 
@@ -251,7 +265,7 @@ def finish(settings: TrainSettings, dataset: Dataset, training: MetaTraining, pa
     tested = judge.judge(training.learner, shape, settings.seed)
     result = results.result(
         plain(settings),
-        command_line(),
+        command,
         dataset,
         tested,
         None if best is None else best.step,

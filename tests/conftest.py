@@ -7,7 +7,6 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, here and in the processes that tests start
 
 import json
-import logging
 import struct
 import subprocess
 import sys
@@ -135,6 +134,7 @@ def in_process(
     from hydra.core.hydra_config import HydraConfig
 
     from metalstm import adapt, test, train
+    from metalstm.run.directory import end_log
 
     work = tmp_path / "work"
     work.mkdir()
@@ -157,11 +157,7 @@ def in_process(
         return Ended(code, *capsys.readouterr())
 
     yield run
-    logger = logging.getLogger("metalstm")
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-        handler.close()
-    logger.propagate = True
+    end_log()
 
 
 @pytest.fixture(scope="session")

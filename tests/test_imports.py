@@ -26,6 +26,7 @@ MAY_IMPORT = {
 # Resuming compares the config of a run directory with the command line's.
 SEE_CONFIG = {
     "command.py",
+    "composition.py",
     "assembly.py",
     "learner_assembly.py",
     "train.py",
@@ -39,6 +40,7 @@ LIGHT = [
         "__init__.py",
         "at_odds.py",
         "command.py",
+        "composition.py",
         "config.py",
         "dataset_settings.py",
         "errors.py",

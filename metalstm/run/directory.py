@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -24,21 +24,31 @@ METRICS = "metrics.jsonl"
 LOG = "train.log"
 
 
-def new_run_directory(parent: Path) -> Path:
-    """Makes a directory under `parent`, named by the time in UTC; two runs never share one.
+class Place(NamedTuple):
+    """Where a new run's directory goes."""
+
+    parent: Path
+    name: str | None = None  # None: the time in UTC
+
+
+def new_run_directory(parent: Path, name: str | None = None) -> Path:
+    """Makes a directory under `parent`, named by the time in UTC unless it has a name; two runs never share one.
 
     Raises:
-        ConfigError: the folder cannot be written to.
+        ConfigError: the folder cannot be written to, or there is a run in it.
     """
     try:
         while True:
-            path = parent / datetime.now(timezone.utc).strftime("%Y-%m-%dT%H-%M-%S-%f")
+            path = parent / (name or datetime.now(timezone.utc).strftime("%Y-%m-%dT%H-%M-%S-%f"))
             try:
                 path.mkdir(parents=True)
             except FileExistsError:
                 if not path.is_dir():
                     raise
-                continue  # another run has started in the same microsecond
+                if name is None:
+                    continue  # another run has started in the same microsecond
+                if (path / CONFIG).exists():
+                    raise ConfigError.of(f"there is a run in {path}", f"go on with it: resume={path}") from None
             return path
     except OSError as error:
         raise ConfigError.of(
@@ -103,18 +113,30 @@ class LogFile(logging.FileHandler):
             super().close()
 
 
-def start_log(path: Path | None) -> logging.Logger:
-    """The package's log on the screen, and with the time in the file `path`."""
+def start_log(level: int = logging.INFO) -> None:
+    """The package's log on the screen, from a level on."""
+    end_log()
+    logger = logging.getLogger("metalstm")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    console = Console()
+    console.setLevel(level)
+    logger.addHandler(console)
+
+
+def log_to_file(path: Path) -> None:
+    """The package's log in a file as well, with the time."""
+    with writing(path):
+        to_file = LogFile(path, encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger("metalstm").addHandler(to_file)
+
+
+def end_log() -> None:
+    """The package's log as it was before `start_log`: with whoever has imported it."""
     logger = logging.getLogger("metalstm")
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    logger.addHandler(Console())
-    if path is not None:
-        with writing(path):
-            to_file = LogFile(path, encoding="utf-8")
-        to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        logger.addHandler(to_file)
-    return logger
+    logger.setLevel(logging.NOTSET)
+    logger.propagate = True

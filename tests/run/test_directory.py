@@ -38,6 +38,15 @@ def test_two_runs_in_one_microsecond(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert clock.asked > 3
 
 
+def test_a_named_run_is_begun_once(tmp_path: Path) -> None:
+    path = directory.new_run_directory(tmp_path, "trial_001")
+    assert path == tmp_path / "trial_001"
+    assert directory.new_run_directory(tmp_path, "trial_001") == path  # of a start that was killed before its config
+    (path / directory.CONFIG).touch()
+    with pytest.raises(ConfigError, match=r"there is a run in .*trial_001\n  fix: go on with it: resume="):
+        directory.new_run_directory(tmp_path, "trial_001")
+
+
 def test_the_name_sorts_by_time_and_needs_no_quotes(tmp_path: Path) -> None:
     first, second = (directory.new_run_directory(tmp_path / "a" / "b").name for _ in range(2))
     assert first < second
@@ -63,17 +72,14 @@ def test_json_is_whole_or_as_it_was(tmp_path: Path) -> None:
 
 @pytest.fixture
 def logger() -> Iterator[logging.Logger]:
-    logger = logging.getLogger("metalstm")
-    yield logger
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-        handler.close()
-    logger.propagate = True
+    yield logging.getLogger("metalstm")
+    directory.end_log()
 
 
 def test_the_log_is_on_the_screen_and_in_the_file(tmp_path: Path, logger: Any, capsys: Any) -> None:
-    directory.start_log(None)
-    directory.start_log(tmp_path / "train.log")  # in the place of the first, not beside it
+    directory.start_log()
+    directory.start_log()  # in the place of the first, not beside it
+    directory.log_to_file(tmp_path / "train.log")
     logging.getLogger("metalstm.somewhere").info("step %d", 3)
     logging.getLogger("metalstm.somewhere").warning("careful")
     logging.getLogger("metalstm.somewhere").debug("noise")
@@ -82,9 +88,21 @@ def test_the_log_is_on_the_screen_and_in_the_file(tmp_path: Path, logger: Any, c
     assert [line.split(" ", 2)[2] for line in lines] == ["INFO step 3", "WARNING careful"]
 
 
+def test_a_quiet_log_warns_and_leaves_nothing_behind(tmp_path: Path, logger: Any, capsys: Any) -> None:
+    directory.start_log(logging.WARNING)
+    directory.log_to_file(tmp_path / "train.log")
+    logging.getLogger("metalstm.somewhere").info("step %d", 3)
+    logging.getLogger("metalstm.somewhere").warning("careful")
+    assert capsys.readouterr().out == "warning: careful\n"
+    assert len((tmp_path / "train.log").read_text(encoding="utf-8").splitlines()) == 2
+    directory.end_log()
+    assert (logger.handlers, logger.propagate, logger.level) == ([], True, logging.NOTSET)
+
+
 def test_a_log_that_cannot_be_written_does_not_end_the_run(tmp_path: Path, logger: Any, capsys: Any) -> None:
     (tmp_path / "train.log").symlink_to("/dev/full")
-    directory.start_log(tmp_path / "train.log")
+    directory.start_log()
+    directory.log_to_file(tmp_path / "train.log")
     for step in (1, 2):
         logging.getLogger("metalstm.somewhere").info("step %d", step)
     out, err = capsys.readouterr()
