@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from metalstm.config import AdaptSettings, TrainSettings
     from metalstm.datasets.base import Dataset
     from metalstm.datasets.own_files import OwnExamples
-    from metalstm.datasets.reader import Reader
     from metalstm.errors import Problem
     from metalstm.learners.base import Learner
     from metalstm.tasks.examples import Examples
@@ -38,7 +37,7 @@ def adapt(config: DictConfig) -> None:
     from metalstm.config import adapt_settings
     from metalstm.datasets.own_files import as_examples, read_query, read_support
     from metalstm.run import directory, resume
-    from metalstm.trained import open_dataset
+    from metalstm.trained import learner_for, open_dataset, reader_of
 
     given = adapt_settings(config)
     check_asked(given)
@@ -60,7 +59,7 @@ def adapt(config: DictConfig) -> None:
             folder = Path(given.query).expanduser()
             query = read_query(folder, reader)
             check_whole(settings, dataset, folder, query)
-    learner = trained_learner(path, settings, dataset, labels)
+    learner = learner_for(path, settings, dataset, len(labels) if labels else None)
     examples = None if support is None else as_examples(support).to(torch.device(settings.device))
     steps = settings.steps_tested if given.steps is None else given.steps
     if support is not None:
@@ -141,71 +140,12 @@ def check_run(given: AdaptSettings, settings: TrainSettings) -> None:
         )
 
 
-def reader_of(dataset: Dataset) -> Reader:
-    """The reader of a person's own files.
-
-    Raises:
-        ConfigError: the dataset has none.
-    """
-    from metalstm.errors import ConfigError
-
-    if dataset.reader is None:
-        raise ConfigError.of(
-            f"support, but dataset '{dataset.name}' is not made of files of one example",
-            "give a run on images, recordings, tables or texts",
-        )
-    return dataset.reader
-
-
 def check_whole(settings: TrainSettings, dataset: Dataset, folder: Path, own: OwnExamples) -> None:
     """A perceptron reads all steps at once, and takes examples of one length alone."""
     from metalstm.datasets.own_files import check_steps
 
     if settings.model.name == "mlp" and dataset.steps is not None:
         check_steps(folder, own, dataset.steps)
-
-
-def trained_learner(path: Path, settings: TrainSettings, dataset: Dataset, labels: list[str]) -> Learner:
-    """The run's learner at its best, for so many labels.
-
-    Raises:
-        ConfigError: it was trained for fewer.
-        CheckpointError: there is no whole checkpoint.
-    """
-    import dataclasses
-
-    import torch
-
-    from metalstm import learner_assembly
-    from metalstm.errors import ConfigError
-    from metalstm.learner_settings import ANY_WAYS
-    from metalstm.learners.finetune import FineTune
-    from metalstm.learners.scratch import Scratch
-    from metalstm.run.checkpoint import Checkpoints, fitting
-    from metalstm.run.results import picked_lr
-    from metalstm.trained import best_checkpoint
-
-    name = settings.learner.name
-    if name in ANY_WAYS and labels:
-        settings = dataclasses.replace(settings, ways=len(labels))
-    elif len(labels) > settings.ways:
-        any_ways = ", ".join(sorted(ANY_WAYS))
-        raise ConfigError.of(
-            f"the support set has {len(labels)} labels, but the run was trained for ways={settings.ways}",
-            f"use at most {settings.ways} labels, or a run with more ways, or with learner=one of {any_ways}",
-        )
-    device = torch.device(settings.device)
-    checkpoints = Checkpoints(path / "checkpoints", settings.keep_checkpoints)
-    checkpoint = best_checkpoint(path, checkpoints, device)
-    learner = learner_assembly.make_learner(settings, dataset)
-    with fitting(checkpoint):
-        learner.load_state_dict(checkpoint.state["learner"])
-    if isinstance(learner, (FineTune, Scratch)) and learner.lr is None:
-        learner.lr = picked_lr(path)
-        if learner.lr is None:
-            log.warning("the run has not picked its rate on meta-validation yet; a usual one is taken")
-    log.info("run       %s, step %d, learner %s", path, checkpoint.step, name)
-    return learner
 
 
 def sort_query(

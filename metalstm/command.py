@@ -162,7 +162,9 @@ def config_problem(error: Exception, config_name: str) -> Problem:
         )
     ambiguous = re.search(r"Ambiguous value for argument '([^']+)'", text)
     if ambiguous:
-        return Problem(f"{ambiguous.group(1)} gives several values", "add -m to run them all, or give one value")
+        return Problem(
+            f"{ambiguous.group(1)} gives several values", "give one value, or run them all with metalstm-train -m"
+        )
     first, *rest = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
     if isinstance(error, (KeyError, AssertionError, RecursionError)):  # whose own words say little
         first = f"Hydra cannot use this command line: {type(error).__name__}: {first}"

@@ -13,10 +13,15 @@ from metalstm import assembly, learner_assembly
 from metalstm.at_odds import at_odds
 from metalstm.config import TrainSettings
 from metalstm.datasets.base import Dataset
+from metalstm.datasets.reader import Reader
 from metalstm.errors import CheckpointError, ConfigError
+from metalstm.learner_settings import ANY_WAYS
 from metalstm.learners.base import Learner
+from metalstm.learners.finetune import FineTune
+from metalstm.learners.scratch import Scratch
 from metalstm.run import resume
 from metalstm.run.checkpoint import BEST, LATEST, Checkpoint, Checkpoints, fitting
+from metalstm.run.results import picked_lr
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +101,55 @@ def open_dataset(path: Path, settings: TrainSettings, root: str | None, allow_ch
     dataset = assembly.make_dataset(settings.dataset)
     resume.check_fingerprint(path, dataset, allow_changed)
     return dataset
+
+
+def reader_of(dataset: Dataset) -> Reader:
+    """The reader of a person's own files.
+
+    Raises:
+        ConfigError: the dataset has none.
+    """
+    if dataset.reader is None:
+        raise ConfigError.of(
+            f"support, but dataset '{dataset.name}' is not made of files of one example",
+            "give a run on images, recordings, tables or texts",
+        )
+    return dataset.reader
+
+
+def learner_for(path: Path, settings: TrainSettings, dataset: Dataset, labels: int | None) -> Learner:
+    """The run's learner at its best, for tasks of so many labels.
+
+    Args:
+        path: the run directory.
+        settings: the run's.
+        dataset: the run's.
+        labels: of a task; None: as many as the run was trained for.
+
+    Raises:
+        ConfigError: it was trained for fewer.
+        CheckpointError: there is no whole checkpoint.
+    """
+    name = settings.learner.name
+    if name in ANY_WAYS and labels is not None:
+        settings = dataclasses.replace(settings, ways=labels)
+    elif labels is not None and labels > settings.ways:
+        any_ways = ", ".join(sorted(ANY_WAYS))
+        raise ConfigError.of(
+            f"the support set has {labels} labels, but the run was trained for ways={settings.ways}",
+            f"use at most {settings.ways} labels, or a run with more ways, or with learner=one of {any_ways}",
+        )
+    device = torch.device(settings.device)
+    checkpoint = best_checkpoint(path, Checkpoints(path / "checkpoints", settings.keep_checkpoints), device)
+    learner = learner_assembly.make_learner(settings, dataset)
+    with fitting(checkpoint):
+        learner.load_state_dict(checkpoint.state["learner"])
+    if isinstance(learner, (FineTune, Scratch)) and learner.lr is None:
+        learner.lr = picked_lr(path)
+        if learner.lr is None:
+            log.warning("the run has not picked its rate on meta-validation yet; a usual one is taken")
+    log.info("run       %s, step %d, learner %s", path, checkpoint.step, name)
+    return learner
 
 
 def best_checkpoint(path: Path, checkpoints: Checkpoints, device: torch.device) -> Checkpoint:

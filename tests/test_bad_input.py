@@ -58,7 +58,7 @@ def check(ended: Any, code: int, words: list[str]) -> None:
         ("ways=0", ["ways=0", "at least 1"]),
         ("ways=five", ["ways=five is not a whole number"]),
         ("ways=[5,20]", ["ways=[5, 20] is not a whole number"]),
-        ("ways=5,20", ["ways=5,20 gives several values", "add -m"]),
+        ("ways=5,20", ["ways=5,20 gives several values", "metalstm-train -m"]),
         ("wasy=5", ["wasy is no setting", "did you mean ways?"]),
         ("+wasy=5", ["wasy is no setting", "did you mean ways?"]),
         ("model.hiden_size=5", ["model.hiden_size is no setting", "did you mean model.hidden_size?"]),

@@ -27,6 +27,7 @@ MAY_IMPORT = {
 SEE_CONFIG = {
     "command.py",
     "composition.py",
+    "adapting.py",
     "assembly.py",
     "learner_assembly.py",
     "train.py",
@@ -40,6 +41,7 @@ LIGHT = [
         "__init__.py",
         "at_odds.py",
         "command.py",
+        "api.py",
         "composition.py",
         "config.py",
         "dataset_settings.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -19,8 +20,9 @@ class Interruption:
         self.before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruption:
-        for number in SIGNALS:
-            self.before[number] = signal.signal(number, self.note)
+        if threading.current_thread() is threading.main_thread():  # signals reach no other, nor may it ask for them
+            for number in SIGNALS:
+                self.before[number] = signal.signal(number, self.note)
         return self
 
     def __exit__(

@@ -152,7 +152,8 @@ class MetaTraining:
             return
         if self.step > 0:
             self.save()
-        raise self.interruption.error(f"stopped after step {self.step}", "go on with resume=<this run's directory>")
+        run = self.checkpoints.folder.parent
+        raise self.interruption.error(f"stopped after step {self.step}", f"go on with resume={run}")
 
     def save(self) -> None:
         self.metrics.sync()

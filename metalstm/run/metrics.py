@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from metalstm.files import writing
+from metalstm.run.directory import METRICS
 
 
 class MetricsFile:
@@ -46,3 +48,15 @@ class MetricsFile:
 
     def close(self) -> None:
         self.file.close()
+
+
+def read_metrics(run: Path) -> list[dict[str, float]]:
+    """The records that a run has written so far; one that it is about to write is left out.
+
+    Args:
+        run: its directory.
+    """
+    with suppress(FileNotFoundError):
+        lines = (run / METRICS).read_bytes().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith(b"\n")]
+    return []

@@ -1,6 +1,6 @@
 """Predictions for examples without labels, after adapting to one support set.
 
-Legend: Q query examples, N labels.
+Legend: Q query examples, N labels, O outputs.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch import Tensor
 from metalstm.errors import DivergedError
 from metalstm.learners.base import Learner
 from metalstm.run.evaluation import SEQUENCES_AT_A_TIME
-from metalstm.tasks.examples import Examples, TaskBatch
+from metalstm.tasks.examples import Examples
 
 SHOWN = 10  # predictions on the screen
 
@@ -28,18 +29,26 @@ def predict(learner: Learner, support: Examples, query: Examples, steps: int, la
     Raises:
         DivergedError: a prediction is not finite.
     """
-    count = query.inputs.shape[1]
+    return answers(learner, learner.learn(support, steps), query)[:, :labels].softmax(dim=-1)
+
+
+@torch.no_grad()
+def answers(learner: Learner, known: Any, query: Examples) -> Tensor:
+    """What a learner answers to the queries of a task from what it knows of it, [Q, O] float64 on the CPU.
+
+    Raises:
+        DivergedError: an answer is not finite.
+    """
+    count, device = query.inputs.shape[1], query.inputs.device
     parts = []
-    for start in range(0, count, SEQUENCES_AT_A_TIME):
-        which = torch.arange(start, min(start + SEQUENCES_AT_A_TIME, count), device=query.inputs.device).unsqueeze(0)
-        (outputs,) = learner.adaptation_curve(TaskBatch(support, query.chosen(which)), [steps])
-        parts.append(outputs[0, :, :labels].double().cpu())
-    logits = torch.cat(parts)
-    if not logits.isfinite().all():
-        raise DivergedError.of(
-            f"after {steps} steps on the support set the predictions are not finite", "use fewer steps"
-        )
-    return logits.softmax(dim=-1)
+    with learner.rounding(device):
+        for start in range(0, count, SEQUENCES_AT_A_TIME):
+            which = torch.arange(start, min(start + SEQUENCES_AT_A_TIME, count), device=device).unsqueeze(0)
+            parts.append(learner.answer(known, learner.lay_out(query.chosen(which)))[0].double().cpu())
+    outputs = torch.cat(parts)
+    if not outputs.isfinite().all():
+        raise DivergedError.of("after adapting to the support set the predictions are not finite", "use fewer steps")
+    return outputs
 
 
 def as_csv(names: Sequence[str], labels: Sequence[str], probabilities: Tensor) -> bytes:

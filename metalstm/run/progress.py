@@ -1,4 +1,4 @@
-"""Progress for a person: a bar on a terminal, a plain line now and then anywhere else."""
+"""Progress for a person: a bar on a terminal and in a notebook, a plain line now and then anywhere else."""
 
 from __future__ import annotations
 
@@ -6,10 +6,24 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from tqdm import tqdm
 
 log = logging.getLogger(__name__)
+
+
+def in_notebook() -> bool:
+    return "ipykernel" in sys.modules
+
+
+def bar_type() -> Any:
+    """A notebook has a bar of its own, where it has the widgets for it."""
+    if not in_notebook():
+        return tqdm
+    from tqdm import auto
+
+    return auto.tqdm
 
 
 class Progress:
@@ -28,7 +42,8 @@ class Progress:
         self.done = self.start = done
         self.every = every
         self.started = time.monotonic()
-        self.bar = tqdm(total=total, initial=done, desc=what, disable=not sys.stderr.isatty(), dynamic_ncols=True)
+        disable = not (sys.stderr.isatty() or in_notebook())
+        self.bar = bar_type()(total=total, initial=done, desc=what, disable=disable, dynamic_ncols=True)
 
     def advance(self, done: int, values: Mapping[str, float] | None = None) -> None:
         """Says that `done` in all are done, and what they gave."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
+import types
 
 import pytest
 
@@ -45,6 +46,14 @@ def test_nothing_but_whole_lines_without_a_terminal(
 ) -> None:
     lines(caplog, [5, 10])
     assert capsys.readouterr().err == ""
+
+
+def test_a_bar_in_a_notebook(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    assert lines(caplog, [5, 10]) == []
+    assert "10/10" in capsys.readouterr().err
 
 
 def test_a_bar_on_a_terminal(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
