@@ -12,7 +12,7 @@ from metalstm.datasets.base import Dataset
 from metalstm.errors import CheckpointError, ConfigError, Problem
 from metalstm.learners.base import Learner
 from metalstm.nn.base import HEAD, Model
-from metalstm.run import resume
+from metalstm.run import directory, resume
 from metalstm.run.checkpoint import Checkpoint, Checkpoints
 from metalstm.trained import best_checkpoint, trained_so_far
 
@@ -47,7 +47,7 @@ def start_from(path: Path, learner: Learner, dataset: Dataset, device: torch.dev
             "give the same dataset settings as that run's",
         )
     left_out = () if dataset.same_outputs else HEAD
-    checkpoints = Checkpoints(path / "checkpoints", settings.keep_checkpoints)
+    checkpoints = Checkpoints(path / directory.CHECKPOINTS, settings.keep_checkpoints)
     checkpoint = best_checkpoint(path, checkpoints, device)
     own = {name: weight for name, weight in model_of(learner).named_parameters() if name not in left_out}
     there = {name: weight for name, weight in model_weights(checkpoint).items() if name not in left_out}

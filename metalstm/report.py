@@ -1,4 +1,4 @@
-"""`metalstm-report`: how fast and how well runs learn the same tasks: a table, and a figure of their curves."""
+"""`metalstm-report`: how fast and how well runs learn the same tasks: a table, figures, a page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="metalstm-report", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="directories of runs on the same tasks")
-    parser.add_argument("--out", type=Path, help="folder for comparison.md, .json and .png; none: to the screen alone")
+    parser.add_argument(
+        "--out", type=Path, help="folder for report.html and comparison.md, .json and .png; none: to the screen alone"
+    )
     parser.add_argument("--target", type=float, help="accuracy (a fraction) or error to be reached")
     return parser.parse_args()
 
@@ -36,10 +38,12 @@ def report(runs: list[Path], out: Path | None, target: float | None) -> str:
         ConfigError: runs without a result, or on different tasks; or `out` cannot be written.
     """
     from metalstm.reporting import comparison
-    from metalstm.reporting.entries import entries
+    from metalstm.reporting.entries import curves, on_the_same_tasks
     from metalstm.reporting.figures import draw_comparison
+    from metalstm.reporting.page import page
 
-    common, found = entries(runs)
+    read = on_the_same_tasks(runs)
+    common, found = read[0].tasks, curves(read)
     rows = comparison.rows(common, found, target)
     table = comparison.markdown(common, rows)
     if out is not None:
@@ -48,6 +52,7 @@ def report(runs: list[Path], out: Path | None, target: float | None) -> str:
             (out / "comparison.md").write_text(table, encoding="utf-8")
             (out / "comparison.json").write_text(json.dumps({**common, "rows": rows}, indent=1) + "\n")
             draw_comparison(common, found, out / "comparison.png")
+            (out / "report.html").write_text(page(read, target), encoding="utf-8")
         except (OSError, ValueError) as error:  # of a path that no system takes, a ValueError
             raise ConfigError.of(
                 f"{out} cannot be written: {getattr(error, 'strerror', None) or error}", "give --out=<a folder>"

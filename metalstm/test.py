@@ -79,7 +79,7 @@ def few_shot(trained: Trained, judge: Judge) -> None:
     training = results.training(trained.steps, trained.seconds, trained.pretraining_seconds, settings.meta_batch_size)
     result = results.result(plain(settings), command_line(), dataset, tested, trained.best_step, training)
     file = directory.new_run_directory(trained.path / "tests") / directory.RESULT
-    directory.write_json(file.with_name(directory.PER_TASK), results.per_task(tested), indent=None)
+    results.write_details(file.parent, tested)
     directory.write_json(file, result)
     log.info("%s", summary(result))
     log.info("result    %s", file)

@@ -89,11 +89,11 @@ def run(settings: TrainSettings, resumed: Resumed | None, command: list[str], pl
     # From here on a signal ends the run at a step boundary; before, there is nothing to save.
     with Interruption() as interruption:
         path = new_run(settings, dataset, learner, place) if resumed is None else resumed.path
-        with RunLock(path):
+        with RunLock(path), directory.reason_logged():
             if resumed is not None:
                 resume.check_fingerprint(path, dataset, settings.allow_changed_data)
             directory.log_to_file(path / directory.LOG)
-            checkpoints = Checkpoints(path / "checkpoints", settings.keep_checkpoints)
+            checkpoints = Checkpoints(path / directory.CHECKPOINTS, settings.keep_checkpoints)
             checkpoint = checkpoints.newest(LATEST, torch.device(settings.device))
             if resumed is not None:
                 resume.check_budget(path, settings.steps, 0 if checkpoint is None else checkpoint.step)
@@ -116,9 +116,10 @@ def run(settings: TrainSettings, resumed: Resumed | None, command: list[str], pl
 
 def begun(path: Path) -> bool:
     """Whether a run has a checkpoint, whole or broken, and so needs no start."""
+    from metalstm.run import directory
     from metalstm.run.checkpoint import LATEST, Checkpoints
 
-    return bool(Checkpoints(path / "checkpoints", 1).paths(LATEST))
+    return bool(Checkpoints(path / directory.CHECKPOINTS, 1).paths(LATEST))
 
 
 def new_run(settings: TrainSettings, dataset: Dataset, learner: Learner, place: Place | None) -> Path:
@@ -241,6 +242,7 @@ def finish(settings: TrainSettings, dataset: Dataset, training: MetaTraining, pa
     from metalstm.fields import plain
     from metalstm.files import writing
     from metalstm.reporting.figures import draw_adaptation_curve
+    from metalstm.reporting.page import write_report
     from metalstm.reporting.summary import summary
     from metalstm.run import directory, results
     from metalstm.run.checkpoint import BEST, fitting
@@ -269,15 +271,17 @@ def finish(settings: TrainSettings, dataset: Dataset, training: MetaTraining, pa
         dataset,
         tested,
         None if best is None else best.step,
-        results.training(training.step, training.seconds, training.pretraining_seconds, settings.meta_batch_size),
+        results.training(training.step, training.seconds, training.pretraining_seconds, settings.meta_batch_size)
+        | {"peak_memory_mib": results.peak_memory_mib(device)},
     )
-    directory.write_json(path / directory.PER_TASK, results.per_task(tested), indent=None)
+    results.write_details(path, tested)
     figure = path / "figures" / "adaptation_curve.png"
     with writing(figure):
         drawn = draw_adaptation_curve(result, figure)
     directory.write_json(path / directory.RESULT, result)  # last: it says that the run is over
     log.info("%s", summary(result))
     log.info("result    %s", path / directory.RESULT)
+    write_report(path)
     if drawn:
         log.info("figure    %s", figure)
     log.info("next      metalstm-test run=%s tasks=1000", path)

@@ -19,7 +19,7 @@ from metalstm.learner_settings import ANY_WAYS
 from metalstm.learners.base import Learner
 from metalstm.learners.finetune import FineTune
 from metalstm.learners.scratch import Scratch
-from metalstm.run import resume
+from metalstm.run import directory, resume
 from metalstm.run.checkpoint import BEST, LATEST, Checkpoint, Checkpoints, fitting
 from metalstm.run.results import picked_lr
 
@@ -61,7 +61,7 @@ def trained_run(path: Path, dataset_root: str | None, allow_changed_data: bool, 
     assembly.use_machine(settings.device, settings.threads)
     dataset = open_dataset(path, settings, dataset_root, allow_changed_data)
     device = torch.device(settings.device)
-    checkpoints = Checkpoints(path / "checkpoints", settings.keep_checkpoints)
+    checkpoints = Checkpoints(path / directory.CHECKPOINTS, settings.keep_checkpoints)
     checkpoint = best_checkpoint(path, checkpoints, device)
     learner = learner_assembly.make_learner(settings, dataset)
     with fitting(checkpoint):
@@ -140,7 +140,7 @@ def learner_for(path: Path, settings: TrainSettings, dataset: Dataset, labels: i
             f"use at most {settings.ways} labels, or a run with more ways, or with learner=one of {any_ways}",
         )
     device = torch.device(settings.device)
-    checkpoint = best_checkpoint(path, Checkpoints(path / "checkpoints", settings.keep_checkpoints), device)
+    checkpoint = best_checkpoint(path, Checkpoints(path / directory.CHECKPOINTS, settings.keep_checkpoints), device)
     learner = learner_assembly.make_learner(settings, dataset)
     with fitting(checkpoint):
         learner.load_state_dict(checkpoint.state["learner"])

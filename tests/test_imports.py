@@ -50,7 +50,7 @@ LIGHT = [
         "files.py",
         "learner_settings.py",
     ),
-    *("report.py", "train.py", "test.py", "adapt.py"),
+    *("report.py", "runs.py", "train.py", "test.py", "adapt.py"),
 ]
 
 

@@ -112,7 +112,8 @@ def test_its_files(runs: dict[str, Path], reported: Any, drawn: list[Any], resul
     out = tmp_path / "new" / "folder"
     ended = reported(runs["maml"], runs["memory"], "--out", out)
     assert (ended.code, ended.err) == (0, "")
-    assert {path.name for path in out.iterdir()} == {"comparison.md", "comparison.json", "comparison.png"}
+    written = {path.name for path in out.iterdir()}
+    assert written == {"comparison.md", "comparison.json", "comparison.png", "report.html"}
     assert (out / "comparison.md").read_text(encoding="utf-8") == ended.out
     assert (out / "comparison.png").read_bytes().startswith(PNG)
     content = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
@@ -273,7 +274,7 @@ def test_without_matplotlib(
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else real(name))
     assert reported(runs["maml"], "--out", tmp_path / "out").code == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"comparison.md", "comparison.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"comparison.md", "comparison.json", "report.html"}
 
 
 def test_as_a_process(runs: dict[str, Path], process: Any, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from metalstm.datasets.base import Dataset
 from metalstm.datasets.clinc150_files import Queries, find_folder, read_intents
 from metalstm.datasets.reader import Reader
 from metalstm.datasets.texts import line_reader
-from metalstm.datasets.tokens import TokenSettings, Vocabulary, encode
+from metalstm.datasets.tokens import TokenSettings, Vocabulary, encode, spelling
 from metalstm.files import expanded, user_data_folder
 from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
 from metalstm.tasks.sampler import seeded_generator
@@ -47,7 +47,9 @@ def load_clinc150(root: Path | None, split_seed: int = 0, settings: TokenSetting
     pools = {}
     for split, chosen in members.items():
         examples, counts, lengths = encode(texts[split], vocabulary)
-        pools[split] = ClassPool(examples, [f"{domain}/{intent}" for domain, intent in chosen], counts, lengths)
+        names = [f"{domain}/{intent}" for domain, intent in chosen]
+        words = spelling(texts[split], vocabulary)
+        pools[split] = ClassPool(examples, names, counts, lengths, words=words)
     check_disjoint(pools)
     digest = hashlib.sha256(json.dumps([domains, queries, split_seed, settings]).encode())
     for pool in pools.values():

@@ -29,7 +29,7 @@ from metalstm.datasets.folder_readers import (
 )
 from metalstm.datasets.reader import UNREADABLE, Example, Reader, Scale, reason, scale_of, whole
 from metalstm.datasets.texts import line_reader, read_lines
-from metalstm.datasets.tokens import TokenSettings, Vocabulary, encode
+from metalstm.datasets.tokens import TokenSettings, Vocabulary, encode, spelling
 from metalstm.errors import DataError, Problem
 from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
 from metalstm.tasks.sampler import seeded_generator
@@ -139,8 +139,9 @@ def of_texts(classes: Classes, chosen: dict[str, list[str]], settings: FolderSet
     vocabulary.check()
     pools = {}
     for split, names in chosen.items():
-        examples, counts, lengths = encode([texts[name] for name in names], vocabulary)
-        pools[split] = ClassPool(examples, names, counts, lengths)
+        of_split = [texts[name] for name in names]
+        examples, counts, lengths = encode(of_split, vocabulary)
+        pools[split] = ClassPool(examples, names, counts, lengths, words=spelling(of_split, vocabulary))
     lengths_ = [len(text) for of_class in texts.values() for text in of_class]
     unknown = vocabulary.share_unknown(text for name in chosen["meta_test"] for text in texts[name])
     return Made(

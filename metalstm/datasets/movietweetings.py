@@ -13,7 +13,7 @@ import torch
 
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.movietweetings_files import Film, Rating, Table, find_folder, read_table
-from metalstm.datasets.tokens import TokenSettings, Vocabulary, encode, is_tag
+from metalstm.datasets.tokens import TokenSettings, Vocabulary, encode, is_tag, spelling
 from metalstm.errors import DataError
 from metalstm.files import expanded, user_data_folder
 from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
@@ -114,7 +114,8 @@ def load_movietweetings(
     for split, chosen in users.items():
         tokens, counts, lengths = encode(texts[split], vocabulary)
         names = [f"{user}/{side}" for user in chosen for side in SIDES]
-        pools[split] = ClassPool(tokens, names, counts, lengths, together=len(SIDES))
+        words = spelling(texts[split], vocabulary)
+        pools[split] = ClassPool(tokens, names, counts, lengths, together=len(SIDES), words=words)
     check_disjoint(pools)
     digest = hashlib.sha256(json.dumps([users, texts, crowd, settings]).encode())
     for pool in pools.values():

@@ -161,3 +161,13 @@ def encode(classes: Sequence[Sequence[Text]], vocabulary: Vocabulary) -> tuple[T
     rows = torch.zeros(real.shape, dtype=torch.int64)
     rows[real] = torch.tensor([numbers[word] for word in running])
     return torch.tensor(table)[rows], torch.tensor([len(texts) for texts in classes]), lengths.clamp(min=1)
+
+
+def spelling(classes: Sequence[Sequence[Text]], vocabulary: Vocabulary) -> dict[tuple[int, ...], str]:
+    """The word that a step [K] of `encode` stands for, so that examples can be read; of words alike the first one."""
+    found: dict[tuple[int, ...], str] = {}
+    for word in dict.fromkeys(word for texts in classes for text in texts for word in text):
+        tokens = vocabulary.tokens(word)
+        if tokens:
+            found.setdefault((*tokens, *[0] * (vocabulary.width - len(tokens))), word)
+    return found

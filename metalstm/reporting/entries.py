@@ -6,13 +6,14 @@ Legend: P points of an adaptation curve, N test tasks.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
 from metalstm.errors import ConfigError, Problem
+from metalstm.fields import flat, shown
 from metalstm.run.directory import PER_TASK, RESULT
 
 TRAINING = ("pretraining_seconds", "seconds")
@@ -22,6 +23,8 @@ OVER = "give directories of runs that are over"
 SAME = "compare runs on the same tasks"
 # What must be the same for task n to be the same task.
 SAME_TASKS = ("dataset", "ways", "shots", "queries", "split", "metric")
+NOT_TOLD = ("output_dir", "resume", "device", "threads")  # settings that no run is called by
+MOST_TOLD = 3  # settings that a run is called by
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,21 @@ class Entry:
 
 
 def entries(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Entry]]:
-    """The curves of runs, and what their tasks have in common.
+    """The curves of runs, and what their tasks have in common; see `on_the_same_tasks`."""
+    runs = on_the_same_tasks(folders)
+    return runs[0].tasks, curves(runs)
 
-    A run is called by its learner, and by its folder where two have the same; baselines are taken from the first run.
+
+def curves(runs: Sequence[Run]) -> list[Entry]:
+    """The learners' curves, then the baselines'."""
+    return [*(run.learner for run in runs), *(entry for run in runs for entry in run.baselines)]
+
+
+def on_the_same_tasks(folders: Sequence[Path]) -> list[Run]:
+    """Runs that can be compared, each curve with a name that no other has.
+
+    A run is called by its learner; where two have the same, by the settings that tell them apart as well, or else by
+    its folder. Baselines are taken from the first run that has any.
 
     Raises:
         ConfigError: a folder without a result, or runs whose tasks differ.
@@ -65,7 +80,7 @@ def entries(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Entry]]:
     ]
     if problems:
         raise ConfigError(*problems)
-    return first, [replace(entry, name=name) for entry, name in named(runs)]
+    return named(runs)
 
 
 class Run(NamedTuple):
@@ -75,6 +90,7 @@ class Run(NamedTuple):
     tasks: dict[str, Any]  # what decides which tasks it was tested on
     learner: Entry
     baselines: list[Entry]
+    result: dict[str, Any]  # as `result.json` has it; only what the others are made of is sure to be there
 
 
 def read_run(folder: Path) -> Run:
@@ -105,7 +121,7 @@ def read_run(folder: Path) -> Run:
             check(entry)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ConfigError.of(f"{path} lacks what a run's has: {error}", OVER) from error
-    return Run(folder, tasks, learner, baselines)
+    return Run(folder, tasks, learner, baselines, result)
 
 
 def check(entry: Entry) -> None:
@@ -131,18 +147,44 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and not abs(value) > LARGEST
 
 
-def named(runs: Sequence[Run]) -> Iterator[tuple[Entry, str]]:
-    """The curves, each with a name that no other has."""
+def named(runs: Sequence[Run]) -> list[Run]:
+    """The same runs, their curves under names that no other has."""
     learners = [run.learner.name for run in runs]
     places = [run.folder.resolve() for run in runs]
-    for run, place in zip(runs, places, strict=True):
+    apart = [told_apart([other for other in runs if other.learner.name == run.learner.name], run) for run in runs]
+    with_baselines = next((number for number, run in enumerate(runs) if run.baselines), 0)
+    made = []
+    for number, (run, place) in enumerate(zip(runs, places, strict=True)):
         name = run.learner.name
         if learners.count(name) > 1:
             alike = sum(other.name == place.name for other in places) > 1
-            name = f"{name} ({place if alike else place.name})"
-        yield run.learner, name
-    for entry in runs[0].baselines:
-        yield entry, f"{entry.name} (baseline)" if entry.name in learners else entry.name
+            name = f"{name} ({apart[number] or (place if alike else place.name)})"
+        baselines = [
+            replace(entry, name=f"{entry.name} (baseline)" if entry.name in learners else entry.name)
+            for entry in run.baselines
+        ]
+        made.append(
+            run._replace(
+                learner=replace(run.learner, name=name), baselines=baselines if number == with_baselines else []
+            )
+        )
+    return made
+
+
+def told_apart(alike: Sequence[Run], run: Run) -> str | None:
+    """The settings that tell a run from others of its learner, `steps=10, learner.inner_lr=0.1`; None: they do not."""
+    settings = [flat(settings_of(other)) for other in alike]
+    own = flat(settings_of(run))
+    names = [name for name in own if name not in NOT_TOLD and any(own[name] != other.get(name) for other in settings)]
+    words = [[f"{name}={shown(other.get(name))}" for name in names] for other in settings]
+    if not 0 < len(names) <= MOST_TOLD or len(set(map(tuple, words))) < len(alike):
+        return None
+    return ", ".join(f"{name}={shown(own[name])}" for name in names)
+
+
+def settings_of(run: Run) -> Mapping[str, Any]:
+    found = run.result.get("settings")
+    return found if isinstance(found, Mapping) else {}
 
 
 def read(path: Path) -> Any:

@@ -5,23 +5,30 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from metalstm.errors import ConfigError
+from metalstm.errors import ConfigError, Interrupted, MetalstmError
 from metalstm.files import room, write_atomically, writing
 
 CONFIG = "config.yaml"
 PER_TASK = "per_task.json"
+GALLERY = "gallery.json"
+CONFUSION = "confusion.json"
 RESULT = "result.json"
 LIFELONG = "lifelong.json"
 METRICS = "metrics.jsonl"
 LOG = "train.log"
+IDENTITY = "run.json"
+CHECKPOINTS = "checkpoints"
+REPORT = "report.html"
+
+log = logging.getLogger(__name__)
 
 
 class Place(NamedTuple):
@@ -90,10 +97,27 @@ def write_json(path: Path, content: Mapping[str, Any], indent: int | None = 2) -
         write_atomically(path, (json.dumps(content, indent=indent) + "\n").encode())
 
 
+@contextmanager
+def reason_logged() -> Iterator[None]:
+    """A context in which what ends a run, but for a person who stops it, is written into its log."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except MetalstmError as error:
+        log.error("%s", error)
+        raise
+    except Exception as error:
+        log.error("error: %s: %s", type(error).__name__, error)
+        raise
+
+
 class Console(logging.Handler):
-    """Prints log lines on standard output, without cutting through a progress bar."""
+    """Prints log lines on standard output, without cutting through a progress bar; errors are left to the command."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.ERROR:
+            return
         text = record.getMessage() if record.levelno < logging.WARNING else f"warning: {record.getMessage()}"
         tqdm.write(text)
 

@@ -62,6 +62,7 @@ def meta_evaluate(
     kind: Kind,
     device: torch.device,
     between: Callable[[int], None] = lambda done: None,
+    watch: Callable[[TaskBatch, Tensor], None] = lambda tasks, predictions: None,
 ) -> Curve:
     """Adapts to the first `tasks` tasks of a split and judges each on its query set.
 
@@ -76,11 +77,13 @@ def meta_evaluate(
         kind: classification (accuracy) or regression (mean squared error).
         device: where to compute.
         between: called after each batch of tasks with the number done so far, e.g. to show progress.
+        watch: is shown each batch of tasks, and the predictions for it [P, T, Q, O].
     """
     values, done = [], 0
     for batch in task_batches(sampler, tasks):
         batch = batch.to(device)
         predictions = learner.adaptation_curve(batch, at)
+        watch(batch, predictions)
         values.append(task_metric(kind, predictions, batch.query.targets).cpu())
         done += batch.tasks
         between(done)
@@ -92,4 +95,9 @@ def task_batches(sampler: TaskSampler, tasks: int) -> Iterator[TaskBatch]:
     at_a_time = max(1, SEQUENCES_AT_A_TIME // (sampler.shape.ways * (sampler.shape.shots + sampler.shape.queries)))
     for start in range(0, tasks, at_a_time):
         singles = [sampler(number) for number in range(start, min(start + at_a_time, tasks))]
-        yield TaskBatch(joined([task.support for task in singles]), joined([task.query for task in singles]))
+        chosen = [task.classes for task in singles if task.classes is not None]
+        yield TaskBatch(
+            joined([task.support for task in singles]),
+            joined([task.query for task in singles]),
+            torch.cat(chosen) if chosen else None,
+        )

@@ -70,6 +70,23 @@ class RunLock:
             return "another process"
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process is writing into a run directory now.
+
+    A run that nobody has begun to write into, or that was left in order, is not asked about its lock: to ask is to hold
+    it for a moment, and a process that starts on the run just then would be refused.
+    """
+    if not (path / HOLDER).exists():
+        return False
+    try:
+        with FileLock(path / LOCK, blocking=False):
+            return False
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):  # a folder that cannot be written to; its holder is all that is known
+        return True
+
+
 def this_process() -> dict[str, object]:
     since = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return {"pid": os.getpid(), "host": socket.gethostname(), "since": since}

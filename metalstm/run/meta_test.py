@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from metalstm.learners.base import Learner
 from metalstm.learners.finetune import FineTune
@@ -23,8 +24,12 @@ from metalstm.run.baselines import (
     scratch_many_steps,
     scratch_same_steps,
 )
+from metalstm.run.confusion import Confusion
 from metalstm.run.evaluation import Adapts, Curve, meta_evaluate
+from metalstm.run.gallery import gallery
 from metalstm.run.progress import Progress
+from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.examples import TaskBatch
 from metalstm.tasks.sampler import TaskSampler
 
 log = logging.getLogger(__name__)
@@ -52,6 +57,8 @@ class MetaTested(NamedTuple):
     seconds_per_step: float  # that a task's adaptation takes
     picked_lr: float | None  # on meta-validation, by a learner that leaves its inner rate open
     baselines: dict[str, Baseline]
+    gallery: dict[str, Any]  # one of the tasks, see `run.gallery`
+    confusion: dict[str, Any] | None  # see `run.confusion`; None: there are no classes
 
 
 class Judge(NamedTuple):
@@ -74,14 +81,24 @@ class Judge(NamedTuple):
         """
         protocol = self.protocol
         picked = self.pick_rate(learner)
-        curve = self.meta_test(learner)
+        source = self.test.source
+        confusion = Confusion(source) if isinstance(source, ClassPool) else None
+        curve = self.meta_test(learner, confusion)
         seconds = self.seconds_per_step(learner)
         return MetaTested(
-            self.test.split, curve, protocol.steps, protocol.step_unit, seconds, picked, self.baselines(shape, seed)
+            self.test.split,
+            curve,
+            protocol.steps,
+            protocol.step_unit,
+            seconds,
+            picked,
+            self.baselines(shape, seed),
+            gallery(learner, self.test, self.kind, protocol.steps, protocol.step_unit, self.device),
+            None if confusion is None else confusion.content(),
         )
 
-    def meta_test(self, learner: Adapts) -> Curve:
-        """The learner's adaptation curve over `protocol.tasks` tasks."""
+    def meta_test(self, learner: Adapts, confusion: Confusion | None = None) -> Curve:
+        """The learner's adaptation curve over `protocol.tasks` tasks; `confusion` counts what it says in the end."""
         tasks = self.protocol.tasks
         progress = Progress(self.test.split.replace("_", "-"), tasks, every=max(1, tasks // 4))
 
@@ -89,8 +106,12 @@ class Judge(NamedTuple):
             progress.advance(done)
             self.between()
 
+        def watch(batch: TaskBatch, predictions: Tensor) -> None:
+            if confusion is not None:
+                confusion.add(batch, predictions[self.protocol.steps])
+
         at = range(self.protocol.steps_shown + 1)
-        curve = meta_evaluate(learner, self.test, tasks, at, self.kind, self.device, after_batch)
+        curve = meta_evaluate(learner, self.test, tasks, at, self.kind, self.device, after_batch, watch)
         progress.close()
         return curve
 

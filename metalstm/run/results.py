@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
+import resource
+import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +16,7 @@ import torch
 from metalstm.datasets.base import Dataset
 from metalstm.learners.objective import metric_name
 from metalstm.run.baselines import Baseline
-from metalstm.run.directory import RESULT
+from metalstm.run.directory import CONFUSION, GALLERY, PER_TASK, RESULT, write_json
 from metalstm.run.evaluation import Curve
 from metalstm.run.lifelong import Lifelong
 from metalstm.run.meta_test import MetaTested
@@ -52,6 +54,14 @@ def environment(seed: int) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "seed": seed,
     }
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """The most memory that this process has held so far, MiB: on a GPU of its tensors, else all of it."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    unit = 1 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, 1)
 
 
 def training(steps: int, seconds: float, pretraining: float, meta_batch_size: int) -> dict[str, float]:
@@ -190,3 +200,15 @@ def per_task(tested: MetaTested) -> dict[str, Any]:
         name: {"at": list(curve.at), "values": [[round(value, 6) for value in row] for row in curve.values.tolist()]}
         for name, curve in curves.items()
     }
+
+
+def write_details(path: Path, tested: MetaTested) -> None:
+    """Writes what lies beside `result.json` in a folder: every task's metric, one task to look at, the hardest classes.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    write_json(path / PER_TASK, per_task(tested), indent=None)
+    write_json(path / GALLERY, tested.gallery, indent=None)
+    if tested.confusion is not None:
+        write_json(path / CONFUSION, tested.confusion, indent=None)

@@ -17,12 +17,11 @@ from metalstm.datasets.base import Dataset
 from metalstm.errors import CheckpointError, ConfigError, DataError, Problem
 from metalstm.fields import flat, plain, shown
 from metalstm.files import write_atomically, writing
-from metalstm.run.directory import CONFIG, RESULT, write_json
+from metalstm.run.directory import CONFIG, IDENTITY, RESULT, write_json
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-IDENTITY = "run.json"
 NOT_KEPT = {"resume": None, "allow_changed_data": False}  # settings of one start, not of the run
 
 

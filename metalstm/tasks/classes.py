@@ -28,6 +28,7 @@ class ClassPool:
         together: how many classes, one after another, belong together, such as what a person likes and dislikes: a
             task is one such group, and a label is the class's place in it. None: a task's classes are drawn freely.
         augment: changes the examples drawn, by what the generator draws; None: they are as they are.
+        words: where examples are tokens, the word that a step's tokens stand for; None: it is not known.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class ClassPool:
         sources: Tensor | None = None,
         together: int | None = None,
         augment: Augment | None = None,
+        words: Mapping[tuple[int, ...], str] | None = None,
     ) -> None:
         if examples.dtype not in (torch.uint8, torch.float32, torch.int64) or examples.dim() != 4:
             raise ValueError(f"examples {tuple(examples.shape)} {examples.dtype} are no sequences of classes")
@@ -59,6 +61,7 @@ class ClassPool:
         self.sources = sources
         self.together = together
         self.augment = augment
+        self.words = words
 
     @property
     def classes(self) -> int:

@@ -1,0 +1,44 @@
+"""The files of a run that a report can do without: what is missing or broken is left out, and said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def read_optional(path: Path) -> dict[str, Any] | None:
+    """A file of JSON with one mapping; None: it is not there or broken."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    """The lines of `metrics.jsonl` that are whole; none where there is no such file."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            read = [parsed(line) for line in file]
+    except OSError:
+        return []
+    return [record for record in read if record is not None]
+
+
+def parsed(line: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def found(content: Any, *names: str) -> Any:
+    """What a nested mapping has under names, one in the other; None: nothing."""
+    for name in names:
+        if not isinstance(content, Mapping):
+            return None
+        content = content.get(name)
+    return content

@@ -1,0 +1,222 @@
+"""The report as a page: every figure is there, nothing is fetched, and whatever a file says is text."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalstm.reporting.entries import on_the_same_tasks
+from metalstm.reporting.page import page
+
+REPOSITORY = Path(__file__).parents[2]
+ALWAYS = ["protocol", "results", "adaptation", "target", "cost", "reproduce"]
+MINE = "<script>alert('1')</script> & \"mine\""
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where finished runs are kept; tests only read them."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
+def runs(kept: Path, in_process: Any, tiny: Any, only_run: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """Finished runs: of images, and of a function."""
+    wanted = {
+        "images": tiny(),
+        "function": ["dataset=sinusoid", *tiny(ways=1, shots=5, scratch_tasks=0, **{"dataset.classes": None})],
+    }
+    if not any(kept.iterdir()):
+        monkeypatch.setattr("metalstm.reporting.figures.draw_adaptation_curve", lambda result, path: False)
+        for name, given in wanted.items():
+            ended = in_process("train", *given, f"output_dir={kept / name}")
+            assert ended.code == 0, ended.err
+            assert f"report    {only_run(kept / name) / 'report.html'}" in ended.out
+    return {name: only_run(kept / name) for name in wanted}
+
+
+def sound(read: Any) -> None:
+    """Nothing that a browser would stumble over, and nothing that it would ask a server for."""
+    assert read.faults == []
+    assert read.fetched == []
+
+
+def of(*folders: Path) -> str:
+    return page(on_the_same_tasks(folders))
+
+
+def test_the_report_that_a_run_ends_with(runs: dict[str, Path], read_page: Any, result_of: Any) -> None:
+    read = read_page((runs["images"] / "report.html").read_text(encoding="utf-8"))
+    sound(read)
+    assert read.figures == [
+        "results-figure",
+        "adaptation-figure",
+        "difference-figure",
+        "scratch-figure",
+        "training-figure",
+        "gallery-figure",
+    ]
+    assert read.links == [f"#{name}" for name in ("protocol", "results", "adaptation", "differences", "target",
+                                                  "training", "gallery", "confusion", "cost", "reproduce")]  # fmt: skip
+    assert read.images == [(28, 28)] * (3 + 6)
+    result = result_of(runs["images"])
+    for text in (
+        "maml on glyphs, 3-way 1-shot",
+        f"{100 * result['value']:.2f}% ± {100 * result['ci95']:.2f}%",
+        f"{result['training']['peak_memory_mib']:,.0f} MiB",
+        "metalstm-train dataset.classes=36",
+        result["protocol"]["data"],
+        "All 9 test classes by maml",
+        "scratch, tuned Adam",
+    ):
+        assert text in read.text, text
+    assert "not shown" not in read.text
+    assert result["training"]["peak_memory_mib"] > 50
+
+
+def test_the_report_of_a_function(runs: dict[str, Path], read_page: Any) -> None:
+    read = read_page((runs["function"] / "report.html").read_text(encoding="utf-8"))
+    sound(read)
+    assert read.figures == ["results-figure", "adaptation-figure", "training-figure", "gallery-figure"]
+    assert "confusion" not in read.ids
+    assert "not shown" not in read.text
+    assert "the function" in read.text
+
+
+def test_what_older_runs_lack_is_said_in_one_line(made_run: Any, read_page: Any, tmp_path: Path) -> None:
+    read = read_page(of(made_run(tmp_path / "old")))
+    sound(read)
+    assert read.figures == ["results-figure", "adaptation-figure"]
+    assert [name for name in read.ids if not name.endswith("-figure")] == ALWAYS
+    lacking = "training curves (metrics.jsonl), one task (gallery.json), hardest classes (confusion.json)"
+    assert f"Not in these folders, and so not shown: {lacking}." in read.text
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"kind": 1}', '{"kind": "classification", "support": 3}'])
+def test_broken_files_are_as_if_they_were_not_there(
+    content: str, made_run: Any, read_page: Any, tmp_path: Path
+) -> None:
+    folder = made_run(tmp_path / "run")
+    for name in ("gallery.json", "confusion.json", "metrics.jsonl"):
+        (folder / name).write_text(content, encoding="utf-8")
+    read = read_page(of(folder))
+    sound(read)
+    assert read.figures == ["results-figure", "adaptation-figure"]
+
+
+@pytest.mark.parametrize("image", ['" onerror="alert(1)', "https://example.org/a.png", None, 3])
+def test_an_image_is_data_or_nothing(
+    image: Any, runs: dict[str, Path], made_run: Any, read_page: Any, tmp_path: Path
+) -> None:
+    content = json.loads((runs["images"] / "gallery.json").read_text(encoding="utf-8"))
+    folder = made_run(tmp_path / "run")
+    (folder / "gallery.json").write_text(json.dumps(content), encoding="utf-8")
+    assert "gallery-figure" in read_page(of(folder)).figures
+    content["query"][0]["input"] = image
+    (folder / "gallery.json").write_text(json.dumps(content), encoding="utf-8")
+    read = read_page(of(folder))
+    sound(read)
+    assert "gallery-figure" not in read.figures
+
+
+def test_whatever_files_say_is_text(runs: dict[str, Path], read_page: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "<b>&amp;'run'"
+    shutil.copytree(runs["images"], folder)
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    result |= {"dataset": MINE, "learner": MINE, "command": ["metalstm-train", MINE]}
+    result["protocol"]["data"] = result["settings"]["dataset"]["name"] = result["environment"]["torch"] = MINE
+    (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    for name in ("gallery.json", "confusion.json"):
+        content = (folder / name).read_text(encoding="utf-8")
+        (folder / name).write_text(content.replace("glyph_", json.dumps(MINE)[1:-1]), encoding="utf-8")
+    read = read_page(of(folder))
+    sound(read)
+    assert "script" not in read.tags
+    assert read.text.count(MINE) > 20
+    assert str(folder) in read.text
+
+
+def test_a_hundred_runs(made_run: Any, read_page: Any, tmp_path: Path) -> None:
+    settings = {"learner": {"name": "maml", "inner_lr": 0.1}, "seed": 0, "output_dir": "outputs"}
+    folders = []
+    for number in range(100):
+        own = settings | {"outer_lr": round(0.001 * (number + 1), 6), "output_dir": f"outputs/{number}"}
+        mean = 0.5 + 0.004 * number
+        folders.append(made_run(tmp_path / f"{number:03d}", mean=mean, baselines=number == 50, settings=own))
+        lines = [{"step": step, "meta_train/accuracy": 0.5, "meta_validation/accuracy": 0.5} for step in range(1, 300)]
+        (folders[-1] / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    html = of(*folders)
+    read = read_page(html)
+    sound(read)
+    assert len(html) < 1_000_000
+    assert {"results-figure", "adaptation-figure", "difference-figure", "training-figure"} <= set(read.figures)
+    assert html.count('class="curve grey"') >= 2 * (101 - 16)
+    assert "The best of 100 runs is maml (outer_lr=0.1): " in read.text
+    assert "Drawn are the first 40 of 101; the table has all." in read.text
+    assert read.text.count("maml (outer_lr=0.001)") >= 4  # the table has the last one too
+    assert read.text.count("scratch, as many steps") >= 4
+
+
+@pytest.mark.parametrize("setting", ["omniglot_5w1s", "omniglot_5w5s"])
+def test_the_report_of_the_learners(setting: str, read_page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    folder = Path("outputs/reference/learners") / setting
+    committed = (folder / "report.html").read_text(encoding="utf-8")
+    read = read_page(committed)
+    sound(read)
+    assert read.figures == [
+        "results-figure",
+        "adaptation-figure",
+        "enlarged-figure",
+        "difference-figure",
+        "scratch-figure",
+    ]
+    rows = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))["rows"]
+    for row in rows:
+        assert f"{100 * row['value']:.2f}% ± {100 * row['ci95']:.2f}%" in read.text, row["name"]
+    assert of(*sorted(path.parent for path in folder.glob("*/result.json"))) == committed
+
+
+def test_the_command_with_all_settings_is_the_same_run(
+    runs: dict[str, Path], result_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shlex
+
+    from hydra import compose, initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
+
+    from metalstm.config import train_settings
+    from metalstm.fields import plain
+    from metalstm.reporting.protocol import with_all_settings
+
+    (run,) = on_the_same_tasks([runs["images"]])
+    run.result["settings"]["output_dir"] = "outputs"
+    odd = json.loads(json.dumps(run.result["settings"]))
+    odd["start"] = "a 'folder', {of} runs=1"
+    for settings in (run.result["settings"], odd):
+        command = with_all_settings(run._replace(result=run.result | {"settings": settings}))
+        assert command is not None
+        name, *overrides = shlex.split(command)
+        assert name == "metalstm-train"
+        GlobalHydra.instance().clear()
+        with initialize_config_module("metalstm.configs", version_base="1.3"):
+            composed = plain(train_settings(compose("train", overrides)))
+        assert composed == settings
+
+
+@pytest.mark.parametrize(
+    "command", [["metalstm-train", "-m", "seed=0,1"], ["metalstm-train", "resume=outputs/x"], None, 3]
+)
+def test_a_command_that_did_another_thing_is_not_given(
+    command: Any, made_run: Any, read_page: Callable[[str], Any], tmp_path: Path
+) -> None:
+    settings = {"dataset": {"name": "glyphs", "classes": 36}, "seed": 0}
+    read = read_page(of(made_run(tmp_path / "run", command=command, settings=settings)))
+    assert "metalstm-train dataset=glyphs dataset.classes=36 seed=0" in read.text
+    assert "-m seed" not in read.text
+    assert "resume=" not in read.text

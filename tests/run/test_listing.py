@@ -1,0 +1,186 @@
+"""`metalstm-runs`: every state that a run can be in, told from its files and its lock."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalstm.errors import DivergedError, Interrupted
+from metalstm.run.directory import end_log, log_to_file, reason_logged, start_log
+from metalstm.run.listing import listed
+from metalstm.run.lock import HOLDER, LOCK, RunLock, is_held
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Callable[..., Path]:
+    """`made(name)` makes a run directory with so many steps in its metrics and such checkpoints."""
+
+    def make(name: str, metrics: int = 0, checkpoints: tuple[int, ...] = (), result: Any = None, log: str = "") -> Path:
+        path = tmp_path / "outputs" / "glyphs_5w1s_maml" / name
+        path.mkdir(parents=True)
+        (path / "run.json").write_text('{"format": 1}', encoding="utf-8")
+        (path / "config.yaml").write_text("learner:\n  steps: 3\nsteps: 200\nseed: 0\n", encoding="utf-8")
+        lines = [json.dumps({"step": step, "meta_train/loss": 0.5}) for step in range(1, metrics + 1)]
+        (path / "metrics.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        for step in checkpoints:
+            (path / "checkpoints" / f"step_{step:08d}").mkdir(parents=True)
+        if result is not None:
+            (path / "result.json").write_text(json.dumps(result), encoding="utf-8")
+        (path / "train.log").write_text(log, encoding="utf-8")
+        return path
+
+    return make
+
+
+def names(folder: Path) -> list[str]:
+    return [run.path.name for run in listed(folder)]
+
+
+FINISHED = {"metric": "accuracy", "value": 0.91234, "ci95": 0.0051}
+STARTED = "2026-01-01 10:00:00,123 INFO run       outputs/x\n"
+
+
+def test_finished(made: Any, tmp_path: Path) -> None:
+    path = made("2026-01-02T03-04-05-678901", metrics=200, checkpoints=(100, 200), result=FINISHED)
+    (run,) = listed(tmp_path)
+    assert (run.path, run.state, run.step, run.steps) == (path, "finished", 200, 200)
+    assert run.result == "accuracy 91.23 ± 0.51%"
+    assert f"{run.begun:%Y-%m-%d %H:%M:%S}" == "2026-01-02 03:04:05"
+
+
+def test_a_regression_and_a_broken_result(made: Any, tmp_path: Path) -> None:
+    made("2026-01-02T00-00-00-000000", result={"metric": "mse", "value": 0.0123456, "ci95": 0.001})
+    made("2026-01-01T00-00-00-000000", result={"metric": "mse"})
+    assert [run.result for run in listed(tmp_path)] == ["mse 0.01235 ± 0.001", "result.json cannot be read"]
+
+
+def test_running_while_its_lock_is_held(made: Any, tmp_path: Path) -> None:
+    made("one", metrics=150, checkpoints=(100,))
+    path = made("two", metrics=20)
+    with RunLock(path):
+        states = {run.path.name: (run.state, run.step) for run in listed(tmp_path)}
+        assert states == {"one": ("interrupted", 100), "two": ("running", 20)}
+    assert {run.path.name: run.state for run in listed(tmp_path)} == {"one": "interrupted", "two": "failed"}
+
+
+def test_running_in_another_process_and_killed(made: Any, tmp_path: Path) -> None:
+    path = made("one", metrics=150, checkpoints=(50, 100))
+    hold = "import sys; from pathlib import Path; from metalstm.run.lock import RunLock\n"
+    hold += "with RunLock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", hold, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    assert listed(tmp_path)[0].state == "running"
+    process.kill()
+    process.communicate()
+    assert (path / HOLDER).exists()  # it had no time to tidy up
+    (run,) = listed(tmp_path)
+    assert (run.state, run.step, run.result) == ("interrupted", 100, f"go on with resume={path}")
+    with RunLock(path):  # asking did not take it
+        pass
+
+
+def test_who_has_no_holder_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / LOCK).touch()
+    monkeypatch.setattr("metalstm.run.lock.FileLock", lambda *given, **named: pytest.fail("it was asked"))
+    assert is_held(tmp_path) is False
+
+
+def test_failed_says_why(made: Any, tmp_path: Path) -> None:
+    path = made("2026-01-01T00-00-00-000000", metrics=120, checkpoints=(100,), log=STARTED)
+    start_log()
+    log_to_file(path / "train.log")
+    with pytest.raises(DivergedError), reason_logged():
+        raise DivergedError.of("the meta-loss of step 121 is nan", "use a smaller outer_lr")
+    end_log()
+    (run,) = listed(tmp_path)
+    assert (run.state, run.step, run.result) == ("failed", 120, "the meta-loss of step 121 is nan")
+    with (path / "train.log").open("a", encoding="utf-8") as log:
+        log.write(STARTED)  # it was begun again
+    assert listed(tmp_path)[0].state == "interrupted"
+
+
+def test_the_screen_does_not_repeat_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    start_log()
+    log_to_file(tmp_path / "train.log")
+    for error in (DivergedError.of("nan", "less"), ZeroDivisionError("by zero"), Interrupted(15)):
+        with pytest.raises(type(error)), reason_logged():
+            raise error
+    end_log()
+    assert capsys.readouterr() == ("", "")
+    log = (tmp_path / "train.log").read_text(encoding="utf-8")
+    assert "ERROR error: nan\n  fix: less\n" in log
+    assert "ERROR error: ZeroDivisionError: by zero\n" in log
+    assert log.count("ERROR") == 2
+
+
+def test_the_newest_first_and_nothing_else(made: Any, tmp_path: Path) -> None:
+    for day in (2, 3, 1):
+        path = made(f"2026-01-0{day}T00-00-00-000000", result=FINISHED)
+    for other in ("tests/2026-01-05T00-00-00-000000", "checkpoints"):
+        (path / other).mkdir(parents=True)
+        (path / other / "run.json").write_text("{}", encoding="utf-8")
+    hidden = tmp_path / ".trash" / "2026-01-09T00-00-00-000000"
+    hidden.mkdir(parents=True)
+    (hidden / "run.json").write_text("{}", encoding="utf-8")
+    assert names(tmp_path) == [f"2026-01-0{day}T00-00-00-000000" for day in (3, 2, 1)]
+
+
+def test_damaged_files(made: Any, tmp_path: Path) -> None:
+    path = made("odd", metrics=7)
+    with (path / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"step": 8\n[1]\n\xff\xfe')
+    (path / "config.yaml").write_bytes(b"\xff")
+    (path / "train.log").unlink()
+    (run,) = listed(tmp_path)
+    assert (run.state, run.step, run.steps) == ("failed", 7, None)
+    assert run.result == "it ended before its first checkpoint"
+
+
+def test_the_command(made: Any, process: Any, tmp_path: Path) -> None:
+    made("2026-01-02T00-00-00-000000", metrics=200, result=FINISHED)
+    made("2026-01-01T00-00-00-000000", metrics=9)
+    ended = process("metalstm-runs", cwd=tmp_path)
+    assert (ended.code, ended.err) == (0, "")
+    header, first, second = ended.out.splitlines()
+    assert header.split() == ["run", "state", "step", "begun,", "UTC", "result"]
+    assert first.split(maxsplit=5)[:5] == [
+        "outputs/glyphs_5w1s_maml/2026-01-02T00-00-00-000000",
+        *("finished", "200/200", "2026-01-02", "00:00"),
+    ]
+    assert "failed" in second
+    (tmp_path / "empty").mkdir()
+    assert process("metalstm-runs", "empty", cwd=tmp_path).out == "no runs under empty\n"
+    ended = process("metalstm-runs", "nowhere", cwd=tmp_path)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("error: nowhere is no folder\n  fix: ")
+
+
+def test_it_answers_at_once(made: Any, start: Any, tmp_path: Path) -> None:
+    for number in range(100):
+        made(f"2026-01-02T00-00-00-{number:06d}", metrics=50, checkpoints=(50,))
+    seconds = []
+    for _ in range(3):
+        running = start("metalstm-runs", cwd=tmp_path)
+        out, err = running.stdout.read(), running.stderr.read()
+        _, status, used = os.wait4(running.pid, 0)  # processor time, which a busy machine does not stretch
+        running.returncode = os.waitstatus_to_exitcode(status)
+        seconds.append(used.ru_utime + used.ru_stime)
+        assert (running.returncode, err, len(out.splitlines())) == (0, "", 101)
+    assert min(seconds) < 1
+
+
+def test_torch_is_not_imported(tmp_path: Path) -> None:
+    script = "import sys; from metalstm.runs import main\ntry: main()\nfinally: print('torch' in sys.modules)"
+    (tmp_path / "outputs").mkdir()
+    ended = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.stdout.splitlines() == ["no runs under outputs", "False"]
