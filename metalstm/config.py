@@ -66,6 +66,7 @@ class TrainSettings:
     outer_lr: float = bounded(above=0, below=1e37)  # Adam's first step is ten times as large, and float32
     outer_schedule: str = one_of("constant", "cosine")
     clip_norm: float | None = bounded(above=0)
+    averaging: float | None = bounded(above=0, below=1)
     seed: int = bounded(minimum=0, below=2**32)
     start: str | None
     log_every: int = bounded(minimum=1)

@@ -227,6 +227,7 @@ def meta_training(
         interruption,
         device,
         settings.seed,
+        settings.averaging,
     )
     if checkpoint is not None:
         with fitting(checkpoint):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from metalstm.learners.base import Learner
 from metalstm.learners.objective import Kind, metric_name
@@ -55,6 +56,8 @@ class MetaTraining:
         interruption: asked at every step boundary.
         device: where to compute.
         seed: of what the learner draws at random.
+        averaging: how much the average of the weights keeps of itself in a step, 0 < averaging < 1; it is judged and
+            kept in their place (Polyak & Juditsky 1992; in this form Tarvainen & Valpola 2017). None: there is none.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class MetaTraining:
         interruption: Interruption,
         device: torch.device,
         seed: int,
+        averaging: float | None,
     ) -> None:
         self.learner = learner
         self.outer = outer
@@ -80,6 +84,9 @@ class MetaTraining:
         self.interruption = interruption
         self.device = device
         self.seed = seed
+        self.average = (
+            None if averaging is None else AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(averaging))
+        )
         self.step = 0  # the last one done
         self.validated = 0  # the last one that meta-validation was done at
         self.best: tuple[int, float] | None = None  # step and value
@@ -105,6 +112,8 @@ class MetaTraining:
             progressed = (step - 1) / self.schedule.steps
             outcome = self.learner.meta_loss(tasks, self.sampler.generator(step, "learner"), progressed)
             self.outer.step(outcome.loss, step)
+            if self.average is not None:
+                self.average.update_parameters(self.learner)
             values = {name: value.mean().item() for name, value in outcome.metrics.items()}
             self.metrics.record(step, "meta_train", values)
             self.step = step
@@ -115,6 +124,11 @@ class MetaTraining:
             if self.due(self.schedule.checkpoint_every, step):
                 self.save()
         progress.close()
+
+    @property
+    def judged(self) -> Learner:
+        """What is meta-validated and kept as the best: the learner, or one with the average of its weights."""
+        return self.learner if self.average is None else cast(Learner, self.average.module)
 
     def skip(self) -> None:
         """Of a learner that has nothing to meta-train, there is only the start to keep."""
@@ -135,7 +149,7 @@ class MetaTraining:
             return False
         sampler, tasks, inner_steps, kind = self.validation
         curve = meta_evaluate(
-            self.learner, sampler, tasks, [inner_steps], kind, self.device, lambda done: self.heed_interruption()
+            self.judged, sampler, tasks, [inner_steps], kind, self.device, lambda done: self.heed_interruption()
         )
         _, value, ci95 = curve.point(inner_steps)
         name = metric_name(kind)
@@ -144,7 +158,7 @@ class MetaTraining:
         log.info("step %d: meta_validation/%s %.4f ± %.4f", step, name, value, ci95)
         if self.best is None or is_better(kind, value, self.best[1]):
             self.best = (step, value)
-            self.checkpoints.save(BEST, step, {"learner": self.learner.state_dict()})
+            self.checkpoints.save(BEST, step, {"learner": self.judged.state_dict()})
         return True
 
     def heed_interruption(self) -> None:
@@ -161,7 +175,8 @@ class MetaTraining:
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain data only."""
-        return {
+        averaged = {} if self.average is None else {"average": self.average.state_dict()}
+        return averaged | {
             "learner": self.learner.state_dict(),
             "outer": self.outer.state_dict(),
             "step": self.step,
@@ -175,6 +190,8 @@ class MetaTraining:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.learner.load_state_dict(state["learner"])
         self.outer.load_state_dict(state["outer"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.step = int(state["step"])
         self.validated = int(state["validated"])
         self.best = None if state["best"] is None else (int(state["best"][0]), float(state["best"][1]))

@@ -122,7 +122,7 @@ def compared(in_process: Any, at: Any, only_run: Any, result_of: Any, kept: Any)
         {},
         {"learner.order": "first"},
         {"learner.learned_rates": "none", "outer_schedule": "constant", "clip_norm": "null"},
-        {"model.dropout": 0.4, "model.layers": 2, "model.directions": 2},
+        {"model.dropout": 0.4, "model.layers": 2, "model.directions": 2, "averaging": 0.7},
         {"learner.engine": "higher", "meta_batch_size": 1},
         {"dataset": "sinusoid", "dataset.classes": None, "ways": 1, "shots": 5},
         {"seed": 7, "keep_checkpoints": 1, "checkpoint_every": 3},
