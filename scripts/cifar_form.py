@@ -2,8 +2,8 @@
 
     python scripts/cifar_form.py FOLDER
 
-A class is a figure of `glyphs` in ink of one colour on paper of another, both drawn anew for each image, so that a
-class is told by its shape alone.
+A class is a figure of `glyphs` in dark ink of one colour on light paper of another, both drawn anew for each image, so
+that a class is told by its shape alone.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ def write(folder: Path, counts: Counts = FULL) -> None:
     first = 0
     for file, count in zip(FILES, counts, strict=False):
         part = ink[:, first : first + count]
-        colours = torch.rand(2, *part.shape[:2], COLOURS, 1, 1, generator=random)
-        images = (255 * (colours[0] + part * (colours[1] - colours[0]))).to(torch.uint8)
+        colours = 0.4 * torch.rand(2, *part.shape[:2], COLOURS, 1, 1, generator=random)
+        ink_colour, paper = colours[0], 1 - colours[1]
+        images = (255 * (paper + part * (ink_colour - paper))).to(torch.uint8)
         data = images.flatten(0, 1).flatten(1).numpy()
         labels = np.repeat(np.arange(len(names)), count).tolist()
         save(folder / file, {b"data": data, b"fine_labels": labels, b"filenames": [b"drawn.png"] * len(data)})

@@ -73,7 +73,7 @@ speech_commands() { # SHOTS
         model.directions=2 model.pooling=mean model.hidden_size=128 model.dropout=0.4 validate_every=250 validation_tasks=200 -- \
         finetune learner.inner_steps=3 steps=1500 -- \
         proto_maml start=finetune learner.adapts=head learner.inner_lr=0.03 learner.metric_scale=5 \
-        train_ways=30 meta_batch_size=1 outer_lr=1e-3 steps=1500 --
+        train_ways=30 meta_batch_size=1 outer_lr=3e-4 averaging=0.99 steps=600 --
     after 1 "speech_commands_5w$1s" "speech_commands_5w$1s" proto_maml finetune
 }
 
@@ -92,7 +92,7 @@ movietweetings() {
         dataset=movietweetings dataset.root="$data/movietweetings" ways=2 shots=5 queries=3 train_queries=3 test_tasks=2000 \
         model.pooling=mean model.skip=true model.dropout=0.3 outer_lr=1e-3 validation_tasks=400 meta_batch_size=16 -- \
         finetune learner.adapts=all learner.inner_steps=3 steps=1000 -- \
-        maml start=finetune steps=600 --
+        memory learner.support=sequential learner.read=state steps=600 --
 }
 
 pendulum() {

@@ -28,13 +28,13 @@ Ratings = Mapping[str, Mapping[str, Rating]]  # by user and film
 
 
 class Crowd:
-    """What meta-train's users think of a film. Of their own films they are told what the others think.
+    """What everyone thinks of a film but the users held out. Users of it are told what the others think.
 
-    A user of another split has no rating in the crowd; were a meta-train user's own rating in it, the model would
-    learn to read off an answer that is not there in meta-test.
+    A user of meta-validation or meta-test has no rating in the crowd; were a meta-train user's own rating in it, the
+    model would learn to read off an answer that is not there in meta-test.
 
     Args:
-        ratings: those of meta-train's users.
+        ratings: those of meta-train's users, and of the many with too few films for a task.
     """
 
     def __init__(self, ratings: Ratings) -> None:
@@ -68,15 +68,15 @@ def load_movietweetings(
     """MovieTweetings as tasks of two classes: the films that a user rated below 8 of 10, and the others.
 
     Splits are made of users: 70 / 10 / 20%, by a permutation; films are shared. A film is a sequence of tokens: its
-    genres, its decade, how meta-train's users rated it, and the words of its title. A tag has a token of its own, which
-    no word has, so that the genre War is not the word war. The vocabulary is of meta-train's films alone.
+    genres, its decade, how all users but those held out rated it, and the words of its title. A tag has a token of its
+    own, which no word has, so that the genre War is not the word war. The vocabulary is of meta-train's films alone.
 
     Args:
         root: the folder with ratings.dat and movies.dat, itself or in a folder in it; None: the user's own.
         split_seed: which permutation of the users.
         min_ratings: how many films a user has to have rated on either side, to be a task.
         examples: films of a user on either side that are used, the first by time; None: all.
-        crowd: whether meta-train's ratings of a film are told.
+        crowd: whether it is told how others rated a film.
         settings: how titles become tokens.
 
     Raises:
@@ -92,7 +92,8 @@ def load_movietweetings(
             "use a smaller dataset.min_ratings, or name the folder of a larger edition with dataset.root",
         )
     users = dict(zip(SPLITS, split_users(sorted(sides), split_seed), strict=True))
-    known = Crowd({user: table.ratings[user] for user in users["meta_train"]})
+    held_out = {*users["meta_validation"], *users["meta_test"]}
+    known = Crowd({user: films for user, films in table.ratings.items() if user not in held_out})
     titles = {name: film.title[: settings.max_words] for name, film in table.films.items()}
     used = {split: [[side[:examples] for side in sides[user]] for user in chosen] for split, chosen in users.items()}
 

@@ -276,13 +276,23 @@ def test_a_users_own_rating_is_not_told(write: Callable[..., Path], texts_read: 
     assert before[2:] != after[2:]  # whose ratings others are told
 
 
-def test_nothing_is_told_of_what_other_splits_think(write: Callable[..., Path]) -> None:
+def test_nothing_is_told_of_what_users_held_out_think(write: Callable[..., Path]) -> None:
     before = load(write())
     others = users_of(pools(before)["meta_validation"]) + users_of(pools(before)["meta_test"])
     after = load(write(again(others, lambda value: 10 if value >= 8 else 0), folder="changed"))
     assert all(same(pools(after)[name], pool) for name, pool in pools(before).items())
-    nobody = [f"99::{film:07}::10::1" for film in range(12)]  # in no split: no film not liked
-    assert same(pools(load(write([*RATINGS, *nobody], folder="nobody")))["meta_test"], pools(before)["meta_test"])
+
+
+def test_users_of_no_split_are_told_of(write: Callable[..., Path], texts_read: list[Any]) -> None:
+    before = load(write())
+    many = [f"{user}::{film:07}::10::1" for user in range(90, 98) for film in range(12)]  # no film not liked: no tasks
+    after = load(write([*RATINGS, *many], folder="many"))
+    assert [pool.names for pool in pools(after).values()] == [pool.names for pool in pools(before).values()]
+    raters = [
+        {tag for side in split for text in side for tag in text if tag.startswith("raters")} for split in texts_read
+    ]
+    assert all(told == {"raters 8"} for told in raters[3:])  # 8 to 13
+    assert "raters 8" not in set().union(*raters[:3])
 
 
 # What is odd, and counted
