@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from metalstm.at_odds import at_odds
 from metalstm.dataset_settings import DATASETS
 from metalstm.errors import ConfigError, Problem
-from metalstm.fields import bounded, one_of, typed
+from metalstm.fields import bounded, none_or_some_of, one_of, typed
 from metalstm.learner_settings import LEARNERS
 
 
@@ -74,6 +74,7 @@ class TrainSettings:
     validation_tasks: int = bounded(minimum=2)
     checkpoint_every: int = bounded(minimum=1)
     keep_checkpoints: int = bounded(minimum=1)
+    logger: str = none_or_some_of("tensorboard", "mlflow", "wandb")
     test_tasks: int = bounded(minimum=2)
     test_steps: int | None = bounded(minimum=0)
     curve_steps: int | None = bounded(minimum=0)
@@ -85,6 +86,11 @@ class TrainSettings:
     output_dir: str
     resume: str | None
     allow_changed_data: bool
+
+    @property
+    def loggers(self) -> list[str]:
+        """The trackers that the run is followed by."""
+        return [] if self.logger == "none" else self.logger.split("+")
 
     @property
     def steps_are_shots(self) -> bool:
@@ -153,7 +159,16 @@ BUDGETS = frozenset(
     {
         *("steps", "log_every", "validate_every", "validation_tasks", "checkpoint_every", "keep_checkpoints"),
         *("test_tasks", "test_steps", "curve_steps", "scratch_tasks", "scratch_steps"),
-        *("device", "threads", "output_dir", "resume", "allow_changed_data", "dataset.root", "dataset.download"),
+        *(
+            "logger",
+            "device",
+            "threads",
+            "output_dir",
+            "resume",
+            "allow_changed_data",
+            "dataset.root",
+            "dataset.download",
+        ),
     }
 )
 

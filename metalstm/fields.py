@@ -29,6 +29,11 @@ def one_of(*choices: Any) -> Any:
     return field(metadata={"choices": choices})
 
 
+def none_or_some_of(*choices: str) -> Any:
+    """The text `none`, or one or more of the choices, each once, joined by `+`."""
+    return field(metadata={"joined": choices})
+
+
 def typed(schema: type, values: Mapping[str, Any], prefix: str, problems: list[Problem], ready: Any = None) -> Any:
     """`values` as an instance of the dataclass `schema`; what is wrong with them is added to `problems`.
 
@@ -92,6 +97,15 @@ def broken_bounds(item: dataclasses.Field[Any], value: Any, name: str) -> Iterat
     if choices is not None and value not in choices:
         listed = ", ".join(shown(choice) for choice in choices)
         yield f"it must be one of {listed}", f"use {name}=<one of {listed}>"
+    joined = limits.get("joined")
+    if joined is not None and value != "none":
+        given = value.split("+")
+        if len(set(given)) < len(given) or not set(given) <= set(joined):
+            listed = ", ".join(joined)
+            yield (
+                f"it must be none, or some of {listed}, each once, joined by +",
+                f"use {name}=none, {name}={joined[0]}, {name}={'+'.join(joined[:2])} ...",
+            )
     if isinstance(value, float) and not math.isfinite(value):
         yield "it must be finite", f"give a finite {name}"
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from metalstm.command import command_line, run_command
 
@@ -72,13 +72,18 @@ def run(settings: TrainSettings, resumed: Resumed | None, command: list[str], pl
 
     import torch
 
-    from metalstm import assembly, learner_assembly
+    from metalstm import announcement, assembly, learner_assembly
+    from metalstm.fields import flat, plain
     from metalstm.pretrained import start_from
     from metalstm.run import directory, resume
     from metalstm.run.checkpoint import LATEST, Checkpoints
     from metalstm.run.interruption import Interruption
     from metalstm.run.lock import RunLock
+    from metalstm.run.metrics import read_metrics
+    from metalstm.tracking.base import TrackedRun
+    from metalstm.tracking.follow import Tracking, check_installed
 
+    check_installed(settings.loggers)
     assembly.use_machine(settings.device, settings.threads)
     dataset = assembly.make_dataset(settings.dataset)
     assembly.check_tasks_fit(settings, dataset)
@@ -105,12 +110,15 @@ def run(settings: TrainSettings, resumed: Resumed | None, command: list[str], pl
                 resumed.write_down()
                 resume.write_config(path, settings, dataset.fingerprint)
                 (path / directory.RESULT).unlink(missing_ok=True)  # of fewer steps; a run is over when it has one
-            introduce(settings, dataset, training, path)
-            try:
-                training.run()
-            finally:
-                training.metrics.close()
-            finish(settings, dataset, training, path, command)
+            tracked = TrackedRun(path, Path(settings.output_dir), flat(plain(settings)))
+            announcement.introduce(settings, dataset, training, tracked)
+            with Tracking(settings.loggers, tracked, read_metrics(path)) as tracking:
+                training.metrics.followers.append(tracking.record)
+                try:
+                    training.run()
+                finally:
+                    training.metrics.close()
+                tracking.result(finish(settings, dataset, training, path, command))
     return path
 
 
@@ -152,22 +160,6 @@ def check_best(checkpoints: Checkpoints, learner: Learner, device: torch.device)
     if best is not None:
         with fitting(best):
             copy.deepcopy(learner).load_state_dict(best.state["learner"])
-
-
-def introduce(settings: TrainSettings, dataset: Dataset, training: MetaTraining, path: Path) -> None:
-    """Says what will happen."""
-    import torch
-
-    from metalstm.nn import compiled
-
-    parameters = sum(parameter.numel() for parameter in training.learner.parameters())
-    log.info("run       %s", path)
-    log.info("dataset   %s", dataset.description)
-    for line in dataset.details:
-        log.info("          %s", line)
-    log.info("learner   %s, %s meta-parameters", settings.learner.name, f"{parameters:,}")
-    log.info("machine   %s, %d threads, %s", settings.device, torch.get_num_threads(), compiled.describe())
-    log.info("meta-train from step %d to %d, %d tasks a step", training.step, settings.steps, settings.meta_batch_size)
 
 
 def usual_place(settings: TrainSettings) -> Place:
@@ -235,8 +227,10 @@ def meta_training(
     return training
 
 
-def finish(settings: TrainSettings, dataset: Dataset, training: MetaTraining, path: Path, command: list[str]) -> None:
-    """Meta-tests the best checkpoint beside the baselines; writes `result.json` and the figure."""
+def finish(
+    settings: TrainSettings, dataset: Dataset, training: MetaTraining, path: Path, command: list[str]
+) -> dict[str, Any]:
+    """Meta-tests the best checkpoint beside the baselines; writes `result.json`, which it gives, and the figure."""
     import torch
 
     from metalstm import assembly, learner_assembly
@@ -286,6 +280,7 @@ def finish(settings: TrainSettings, dataset: Dataset, training: MetaTraining, pa
     if drawn:
         log.info("figure    %s", figure)
     log.info("next      metalstm-test run=%s tasks=1000", path)
+    return result
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "learners": {"nn", "tasks"},
     "run": {"learners", "tasks", "datasets.base", "nn.base"},  # the last two for types: what a dataset and a shape are
     "reporting": {"run.directory"},  # what lies where in a run
+    "tracking": set(),
 }
 # Resuming compares the config of a run directory with the command line's.
 SEE_CONFIG = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from metalstm.run.directory import METRICS
 
 class MetricsFile:
     """Appends records; a resumed run first cuts back what was written after its checkpoint.
+
+    `followers` are called with step and values of each record, once it is written.
 
     Args:
         path: the file.
@@ -27,6 +29,7 @@ class MetricsFile:
             self.file = path.open("ab", buffering=0)  # what the disk refuses must not be tried again at the end
             self.file.truncate(sum(map(len, kept)))  # in place: a process killed here loses nothing
         self.lines = len(kept)
+        self.followers: list[Callable[[int, Mapping[str, float]], None]] = []
 
     def record(self, step: int, split: str, values: Mapping[str, float]) -> None:
         """Writes `values` as `<split>/<name>`.
@@ -40,6 +43,8 @@ class MetricsFile:
             while left:
                 left = left[self.file.write(left) :]
         self.lines += 1
+        for follow in self.followers:
+            follow(step, named)
 
     def sync(self) -> None:
         """Waits until the disk has all records: what a checkpoint counts must be there."""

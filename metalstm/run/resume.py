@@ -22,6 +22,7 @@ from metalstm.run.directory import CONFIG, IDENTITY, RESULT, write_json
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+LATER = {"logger": "none"}  # settings that older runs do not have
 NOT_KEPT = {"resume": None, "allow_changed_data": False}  # settings of one start, not of the run
 
 
@@ -55,7 +56,7 @@ def run_settings(path: Path) -> TrainSettings:
         )
     if not isinstance(config, DictConfig):
         raise CheckpointError.of(f"{path / CONFIG} is not a mapping", fix)
-    return train_settings(config)
+    return train_settings(OmegaConf.create(LATER | as_mapping(config)))
 
 
 class Resumed(NamedTuple):

@@ -1,0 +1,175 @@
+"""Trackers follow a run, each in a thread of its own: the run neither waits for one nor ends with one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from metalstm.errors import ConfigError, Interrupted, Problem
+from metalstm.tracking.base import Ending, Record, TrackedRun, Tracker, result_values
+
+log = logging.getLogger(__name__)
+
+PERIOD = 1.0  # seconds between two deliveries
+PATIENCE = 60.0  # seconds that the end of a run waits for a tracker
+
+
+class Library(NamedTuple):
+    """Where a tracker is, and what must be installed for it."""
+
+    tracker: str  # in `metalstm.tracking`
+    modules: tuple[str, ...]
+    look: str  # the command that shows what was tracked
+
+
+# The names of the setting `logger`, which are those of the extras, too.
+LIBRARIES = {
+    "tensorboard": Library("tensorboard.TensorBoard", ("tensorboard",), "tensorboard --logdir {output_dir}"),
+    "mlflow": Library(
+        "mlflow.MLflow",
+        ("mlflow", "sqlalchemy", "alembic"),
+        "mlflow ui --backend-store-uri sqlite:///{output_dir}/mlflow.db",
+    ),
+    "wandb": Library("wandb.WandB", ("wandb",), "wandb sync {path}/wandb/offline-run-*"),
+}
+
+
+def check_installed(names: Iterable[str]) -> None:
+    """Whether the libraries of these trackers are there; nothing is imported.
+
+    Raises:
+        ConfigError: with each that is not.
+    """
+    problems = []
+    for name in names:
+        missing = [module for module in LIBRARIES[name].modules if find_spec(module) is None]
+        if missing:
+            what = f"logger={name}, but {' and '.join(missing)} is not installed"
+            problems.append(Problem(what, f"pip install 'metalstm[{name}]', or leave {name} out of logger"))
+    if problems:
+        raise ConfigError(*problems)
+
+
+def look(name: str, run: TrackedRun) -> str:
+    """How a person sees what a tracker keeps."""
+    return LIBRARIES[name].look.format(output_dir=run.output_dir, path=run.path)
+
+
+def make_tracker(name: str) -> Tracker:
+    """A tracker by its name; imports its library."""
+    module, _, kind = LIBRARIES[name].tracker.partition(".")
+    tracker: Tracker = getattr(import_module(f"metalstm.tracking.{module}"), kind)()
+    return tracker
+
+
+class Following(threading.Thread):
+    """One tracker, delivered to every `PERIOD` until the run is over, or the tracker fails.
+
+    Args:
+        name: of the tracker.
+        make: makes it; called in the thread, as libraries take seconds to import.
+        run: what is tracked.
+        records: what the run had before.
+    """
+
+    def __init__(self, name: str, make: Callable[[str], Tracker], run: TrackedRun, records: Sequence[Record]) -> None:
+        super().__init__(name=f"tracking-{name}", daemon=True)
+        self.tracker_name = name
+        self.make = make
+        self.tracked = run
+        self.waiting = list(records)
+        self.lock = threading.Lock()
+        self.over = threading.Event()
+        self.ending: Ending = "failed"
+        self.failed = False
+
+    def run(self) -> None:
+        try:
+            tracker = self.make(self.tracker_name)
+            tracker.begin(self.tracked)
+            over = False
+            while not over:
+                over = self.over.wait(PERIOD)
+                with self.lock:
+                    records, self.waiting = self.waiting, []
+                if records:
+                    tracker.log(records)
+            tracker.end(self.ending)
+        except Exception as error:  # of whatever kind a library has
+            self.failed = True
+            self.waiting = []
+            self.give_up(f"{type(error).__name__}: {error}".splitlines()[0])
+
+    def put(self, record: Record) -> None:
+        if not self.failed:
+            with self.lock:
+                self.waiting.append(record)
+
+    def close(self, ending: Ending) -> None:
+        """Waits until all is delivered, but not forever."""
+        self.ending = ending
+        self.over.set()
+        self.join(PATIENCE)
+        if self.is_alive():
+            self.give_up(f"it has not taken all records within {PATIENCE:.0f} s")
+
+    def give_up(self, reason: str) -> None:
+        log.warning(
+            "logger=%s has stopped: %s; the run goes on, metrics.jsonl has all of it", self.tracker_name, reason
+        )
+
+
+class Tracking:
+    """All trackers of a run; a context, whose end tells them how the run ended.
+
+    Args:
+        names: of the trackers; none is fine.
+        run: what is tracked.
+        records: what the run had before, as `metrics.jsonl` has it.
+        make: makes a tracker.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        run: TrackedRun,
+        records: Iterable[Mapping[str, float]],
+        make: Callable[[str], Tracker] = make_tracker,
+    ) -> None:
+        now = time.time()
+        before = [
+            Record(int(record["step"]), {name: value for name, value in record.items() if name != "step"}, now)
+            for record in records
+        ]
+        self.followers = [Following(name, make, run, before) for name in names]
+
+    def record(self, step: int, values: Mapping[str, float]) -> None:
+        """Passes on one line of `metrics.jsonl`."""
+        for follower in self.followers:
+            follower.put(Record(step, values, time.time()))
+
+    def result(self, result: Mapping[str, Any]) -> None:
+        """Passes on the numbers of `result.json`, at the last step."""
+        self.record(result["training"]["steps"], result_values(result))
+
+    def __enter__(self) -> Tracking:
+        for follower in self.followers:
+            follower.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        ending: Ending = "failed"
+        if error is None:
+            ending = "finished"
+        elif isinstance(error, (Interrupted, KeyboardInterrupt)):
+            ending = "interrupted"
+        for follower in self.followers:
+            follower.close(ending)
