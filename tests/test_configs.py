@@ -134,8 +134,8 @@ def test_the_wheel_holds_the_same_files(tmp_path: Path) -> None:
         names = [name for name in archive.namelist() if ".dist-info/" not in name]
     configs = {path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml")}
     assert {name.removeprefix("metalstm/configs/") for name in names if name.endswith(".yaml")} == configs
-    kinds = (".py", ".c", ".h", ".typed")
+    kinds = (".py", ".c", ".css", ".h", ".typed")
     code = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*") if path.suffix in kinds}
     held = {name.removeprefix("metalstm/") for name in names if not name.startswith("metalstm/configs/")}
     assert held == code
-    assert held > {"nn/sweeps.c", "nn/cells.h", "nn/products.h"}
+    assert held > {"reporting/report.css", "nn/sweeps.c", "nn/cells.h", "nn/products.h"}

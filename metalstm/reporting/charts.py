@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from metalstm.reporting.axes import Axis
@@ -13,9 +13,9 @@ COLOURS, DASHES = 7, 3  # told apart by these; `report.css` has them
 STYLES = COLOURS * DASHES
 WIDTH, HEIGHT = 720, 400  # of lines
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 46
-ROWS_WIDTH, ROW = 600, 24  # of intervals
+ROW, ROW_ACROSS = 24, 286  # of intervals, without names and numbers
 APART, DOTS_APART = 4, 14  # between points of a line, and between those that are marked; others are left out
-NAME = 24  # characters of a name that are drawn
+NAME, LETTER = 36, 7.6  # characters of a name that are drawn, and how wide one is
 
 
 class Point(NamedTuple):
@@ -112,9 +112,10 @@ def lines(title: str, drawn: Sequence[Line], x: Axis, y: Axis, level: tuple[floa
 
 def intervals(title: str, rows: Sequence[Row], x: Axis, zero: bool) -> Markup:
     """A value with its 95% interval in each row, over one axis; `zero`: whether 0 has a line of its own."""
-    left, right, top = 172, 142, 8
-    across, down = ROWS_WIDTH - left - right, ROW * len(rows)
-    height = top + down + BOTTOM
+    names = [shortened(row.name) for row in rows]
+    left, right, top = round(20 + LETTER * max(map(len, names))), 142, 8
+    across, down = ROW_ACROSS, ROW * len(rows)
+    width, height = left + across + right, top + down + BOTTOM
 
     def at(value: float) -> float:
         return left + across * x.place(value)
@@ -126,14 +127,14 @@ def intervals(title: str, rows: Sequence[Row], x: Axis, zero: bool) -> Markup:
         parts.append(tag("text", text, x=place, y=top + down + 18, text_anchor="middle"))
     if zero:
         parts.append(tag("line", x1=f"{at(0):.1f}", x2=f"{at(0):.1f}", y1=top, y2=top + down, class_="level"))
-    parts.append(tag("line", x1=left, x2=ROWS_WIDTH - right, y1=top + down, y2=top + down, class_="axis"))
+    parts.append(tag("line", x1=left, x2=width - right, y1=top + down, y2=top + down, class_="axis"))
     parts.append(tag("text", x.label, x=left + across / 2, y=height - 8, text_anchor="middle", class_="label"))
     for number, row in enumerate(rows):
         middle = top + ROW * (number + 0.5)
         inside = [
             tag("title", f"{row.name}: {row.told}"),
-            tag("text", shortened(row.name), x=left - 10, y=middle + 4, text_anchor="end", class_="name"),
-            tag("text", row.told, x=ROWS_WIDTH - right + 10, y=middle + 4),
+            tag("text", names[number], x=left - 10, y=middle + 4, text_anchor="end", class_="name"),
+            tag("text", row.told, x=width - right + 10, y=middle + 4),
         ]
         if math.isfinite(row.value):
             ends = [f"{at(row.value + sign * row.half):.1f}" for sign in (-1, 1)] if math.isfinite(row.half) else []
@@ -141,7 +142,7 @@ def intervals(title: str, rows: Sequence[Row], x: Axis, zero: bool) -> Markup:
                 inside.append(tag("line", x1=ends[0], x2=ends[1], y1=middle, y2=middle, class_="interval"))
             inside.append(tag("circle", cx=f"{at(row.value):.1f}", cy=middle, r=4))
         parts.append(tag("g", *inside, class_=f"row {style_of(row.style)}"))
-    return drawing(title, ROWS_WIDTH, height, parts, "chart intervals")
+    return drawing(title, width, height, parts, "chart intervals")
 
 
 def window(x: float, y: float, width: float, height: float, parts: Sequence[Markup]) -> Markup:
@@ -154,21 +155,21 @@ def drawing(title: str, width: int, height: float, parts: Sequence[Markup], clas
     return tag("svg", tag("title", title), joined(parts), viewBox=f"0 0 {width} {height:g}", role="img", class_=class_)
 
 
-def legend(drawn: Sequence[tuple[str, int | None, str]]) -> Markup:
-    """What the curves are: name, style and result of each."""
+def legend(drawn: Sequence[Line], results: Mapping[str, str] | None = None) -> Markup:
+    """What the curves that are not grey are, with a number of each by its name."""
     items = [
-        tag("li", swatch(style), " ", name, " ", tag("b", result), class_=f"{style_of(style)} key")
-        for name, style, result in drawn
+        tag("li", swatch(line.style, line.joined), " ", line.name, " ", tag("b", (results or {}).get(line.name, "")))
+        for line in drawn
+        if line.style is not None
     ]
     return tag("ul", *items, class_="legend")
 
 
-def swatch(style: int | None) -> Markup:
-    """A stretch of a curve's line."""
-    line = tag("line", x1=1, x2=25, y1=6, y2=6, class_="line")
-    return tag(
-        "svg", line, viewBox="0 0 26 12", width=26, height=12, class_=f"swatch {style_of(style)}", aria_hidden="true"
-    )
+def swatch(style: int | None, joined: bool = True) -> Markup:
+    """A stretch of a curve's line; of points that no line goes through, one of them."""
+    drawn = tag("line", x1=1, x2=25, y1=6, y2=6, class_="line") if joined else tag("circle", cx=13, cy=6, r=4)
+    class_ = f"swatch {style_of(style)}"
+    return tag("svg", drawn, viewBox="0 0 26 12", width=26, height=12, class_=class_, aria_hidden="true")
 
 
 def thinned(points: Sequence[Point], x: Axis, apart: float) -> list[Point]:

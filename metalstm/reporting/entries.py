@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from metalstm.errors import ConfigError, Problem
 from metalstm.fields import flat, shown
-from metalstm.run.directory import PER_TASK, RESULT
+from metalstm.run.directory import IDENTITY, PER_TASK, RESULT
 
 TRAINING = ("pretraining_seconds", "seconds")
 LARGEST = 1e30  # of the numbers in a file, so that sums and squares are finite
@@ -52,6 +52,29 @@ def entries(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Entry]]:
     """The curves of runs, and what their tasks have in common; see `on_the_same_tasks`."""
     runs = on_the_same_tasks(folders)
     return runs[0].tasks, curves(runs)
+
+
+def runs_in(folders: Sequence[Path]) -> list[Path]:
+    """The run directories that folders stand for: themselves, or those below them that have a result."""
+    return [
+        run for folder in folders for run in ([] if is_run(folder) else directories_with(RESULT, folder)) or [folder]
+    ]
+
+
+def without_result(folders: Sequence[Path]) -> list[Path]:
+    """The run directories below folders that have no result, such as those of jobs that failed."""
+    below = [run for folder in folders if not is_run(folder) for run in directories_with(IDENTITY, folder)]
+    return [run for run in below if not (run / RESULT).exists()]
+
+
+def directories_with(name: str, folder: Path) -> list[Path]:
+    """The directories below a folder that have such a file and do not lie in a run, as its later tests do."""
+    below = sorted(path.parent for path in folder.rglob(name))
+    return [path for path in below if not any(is_run(folder / outer) for outer in path.relative_to(folder).parents)]
+
+
+def is_run(folder: Path) -> bool:
+    return (folder / RESULT).exists() or (folder / IDENTITY).exists()
 
 
 def curves(runs: Sequence[Run]) -> list[Entry]:
@@ -150,36 +173,40 @@ def is_number(value: Any) -> bool:
 def named(runs: Sequence[Run]) -> list[Run]:
     """The same runs, their curves under names that no other has."""
     learners = [run.learner.name for run in runs]
-    places = [run.folder.resolve() for run in runs]
-    apart = [told_apart([other for other in runs if other.learner.name == run.learner.name], run) for run in runs]
+    names = [run.learner.name if learners.count(run.learner.name) == 1 else None for run in runs]
+    for learner in set(learners):
+        alike = [number for number, run in enumerate(runs) if run.learner.name == learner]
+        for number, words in zip(alike, told_apart([runs[number] for number in alike]), strict=True):
+            names[number] = names[number] or f"{learner} ({words})"
     with_baselines = next((number for number, run in enumerate(runs) if run.baselines), 0)
     made = []
-    for number, (run, place) in enumerate(zip(runs, places, strict=True)):
-        name = run.learner.name
-        if learners.count(name) > 1:
-            alike = sum(other.name == place.name for other in places) > 1
-            name = f"{name} ({apart[number] or (place if alike else place.name)})"
+    for number, run in enumerate(runs):
         baselines = [
             replace(entry, name=f"{entry.name} (baseline)" if entry.name in learners else entry.name)
             for entry in run.baselines
         ]
-        made.append(
-            run._replace(
-                learner=replace(run.learner, name=name), baselines=baselines if number == with_baselines else []
-            )
-        )
+        curve = replace(run.learner, name=str(names[number]))
+        made.append(run._replace(learner=curve, baselines=baselines if number == with_baselines else []))
     return made
 
 
-def told_apart(alike: Sequence[Run], run: Run) -> str | None:
-    """The settings that tell a run from others of its learner, `steps=10, learner.inner_lr=0.1`; None: they do not."""
-    settings = [flat(settings_of(other)) for other in alike]
-    own = flat(settings_of(run))
-    names = [name for name in own if name not in NOT_TOLD and any(own[name] != other.get(name) for other in settings)]
-    words = [[f"{name}={shown(other.get(name))}" for name in names] for other in settings]
-    if not 0 < len(names) <= MOST_TOLD or len(set(map(tuple, words))) < len(alike):
-        return None
-    return ", ".join(f"{name}={shown(own[name])}" for name in names)
+def told_apart(alike: Sequence[Run]) -> list[str]:
+    """What tells runs of one learner from each other: `steps=10, inner_lr=0.1`, or the folder where settings do not."""
+    settings = [flat(settings_of(run)) for run in alike]
+    every = dict.fromkeys(name for own in settings for name in own if name not in NOT_TOLD)
+    differ = [name for name in every if any(own.get(name) != settings[0].get(name) for own in settings)]
+    last = [name.rpartition(".")[2] for name in differ]
+    short = {name: word if last.count(word) == 1 else name for name, word in zip(differ, last, strict=True)}
+    told = [[f"{short[name]}={shown(own.get(name))}" for name in differ] for own in settings]
+    if len(differ) > MOST_TOLD:
+        told = [[] for _ in alike]
+    places = [run.folder.resolve() for run in alike]
+    names = [place.name for place in places]
+    folders = [place.name if names.count(place.name) == 1 else str(place) for place in places]
+    return [
+        ", ".join(words if words and told.count(words) == 1 else [*words, folder])
+        for words, folder in zip(told, folders, strict=True)
+    ]
 
 
 def settings_of(run: Run) -> Mapping[str, Any]:

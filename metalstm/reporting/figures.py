@@ -15,6 +15,7 @@ from metalstm.reporting.entries import Entry
 
 log = logging.getLogger(__name__)
 
+MOST_DRAWN = 15  # learners in one figure
 COLOURS = ("#0b6e99", "#c8553d", "#7a7a7a", "#5b8c5a", "#8e5ea2")  # told apart in grey and by the colour-blind
 
 
@@ -31,16 +32,23 @@ def draw_adaptation_curve(result: Mapping[str, Any], path: Path) -> bool:
 
 
 def draw_comparison(common: Mapping[str, Any], found: Sequence[Entry], path: Path) -> bool:
-    """The curves of several learners on the same tasks, the best first and each with its result; see `draw`."""
+    """The curves of several learners on the same tasks, the best first and each with its result; see `draw`.
+
+    Of many, the best ones are drawn and those from scratch.
+    """
     accuracy = common["metric"] == "accuracy"
+    best_first = ranked(found, accuracy)
+    drawn = [entry for place, entry in enumerate(best_first) if place < MOST_DRAWN or entry.from_scratch]
     points = {
         f"{entry.name}, {number(fmean(entry.final()), accuracy)}": [
             (step, *mean_and_ci95(values)) for step, values in zip(entry.at, entry.values, strict=True)
         ]
-        for entry in ranked(found, accuracy)
+        for entry in drawn
     }
     units = {entry.unit for entry in found}
     title = f"{common['dataset']}, {task_in_words(common)}: learning tasks never seen before"
+    if len(drawn) < len(found):
+        title += f", {len(drawn)} of {len(found)} curves"
     return draw(points, common, title, units.pop() if len(units) == 1 else "both", path)
 
 

@@ -152,8 +152,7 @@ def regression(content: Mapping[str, Any]) -> Markup:
         if function
         else "Each number to be predicted for the queries, and what was predicted; the line is where both are the same."
     )
-    keys = legend([(line.name, line.style, "") for line in drawn])
-    return figure("gallery-figure", lines("Predictions for one task", drawn, x, y), caption, keys)
+    return figure("gallery-figure", lines("Predictions for one task", drawn, x, y), caption, legend(drawn))
 
 
 def curves(support: Sequence[Mapping[str, Any]], query: Sequence[Mapping[str, Any]]) -> list[Line]:
@@ -166,7 +165,7 @@ def curves(support: Sequence[Mapping[str, Any]], query: Sequence[Mapping[str, An
     return [
         Line("support", 1, points(support, "target"), joined=False),
         Line("after adapting", 0, points(query, "after"), dots=False),
-        Line("before adapting", 9, points(query, "before"), dots=False),
+        Line("before adapting", 13, points(query, "before"), dots=False),
         Line("the function", 2, points(query, "target"), dots=False),
     ]
 

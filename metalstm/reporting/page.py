@@ -15,6 +15,7 @@ from metalstm.reporting.comparison import counted, number, task_in_words
 from metalstm.reporting.entries import Entry, Run, curves, on_the_same_tasks
 from metalstm.reporting.markup import Markup, joined, tag
 from metalstm.reporting.results_sections import with_interval
+from metalstm.reporting.training_curves import in_words
 from metalstm.run.directory import CONFUSION, GALLERY, METRICS, REPORT
 
 log = logging.getLogger(__name__)
@@ -24,12 +25,13 @@ MOST_COLOURED = 16  # curves; of more the best few are coloured, and the rest gr
 COLOURED = 8
 
 
-def page(runs: Sequence[Run], target: float | None = None) -> str:
+def page(runs: Sequence[Run], target: float | None = None, left_out: Sequence[Path] = ()) -> str:
     """The report of runs on the same tasks.
 
     Args:
         runs: from `entries.on_the_same_tasks`.
         target: accuracy (a fraction) or error to be reached; None: nine tenths of the way, see `comparison`.
+        left_out: directories of runs that have no result.
     """
     common, found = runs[0].tasks, curves(runs)
     rows = comparison.rows(common, found, target)
@@ -60,6 +62,8 @@ def page(runs: Sequence[Run], target: float | None = None) -> str:
         tag("header", tag("h1", title), tag("p", lead(common, runs, found, rows), class_="lead")),
         tag("nav", *(tag("a", section.heading, href=f"#{section.anchor}") for section in kept)),
     ]
+    if left_out:
+        body.append(tag("p", f"Without a result, and so left out: {', '.join(map(str, left_out))}.", class_="note"))
     if lacking:
         body.append(tag("p", f"Not in these folders, and so not shown: {', '.join(lacking)}.", class_="note"))
     body += [tag("section", tag("h2", section.heading), section.body, id=section.anchor) for section in kept]
@@ -97,7 +101,7 @@ def lead(
     said = f"{best['name']} reaches "
     if len(runs) > 1:
         said = f"The best of {len(runs)} runs is {best['name']}: "
-    after = f" {results_sections.words(common)} after {counted(best['steps'], best['unit'])}"
+    after = f" {in_words(common)} after {counted(best['steps'], best['unit'])}"
     parts: list[object] = [task, said, tag("b", with_interval(best["value"], best["ci95"], accuracy)), after]
     scratch = next((row for row in rows if row["training_s"] is None), None)
     if scratch is not None and scratch is not best:

@@ -97,7 +97,7 @@ def cost(runs: Sequence[Run], styles: Mapping[str, int | None]) -> Section:
     rows = [
         [
             joined([swatch(styles[run.learner.name]), " ", run.learner.name]),
-            "-" if run.learner.training_s is None else f"{run.learner.training_s / 60:.1f} min",
+            "-" if run.learner.training_s is None else duration(run.learner.training_s),
             cell(run, "{:,.0f}", "training", "steps"),
             cell(run, "{:,.1f}", "training", "tasks_per_second"),
             cell(run, "{:,.2f} ms", "seconds_per_step", scale=1000),
@@ -110,9 +110,13 @@ def cost(runs: Sequence[Run], styles: Mapping[str, int | None]) -> Section:
     known = [column for column in range(len(header)) if column == 0 or any(row[column] != "-" for row in rows)]
     said = "Meta-training without validation and checkpoints; a step of adapting to one task, the fastest of three"
     if header.index("peak memory") in known:
-        said += "; the most memory that the process held, libraries included (jobs of a sweep may share a process)"
+        said += "; the most memory that the process held, libraries included"
     header, rows = [header[column] for column in known], [[row[column] for column in known] for row in rows]
     return Section("cost", "Time and memory", joined([table(header, rows), tag("p", f"{said}.", class_="note")]))
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds / 60:,.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
 
 
 def reproduce(runs: Sequence[Run]) -> Section:

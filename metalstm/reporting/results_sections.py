@@ -13,7 +13,7 @@ from metalstm.reporting.comparison import counted, in_units, mean_and_ci95, numb
 from metalstm.reporting.entries import Entry
 from metalstm.reporting.figures import UNITS
 from metalstm.reporting.markup import Markup, Section, figure, folded, joined, table, tag
-from metalstm.reporting.training_curves import y_axis
+from metalstm.reporting.training_curves import in_words, y_axis
 
 Rows = Sequence[Mapping[str, Any]]
 MOST_ROWS = 40  # that are drawn; tables have all
@@ -48,14 +48,14 @@ def results(common: Mapping[str, Any], rows: Rows, styles: Mapping[str, int | No
             row["ci95"],
             with_interval(row["value"], row["ci95"], accuracy),
         )
-        for row in rows[:MOST_ROWS]
+        for row in shown(rows)
     ]
     chart = intervals(
         f"{common['metric']} of each", drawn, interval_axis(drawn, common["metric"], accuracy, signed=False), False
     )
     better = "further right is better" if accuracy else "further left is better"
-    caption = f"Mean {words(common)} over test tasks with 95% intervals over tasks; {better}.{drawn_of(rows)}"
-    header = ["", words(common), "after", "before adapting", "tasks"]
+    caption = f"Mean {in_words(common)} over test tasks with 95% intervals over tasks; {better}.{drawn_of(rows)}"
+    header = ["", in_words(common), "after", "before adapting", "tasks"]
     body = [
         [
             named(row, styles),
@@ -66,7 +66,8 @@ def results(common: Mapping[str, Any], rows: Rows, styles: Mapping[str, int | No
         ]
         for row in rows
     ]
-    return Section("results", "Results", joined([figure("results-figure", chart, caption), table(header, body)]))
+    drawing = [figure("results-figure", chart, caption)] if len(rows) > 1 else []
+    return Section("results", "Results", joined([*drawing, table(header, body)]))
 
 
 def adaptation(common: Mapping[str, Any], found: Sequence[Entry], styles: Mapping[str, int | None]) -> Section:
@@ -85,18 +86,14 @@ def adaptation(common: Mapping[str, Any], found: Sequence[Entry], styles: Mappin
     level = (1 / common["ways"], "chance") if accuracy else None
     y = y_axis(common, [point.y for one in drawn for point in one.points])
     chart = lines("Adaptation curves", drawn, x, y, level)
-    keys = [
-        (called(entry.name), styles[entry.name], number(fmean(entry.final()), accuracy))
-        for entry in ranked(found, accuracy)
-        if styles[entry.name] is not None
-    ]
-    grey = len(found) - len(keys)
+    told = {called(entry.name): number(fmean(entry.final()), accuracy) for entry in found}
+    grey = sum(line.style is None for line in drawn)
     caption = (
-        f"{words(common).capitalize()} on the query set before adapting (0) and after each step, mean over test tasks; "
-        f"bands are 95% intervals over tasks, the large points and the numbers are the results."
+        f"{in_words(common).capitalize()} on the query set before adapting (0) and after each step, mean over test "
+        f"tasks; bands are 95% intervals over tasks, the large points and the numbers are the results."
         + (f" Grey: the other {grey}." if grey else "")
     )
-    parts = [figure("adaptation-figure", chart, caption, legend(keys))]
+    parts = [figure("adaptation-figure", chart, caption, legend(drawn, told))]
     low = zoomed_from([fmean(entry.final()) for entry in found]) if accuracy else None
     if low is not None:
         near = lines("Adaptation curves, enlarged", drawn, x, linear(low, 1, "query accuracy", in_percent))
@@ -164,7 +161,7 @@ def difference_figure(
             row[f"{key}_ci95"],
             signed_interval(row[key], row[f"{key}_ci95"], accuracy),
         )
-        for row in rows[:MOST_ROWS]
+        for row in shown(rows)
     ]
     better = "Right of the line is better" if accuracy else "Left of the line is better"
     caption = f"{label[0].upper()}{label[1:]} on the same tasks, with 95% intervals. {better}.{drawn_of(rows)}"
@@ -195,12 +192,14 @@ def target(common: Mapping[str, Any], rows: Rows, styles: Mapping[str, int | Non
     return Section("target", "Steps to the target", joined([tag("p", said), table(header, body)]))
 
 
-def words(common: Mapping[str, Any]) -> str:
-    return "accuracy" if common["metric"] == "accuracy" else "mean squared error"
+def shown(rows: Rows) -> Rows:
+    """The rows that are drawn: the first ones, and what was not meta-trained."""
+    return [row for place, row in enumerate(rows) if place < MOST_ROWS or row["training_s"] is None]
 
 
 def drawn_of(rows: Rows) -> str:
-    return f" Drawn are the first {MOST_ROWS} of {len(rows)}; the table has all." if len(rows) > MOST_ROWS else ""
+    drawn = len(shown(rows))
+    return f" Drawn are {drawn} of {len(rows)}; the table has all." if drawn < len(rows) else ""
 
 
 def interval_axis(rows: Sequence[Row], label: str, accuracy: bool, signed: bool) -> Any:

@@ -57,13 +57,13 @@ def section(common: Mapping[str, Any], runs: Sequence[Run], styles: Mapping[str,
     last = max((point.x for one in drawn for point in one.points), default=1)
     x = linear(0, last, "steps of meta-training", lambda step: f"{step:,.0f}")
     chart = lines("The metric over the steps of meta-training", drawn, x, y_axis(common, values))
-    keys = [(one.name, one.style, number(one.points[-1].y, accuracy)) for one in drawn if one.style is not None]
+    ends = {one.name: number(one.points[-1].y, accuracy) for one in drawn if one.points}
     caption = (
-        f"Meta-validation {common['metric']} during meta-training, with 95% intervals over tasks"
+        f"Meta-validation {in_words(common)} during meta-training, with 95% intervals over tasks"
         + (f"; of meta-train, means over {BINS} stretches of steps" if len(told) == 1 else "")
         + ". The numbers are those at the end; the best point on meta-validation is the one that is meta-tested."
     )
-    body = figure("training-figure", chart, caption, legend(keys))
+    body = figure("training-figure", chart, caption, legend(drawn, ends))
     left_out = [run.learner.name for run in runs if run.learner.name not in told]
     if left_out:
         body = joined([body, tag("p", f"Without {METRICS}: {', '.join(left_out)}.", class_="note")])
@@ -88,6 +88,11 @@ def binned(points: Sequence[tuple[float, float, float]]) -> list[tuple[float, fl
     size = -(-len(points) // BINS) or 1
     parts = [points[first : first + size] for first in range(0, len(points), size)]
     return [(part[-1][0], fmean(value for _, value, _ in part), 0.0) for part in parts]
+
+
+def in_words(common: Mapping[str, Any]) -> str:
+    """The metric."""
+    return "accuracy" if common["metric"] == "accuracy" else "mean squared error"
 
 
 def y_axis(common: Mapping[str, Any], values: Sequence[float]) -> Axis:

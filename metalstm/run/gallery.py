@@ -116,7 +116,8 @@ def drawable(values: Tensor, form: str, pool: ClassPool | None, low: float, high
     if form == "text":
         assert pool is not None
         assert pool.words is not None
-        return " ".join(pool.words.get(tuple(step), "?") for step in values.tolist())
+        read = [pool.words.get(tuple(step), "?") for step in values.tolist()]
+        return " ".join(f"{word}," if " " in word else word for word in read)  # tags have spaces
     return rounded(values.tolist())
 
 

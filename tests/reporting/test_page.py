@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
-from metalstm.reporting.entries import on_the_same_tasks
+from metalstm.errors import ConfigError
+from metalstm.report import report
+from metalstm.reporting.entries import curves, on_the_same_tasks, runs_in, without_result
+from metalstm.reporting.figures import draw_comparison
 from metalstm.reporting.page import page
 
 REPOSITORY = Path(__file__).parents[2]
@@ -82,7 +85,7 @@ def test_the_report_that_a_run_ends_with(runs: dict[str, Path], read_page: Any, 
 def test_the_report_of_a_function(runs: dict[str, Path], read_page: Any) -> None:
     read = read_page((runs["function"] / "report.html").read_text(encoding="utf-8"))
     sound(read)
-    assert read.figures == ["results-figure", "adaptation-figure", "training-figure", "gallery-figure"]
+    assert read.figures == ["adaptation-figure", "training-figure", "gallery-figure"]
     assert "confusion" not in read.ids
     assert "not shown" not in read.text
     assert "the function" in read.text
@@ -91,7 +94,7 @@ def test_the_report_of_a_function(runs: dict[str, Path], read_page: Any) -> None
 def test_what_older_runs_lack_is_said_in_one_line(made_run: Any, read_page: Any, tmp_path: Path) -> None:
     read = read_page(of(made_run(tmp_path / "old")))
     sound(read)
-    assert read.figures == ["results-figure", "adaptation-figure"]
+    assert read.figures == ["adaptation-figure"]
     assert [name for name in read.ids if not name.endswith("-figure")] == ALWAYS
     lacking = "training curves (metrics.jsonl), one task (gallery.json), hardest classes (confusion.json)"
     assert f"Not in these folders, and so not shown: {lacking}." in read.text
@@ -106,7 +109,7 @@ def test_broken_files_are_as_if_they_were_not_there(
         (folder / name).write_text(content, encoding="utf-8")
     read = read_page(of(folder))
     sound(read)
-    assert read.figures == ["results-figure", "adaptation-figure"]
+    assert read.figures == ["adaptation-figure"]
 
 
 @pytest.mark.parametrize("image", ['" onerror="alert(1)', "https://example.org/a.png", None, 3])
@@ -157,9 +160,67 @@ def test_a_hundred_runs(made_run: Any, read_page: Any, tmp_path: Path) -> None:
     assert {"results-figure", "adaptation-figure", "difference-figure", "training-figure"} <= set(read.figures)
     assert html.count('class="curve grey"') >= 2 * (101 - 16)
     assert "The best of 100 runs is maml (outer_lr=0.1): " in read.text
-    assert "Drawn are the first 40 of 101; the table has all." in read.text
+    assert "Drawn are 41 of 101; the table has all." in read.text
     assert read.text.count("maml (outer_lr=0.001)") >= 4  # the table has the last one too
     assert read.text.count("scratch, as many steps") >= 4
+
+
+ODD = [None, 3, -1.5, "x", [], [1], {}, {"name": 3}, {"a": {"b": None}}]
+
+
+def test_whatever_a_result_holds_besides(made_run: Any, read_page: Any, tmp_path: Path) -> None:
+    folder = made_run(tmp_path / "run", settings={"model": {"name": "lstm"}, "seed": 0})
+    whole = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    refused = 0
+    for name in ("command", "settings", "protocol", "environment", "training", "model", "seconds_per_step", "metric"):
+        for value in ODD:
+            changed = [whole | {name: value}]
+            if isinstance(whole.get(name), dict):
+                changed += [whole | {name: whole[name] | {inner: value}} for inner in whole[name]]
+            for result in changed:
+                (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
+                try:
+                    html = of(folder)
+                except ConfigError:
+                    refused += 1
+                else:
+                    sound(read_page(html))
+    assert 0 < refused < 80
+
+
+def test_folders_of_runs(made_run: Any, read_page: Any, tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    runs = [made_run(sweep / "jobs" / name, learner) for name, learner in (("0", "maml"), ("1", "anil"))]
+    made_run(runs[0] / "tests" / "again")  # of the first run, tested once more
+    failed = sweep / "jobs" / "2"
+    failed.mkdir()
+    (failed / "run.json").write_text("{}", encoding="utf-8")
+    assert runs_in([sweep]) == runs
+    assert runs_in([runs[0], failed, tmp_path / "nowhere"]) == [runs[0], failed, tmp_path / "nowhere"]
+    assert without_result([sweep]) == [failed]
+    table = report([sweep], tmp_path / "out", None)
+    said = f"Without a result, and so left out: {failed}."
+    assert said in table
+    read = read_page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
+    sound(read)
+    assert said in read.text
+    assert "2 runs on glyphs" in read.text
+
+
+def test_a_figure_of_many_has_the_best(made_run: Any, tmp_path: Path) -> None:
+    folders = [made_run(tmp_path / str(n), mean=0.5 + n / 100, baselines=n == 0) for n in range(40)]
+    runs = on_the_same_tasks(folders)
+    found, drawn = curves(runs), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "metalstm.reporting.figures.draw", lambda points, common, title, *rest: drawn.append((points, title))
+        )
+        draw_comparison(runs[0].tasks, found, tmp_path / "figure.png")
+    ((points, title),) = drawn
+    assert len(points) == 16
+    assert next(iter(points)).startswith("maml (39), ")
+    assert list(points)[-1].startswith("scratch, ")
+    assert title.endswith("16 of 41 curves")
 
 
 @pytest.mark.parametrize("setting", ["omniglot_5w1s", "omniglot_5w5s"])
