@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from metalstm.learners.base import Learner
     from metalstm.tasks.examples import Examples
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("metalstm.adapt")  # also where it is run as `python -m`
 
 
 def main() -> None:

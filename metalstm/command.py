@@ -5,6 +5,7 @@ Exit codes: 2 config, 3 data, 4 checkpoint, 5 diverged, 130 and 143 interrupted;
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from metalstm.combinations import sweep_name
 from metalstm.composition import setting_names
 from metalstm.errors import ConfigError, Interrupted, MetalstmError, Problem
 from metalstm.fields import did_you_mean
@@ -39,8 +41,7 @@ def run_jobs(config_name: str, job: Callable[..., None]) -> list[MetalstmError]:
 
     # Hydra would print its own errors, a traceback's end included; with this it raises them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    # A sweep's directories are named by their overrides; file systems allow 255 bytes.
-    OmegaConf.register_new_resolver("cut", lambda text: text[:200], replace=True)
+    OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
     failures: list[MetalstmError] = []
 
     unforeseen = False
@@ -73,6 +74,15 @@ def run_jobs(config_name: str, job: Callable[..., None]) -> list[MetalstmError]:
         failures.append(as_ours(raised, config_name) or ConfigError(config_problem(raised, config_name)))
         complain(failures[-1])
     return failures
+
+
+def sweep_asked_for() -> argparse.Namespace | None:
+    """The command line as Hydra's parser reads it, where it asks for a sweep and nothing else."""
+    from hydra._internal.utils import get_args_parser
+
+    given: argparse.Namespace = get_args_parser().parse_args()
+    other = (given.help, given.hydra_help, given.cfg, given.info, given.shell_completion, given.run)
+    return given if given.multirun and not any(other) else None
 
 
 def as_ours(error: Exception, config_name: str) -> MetalstmError | None:
@@ -150,6 +160,8 @@ def config_problem(error: Exception, config_name: str) -> Problem:
     missing = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
     if missing:
         group, choice = missing.groups()
+        if group == "hydra/launcher":
+            return Problem(f"{group}={choice} is not there", "pip install 'metalstm[joblib]', [submitit] or [ray]")
         available = re.search(r"Available options in '[^']+':\n((?:\t.*\n?)+)", text)
         listed = ", ".join(available.group(1).split()) if available else "none"
         return Problem(f"{group}={choice} is unknown", f"use {group}=<one of {listed}>")

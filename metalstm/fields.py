@@ -136,6 +136,12 @@ def shown(value: Any) -> str:
     return str(value)
 
 
+def quoted(text: str) -> str:
+    """A text as an override's value, whatever stands in it."""
+    escaped = text.replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings by their dotted names."""
     result: dict[str, Any] = {}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from metalstm.run.meta_test import Judge
     from metalstm.trained import Trained
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("metalstm.test")  # also where it is run as `python -m`
 
 
 def main() -> None:

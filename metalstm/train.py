@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
-from metalstm.command import command_line, run_command
+from metalstm.command import command_line, run_command, sweep_asked_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,26 +24,36 @@ if TYPE_CHECKING:
     from metalstm.run.loop import MetaTraining
     from metalstm.run.resume import Resumed
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("metalstm.train")  # also where it is run as `python -m`
 
 
 def main() -> None:
-    """The command."""
-    run_command("train", train)
+    """The command: one run, or with `-m` a sweep of them, each in a process of its own."""
+    if "METALSTM_SWEEP" in os.environ:
+        from metalstm.run.job import end_with_sweep
+
+        end_with_sweep()
+    sweep = sweep_asked_for()
+    if sweep is None:
+        run_command("train", train)
+    else:
+        from metalstm.sweep import run_sweep
+
+        run_sweep(sweep)
 
 
 def train(config: DictConfig) -> None:
-    """One run, as the command line says; in a sweep, where Hydra put this job."""
+    """One run, as the command line says; `hydra.run.dir` may name its directory."""
     from pathlib import Path
 
     from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
 
     from metalstm.run.directory import Place, start_log
 
     start_log()
     hydra = HydraConfig.get()
-    place = Place(Path(hydra.runtime.output_dir)) if hydra.mode == RunMode.MULTIRUN else None
+    path = Path(hydra.run.dir)
+    place = None if path == Path() else Place(path.parent, path.name)
     begin_or_resume(config, hydra.overrides.task, command_line(), place)
 
 

@@ -132,31 +132,6 @@ def test_a_stream_of_tasks(finished: Path, in_process: Any) -> None:
     assert (folder / "figures" / "lifelong.png").exists()
 
 
-def test_a_sweep_goes_on_after_a_failed_job(process: Any, tiny: Any, result_of: Any, tmp_path: Path) -> None:
-    dropped = dict.fromkeys(("ways", "log_every", "validate_every", "checkpoint_every", "scratch_steps"))
-    given = [*tiny(steps=2, scratch_tasks=0, **dropped), "ways=70,2,3", "-m"]
-    ended = process("metalstm-train", *given, cwd=tmp_path)
-    assert ended.code == 2
-    assert ended.err.startswith("job 0 (")
-    assert "error: ways=70, but split 'meta_train'" in ended.err
-    assert "Traceback" not in ended.err
-    (sweep,) = (tmp_path / "outputs" / "sweeps").iterdir()
-    jobs = sorted(path.parents[1] for path in sweep.rglob("result.json"))
-    assert [job.name[:2] for job in jobs] == ["1_", "2_"]
-    for job, ways in zip(jobs, (2, 3), strict=True):
-        assert f"ways-{ways}" in job.name
-        assert "steps-2" in job.name
-        assert "=" not in job.name
-        assert result_of(next(job.iterdir()))["ways"] == ways
-
-
-def test_a_sweep_with_more_overrides_than_a_file_name_holds(in_process: Any, tiny: Any) -> None:
-    more = {"outer_schedule": "constant", "model.pooling": "mean", "model.layer_norm": True, "keep_checkpoints": 1}
-    more |= {"learner.inner_lr": 0.1, "learner.learned_rates": "none", "dataset.examples": 10, "clip_norm": 1.0}
-    assert in_process("train", *tiny(steps=1, scratch_tasks=0, **more), "seed=0,1", "-m").code == 0
-    assert len(list(Path().rglob("result.json"))) == 2
-
-
 @pytest.mark.parametrize("command", ["metalstm-train", "metalstm-test"])
 @pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"]])
 def test_help_answers_at_once(command: str, arguments: list[str], start: Any, tmp_path: Path) -> None:

@@ -26,9 +26,12 @@ MAY_IMPORT = {
 }
 # Resuming compares the config of a run directory with the command line's.
 SEE_CONFIG = {
+    "combinations.py",
     "command.py",
     "composition.py",
     "adapting.py",
+    "launch.py",
+    "sweep.py",
     "assembly.py",
     "learner_assembly.py",
     "train.py",
@@ -41,6 +44,7 @@ LIGHT = [
     *(
         "__init__.py",
         "at_odds.py",
+        "combinations.py",
         "command.py",
         "api.py",
         "composition.py",
@@ -50,6 +54,7 @@ LIGHT = [
         "fields.py",
         "files.py",
         "learner_settings.py",
+        "sweep.py",
     ),
     *("report.py", "runs.py", "train.py", "test.py", "adapt.py"),
 ]

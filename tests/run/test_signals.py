@@ -127,13 +127,6 @@ def test_a_second_ctrl_c_changes_nothing() -> None:
     assert caught.value.exit_code == 143
 
 
-def test_a_sweep_that_is_stopped_ends(signalled: Any, in_process: Any, tiny: Any) -> None:
-    signalled("metalstm.learners.inner_loop.task_loss", 5, signal.SIGTERM)
-    ended = in_process("train", *tiny(scratch_tasks=0), "seed=0,1", "-m")
-    assert ended.code == 143
-    assert len(list(Path().rglob("metrics.jsonl"))) == 1
-
-
 LONGER = {"steps": 60, "validate_every": 20, "scratch_tasks": 0, "test_tasks": 4}
 
 

@@ -187,7 +187,7 @@ def few_threads() -> Iterator[None]:
 @contextlib.contextmanager
 def without_training() -> Iterator[None]:
     """Everything but meta-training and the meta-test; nothing is downloaded either."""
-    from metalstm import train
+    from metalstm import sweep, train
     from metalstm.run.meta_test import Judge
 
     def nothing(*_: Any) -> Any:
@@ -200,6 +200,7 @@ def without_training() -> Iterator[None]:
         for name in ("introduce", "meta_training", "finish"):
             stack.enter_context(mock.patch.object(train, name, nothing))
         stack.enter_context(mock.patch.object(Judge, "judge", over))
+        stack.enter_context(mock.patch.object(sweep, "carry_out", return_value=0))
         stack.enter_context(no_network())
         yield
 

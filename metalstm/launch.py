@@ -1,0 +1,118 @@
+"""Running a sweep's jobs: one after the other, or by a launcher of Hydra's."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from metalstm.command import complain
+from metalstm.composition import our_configs
+from metalstm.errors import ConfigError, Interrupted, MetalstmError, Problem
+from metalstm.fields import quoted
+from metalstm.run.interruption import Interruption
+from metalstm.run.job import Job, errors_of, failure_of, run_job
+
+log = logging.getLogger(__name__)
+
+AGAIN = "give the same command again to go on"
+
+
+def one_by_one(jobs: Sequence[Job]) -> None:
+    """Runs the jobs that are not over, one after the other.
+
+    Raises:
+        Interrupted: a signal has ended the one that was running, at a step boundary.
+    """
+    with Interruption() as interruption:
+        for number, job in enumerate(jobs):
+            if job.over:
+                continue
+            log.info("job %d/%d   %s", number + 1, len(jobs), job.path.name)
+            run_job(job, Path.cwd(), interruption)
+            interruption.heed("the sweep was stopped", AGAIN)
+            say_failure(number, job)
+
+
+def launch(jobs: Sequence[Job], folder: Path, config: Any) -> None:
+    """Has a launcher run the jobs that are not over.
+
+    Args:
+        jobs: all of the sweep.
+        folder: the sweep's.
+        config: Hydra's own settings, the launcher's among them.
+
+    Raises:
+        Interrupted: by a signal; jobs that have lost their parent process end at a step boundary.
+    """
+    from hydra._internal.callbacks import Callbacks
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.plugins import Plugins
+    from hydra.types import HydraContext
+
+    left = [job._replace(path=job.path.absolute()) for job in jobs if not job.over]
+    if not left:
+        return
+    with our_configs(), stopped_by_signals():
+        config.hydra.sweep.dir = str(folder.absolute())
+        at = f"hydra.sweep.dir={quoted(config.hydra.sweep.dir)}"
+        try:
+            launcher = Plugins.instance().instantiate_launcher(
+                hydra_context=HydraContext(config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks()),
+                task_function=Launched(left, Path.cwd()),
+                config=config,
+            )
+            launcher.launch([[*job.overrides, at, f"hydra.sweep.subdir={job.path.name}"] for job in left], 0)
+        except MetalstmError:
+            raise
+        except Exception as error:
+            # Of the jobs that it could not run the summary says so.
+            complain(ConfigError.of(f"the launcher failed: {type(error).__name__}: {error}", "see its settings"))
+    for number, job in enumerate(jobs):
+        say_failure(number, job)
+
+
+class Launched:
+    """What a launcher runs in its workers, as Hydra's task function: the job of a number.
+
+    Args:
+        jobs: those that are launched, with paths from the root.
+        cwd: the command's working directory.
+    """
+
+    def __init__(self, jobs: Sequence[Job], cwd: Path) -> None:
+        self.jobs = jobs
+        self.cwd = cwd
+
+    def __call__(self, config: Any) -> None:
+        from hydra.core.hydra_config import HydraConfig
+
+        run_job(self.jobs[HydraConfig.get().job.num], self.cwd, quiet=True)
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """A context that SIGINT and SIGTERM end with `Interrupted`."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number, Problem(f"the sweep was stopped by {signal.Signals(number).name}", AGAIN))
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def say_failure(number: int, job: Job) -> None:
+    """Shows on standard error what a failed job has written there."""
+    failure = failure_of(job)
+    if failure is not None:
+        said = errors_of(job.path).strip() or f"error: {failure.reason}\n  fix: see {job.path / 'train.log'}"
+        sys.stderr.write(f"job {number} ({' '.join(job.overrides)}) failed\n{said}\n")

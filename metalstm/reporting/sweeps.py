@@ -1,0 +1,124 @@
+"""The summary of a sweep: for each setting the mean over seeds, with its 95% confidence interval, the best marked."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from metalstm.reporting.comparison import number
+
+SEED = "seed"
+SAME_TASKS = ("dataset", "ways", "shots", "queries", "split", "tasks", "metric")  # values to be compared share these
+
+
+class Outcome(NamedTuple):
+    """How a job ended."""
+
+    name: str
+    swept: Mapping[str, str]
+    result: Mapping[str, Any] | None  # its `result.json`
+    failure: str | None
+
+
+class Row(NamedTuple):
+    """One setting, whatever its seeds."""
+
+    swept: dict[str, str]  # without the seed
+    metric: str
+    value: float  # nan: no job of it has a result
+    ci95: float  # nan: of one value there is none
+    over: str  # what the interval is over, e.g. `3 seeds`; of a single run its tasks
+    seeds: int
+    failed: list[str]
+    tasks: tuple[Any, ...]
+    best: bool = False
+
+
+def rows(outcomes: Sequence[Outcome]) -> list[Row]:
+    """A row for each setting, in the sweep's order; the best of those on the same tasks is marked."""
+    settings: dict[tuple[tuple[str, str], ...], list[Outcome]] = {}
+    for outcome in outcomes:
+        key = tuple((name, value) for name, value in outcome.swept.items() if name != SEED)
+        settings.setdefault(key, []).append(outcome)
+    made = [row(dict(key), of_it) for key, of_it in settings.items()]
+    return [one._replace(best=is_best(one, made)) for one in made]
+
+
+def row(swept: dict[str, str], outcomes: Sequence[Outcome]) -> Row:
+    results = [outcome.result for outcome in outcomes if outcome.result is not None]
+    failed = [f"{outcome.name}: {outcome.failure}" for outcome in outcomes if outcome.result is None]
+    if not results:
+        return Row(swept, "", math.nan, math.nan, "", 0, failed, ())
+    first = results[0]
+    tasks = tuple(first[name] for name in SAME_TASKS)
+    if len(results) == 1:
+        over = f"{first['tasks']} tasks"
+        return Row(swept, first["metric"], first["value"], first["ci95"], over, 1, failed, tasks)
+    values = [result["value"] for result in results]
+    half = student_t(len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    return Row(swept, first["metric"], fmean(values), half, f"{len(values)} seeds", len(values), failed, tasks)
+
+
+def is_best(one: Row, among: Sequence[Row]) -> bool:
+    """Whether no row on the same tasks has a better mean; where there is no other, nothing is best."""
+    others = [other for other in among if other.tasks == one.tasks and not math.isnan(other.value)]
+    if len(others) < 2 or math.isnan(one.value):
+        return False
+    best = max if one.metric == "accuracy" else min
+    return one.value == best(other.value for other in others)
+
+
+def student_t(degrees: int) -> float:
+    """What 95% of Student's t distribution lie within, on both sides of 0, for a whole number of degrees of freedom."""
+    low, high = 0.0, 20.0
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        low, high = (middle, high) if within(middle, degrees) < 0.95 else (low, middle)
+    return high
+
+
+def within(t: float, degrees: int) -> float:
+    """The probability that Student's t lies between -t and t: Abramowitz & Stegun 1964, 26.7.3 and 26.7.4."""
+    angle = math.atan(t / math.sqrt(degrees))
+    odd = degrees % 2
+    term = math.cos(angle) if odd else 1.0
+    total = term if degrees > 1 else 0.0
+    for k in range(2 + odd, degrees - 1, 2):
+        term *= (k - 1) / k * math.cos(angle) ** 2
+        total += term
+    return 2 / math.pi * (angle + math.sin(angle) * total) if odd else math.sin(angle) * total
+
+
+def table(made: Sequence[Row]) -> str:
+    """The rows as a person reads them, and why jobs failed."""
+    names = list(made[0].swept)
+    metrics = sorted({one.metric for one in made if one.metric})
+    lines = [["", *names, " or ".join(metrics), "95% CI", "over"]]
+    for one in made:
+        accuracy = one.metric == "accuracy"
+        value = "-" if math.isnan(one.value) else number(one.value, accuracy)
+        half = "-" if math.isnan(one.ci95) else f"± {number(one.ci95, accuracy)}"
+        lines.append(["*" if one.best else "", *one.swept.values(), value, half, one.over or "-"])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    if any(one.best for one in made):
+        text.append("* the best on its tasks")
+    failed = [reason for one in made for reason in one.failed]
+    return "\n".join([*text, *(f"failed    {reason}" for reason in failed)])
+
+
+def as_csv(made: Sequence[Row]) -> str:
+    """The rows as a table of values; accuracies are fractions."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*made[0].swept, "metric", "value", "ci95", "ci95_over", "seeds", "best", "failed"])
+    for one in made:
+        figures = ["" if math.isnan(value) else value for value in (one.value, one.ci95)]
+        writer.writerow(
+            [*one.swept.values(), one.metric, *figures, one.over, one.seeds, "*" * one.best, "; ".join(one.failed)]
+        )
+    return text.getvalue()

@@ -1,0 +1,144 @@
+"""One job of a sweep: a run in a process of its own, so that neither its memory nor its failure touches another's."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+from metalstm.fields import quoted
+from metalstm.run.directory import CONFIG, RESULT, write_json
+from metalstm.run.interruption import Interruption
+from metalstm.run.lock import LOCK
+
+FAILED = "failed.json"
+ERRORS = "errors.txt"  # what a job has written on standard error
+SWEEP = "METALSTM_SWEEP"  # set for a job: the process that it must not outlive
+PATIENCE = 120  # seconds that a job of a sweep which was killed has to end at a step boundary
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
+
+
+class Job(NamedTuple):
+    """One run of a sweep."""
+
+    path: Path  # of the run
+    overrides: tuple[str, ...]  # its command line
+    swept: dict[str, str]  # those that the sweep gives several values, by name
+
+    @property
+    def over(self) -> bool:
+        return (self.path / RESULT).exists()
+
+    @property
+    def begun(self) -> bool:
+        return (self.path / CONFIG).exists()
+
+
+class Failure(NamedTuple):
+    """How a job failed."""
+
+    exit_code: int
+    reason: str
+
+
+def run_job(job: Job, cwd: Path, interruption: Interruption | None = None, quiet: bool = False) -> Failure | None:
+    """Runs a job, or goes on with it; one that is over is left as it is.
+
+    Args:
+        job: what to run; how it failed stands in its directory, until it is tried again.
+        cwd: the working directory that its settings are relative to.
+        interruption: a signal that it notes is passed on; the job then ends at a step boundary.
+        quiet: nothing of it is shown; its log is a file anyway.
+
+    Returns:
+        How it failed; None: it is over, or was interrupted.
+    """
+    wait_until_free(job.path)
+    (job.path / FAILED).unlink(missing_ok=True)
+    if job.over:
+        return None
+    name = quoted(str(job.path))
+    given = [f"resume={name}"] if job.begun else [*job.overrides, f"hydra.run.dir={name}"]
+    job.path.mkdir(parents=True, exist_ok=True)
+    with open(job.path / ERRORS, "w", encoding="utf-8") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "metalstm.train", *given],
+            cwd=cwd,
+            env=os.environ | {SWEEP: str(os.getpid())},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL if quiet else None,
+            stderr=errors,
+        )
+        code = ended(process, interruption)
+    if (code == 0 and job.over) or (interruption is not None and interruption.requested is not None):
+        (job.path / ERRORS).unlink()
+        return None
+    failure = Failure(128 - code if code < 0 else code or 1, reason(job.path, code))
+    write_json(job.path / FAILED, failure._asdict())
+    return failure
+
+
+def ended(process: subprocess.Popen[bytes], interruption: Interruption | None) -> int:
+    """Waits for a process, passing on a signal once; its exit code, or less than 0 where a signal ended it."""
+    passed_on = False
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout=0.2)
+        if interruption is not None and interruption.requested is not None and not passed_on:
+            process.send_signal(interruption.requested)
+            passed_on = True
+
+
+def wait_until_free(path: Path) -> None:
+    """Waits for the job of a sweep that was killed to end; whoever stays longer is named by what is started then."""
+    if (path / LOCK).exists():
+        with suppress(Timeout, OSError, NotImplementedError), FileLock(path / LOCK, timeout=PATIENCE):
+            pass
+
+
+def reason(path: Path, code: int) -> str:
+    """Why a job has failed, in one line."""
+    lines = errors_of(path).splitlines()
+    said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    if said:
+        return "; ".join(said)
+    if code < 0:
+        return f"ended by {signal.Signals(-code).name}"
+    told = [line.strip() for line in lines if line.strip()]
+    return told[-1] if told else f"exit code {code}"
+
+
+def errors_of(path: Path) -> str:
+    """What a failed job has written on standard error."""
+    with suppress(OSError):
+        return (path / ERRORS).read_text(encoding="utf-8", errors="replace")
+    return ""
+
+
+def failure_of(job: Job) -> Failure | None:
+    """How a job has failed, from its directory; None: it is over."""
+    if job.over:
+        return None
+    try:
+        said = json.loads((job.path / FAILED).read_text(encoding="utf-8"))
+        return Failure(int(said["exit_code"]), str(said["reason"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Failure(1, "it has no result")
+
+
+def end_with_sweep() -> None:
+    """In a job's process: asks for a SIGTERM when the sweep's process is gone, however that ended."""
+    sweep = os.environ.pop(SWEEP, None)
+    if sweep is None or sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != int(sweep):  # gone before this could be asked for
+        sys.exit(128 + signal.SIGTERM)

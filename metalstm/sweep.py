@@ -1,0 +1,210 @@
+"""`metalstm-train -m`: a run for each combination of the given values, and a summary over seeds.
+
+A sweep's directory is named by its command and a job's by its values, so that the same command given again finds what
+is there: jobs that are over are left as they are, half-done ones go on, and the rest is run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from metalstm.combinations import combinations, job_names, sweep_name
+from metalstm.command import as_ours, complain, config_problem, in_our_words
+from metalstm.composition import composed, our_configs
+from metalstm.errors import ConfigError, MetalstmError, Problem
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from metalstm.run.job import Job
+
+log = logging.getLogger(__name__)
+
+CONFIG_NAME = "train"
+NOT_COMPARED = {"resume", "allow_changed_data", "output_dir"}  # settings of a start or a place: a run may have others
+
+
+class Sweep(NamedTuple):
+    """What a command asks for."""
+
+    path: Path
+    jobs: list[Job]
+    config: DictConfig  # Hydra's own settings, the launcher's among them
+    launched: bool  # whether it takes a launcher to run the jobs, or they run here one by one
+
+
+def run_sweep(given: argparse.Namespace) -> None:
+    """The command; exits with the code of the first job that failed.
+
+    Args:
+        given: the command line as Hydra's parser reads it.
+    """
+    try:
+        code = carry_out(read(given))
+    except MetalstmError as error:
+        complain(error)
+        code = error.exit_code
+    except KeyboardInterrupt:  # before there is a job to end
+        code = 130
+    if code != 0:
+        sys.exit(code)
+
+
+def read(given: argparse.Namespace) -> Sweep:
+    """As `planned`; Hydra, which refuses a command line by errors of every kind, is put in our words."""
+    try:
+        return planned(given)
+    except MetalstmError:
+        raise
+    except Exception as raised:
+        raise as_ours(raised, CONFIG_NAME) or ConfigError(config_problem(raised, CONFIG_NAME)) from raised
+
+
+def planned(given: argparse.Namespace) -> Sweep:
+    """The sweep that a command line asks for; nothing is written.
+
+    Raises:
+        ConfigError: a job would be refused, or one is there with other settings.
+    """
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    from metalstm.run.job import Job
+
+    if given.config_dir or given.config_path or given.config_name:
+        raise ConfigError.of(
+            "--config-dir, --config-path and --config-name cannot be given with -m",
+            "use hydra.searchpath=[file://<folder>] for configs of your own",
+        )
+    OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
+    with our_configs():
+        loader = GlobalHydra.instance().config_loader()
+        config = loader.load_configuration(CONFIG_NAME, list(given.overrides), run_mode=RunMode.MULTIRUN)
+        if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
+            raise ConfigError.of(
+                f"hydra/sweeper={config.hydra.runtime.choices['hydra/sweeper']} is not supported", "leave it out"
+            )
+        params = config.hydra.sweeper.params or {}
+        overrides = [f"{name}={value}" for name, value in params.items()] + list(config.hydra.overrides.task)
+        combined = combinations(OverridesParser.create(loader).parse_overrides(overrides))
+        path, launcher = Path(config.hydra.sweep.dir), str(config.hydra.launcher._target_)
+    names = job_names([swept for _, swept in combined])
+    own = [line for line in config.hydra.overrides.hydra if "hydra.searchpath=" in line]
+    jobs = [Job(path / name, (*own, *line), swept) for name, (line, swept) in zip(names, combined, strict=True)]
+    check(jobs)
+    return Sweep(path, jobs, config, launched=not launcher.endswith(".BasicLauncher"))
+
+
+def check(jobs: Sequence[Job]) -> None:
+    """Whether each job's settings are in order, and those of the run in its directory, if there is one.
+
+    Raises:
+        ConfigError: with every problem, and the job that has it where not all do.
+    """
+    found: dict[Problem, list[str]] = {}
+    for job in jobs:
+        try:
+            check_job(job)
+        except ConfigError as error:
+            for problem in error.problems:
+                found.setdefault(problem, []).append(job.path.name)
+    problems = []
+    for (what, fix), names in found.items():
+        where = f" (job {names[0]})" if len(names) == 1 else f" ({len(names)} of {len(jobs)} jobs)"
+        problems.append(Problem(what if len(names) == len(jobs) else what + where, fix))
+    if problems:
+        raise ConfigError(*problems)
+
+
+def check_job(job: Job) -> None:
+    """As `check`, of one job."""
+    from metalstm.config import train_settings
+    from metalstm.fields import flat, plain, shown
+
+    with in_our_words(CONFIG_NAME):
+        settings = train_settings(composed(CONFIG_NAME, job.overrides))
+    if settings.resume is not None:
+        raise ConfigError.of(
+            f"resume={settings.resume} cannot be given with -m",
+            "leave it out: a sweep's command given again goes on with what is not done",
+        )
+    new, old = flat(plain(settings)), settings_there(job)
+    differences = [name for name in new if old and name not in NOT_COMPARED and old.get(name) != new[name]]
+    if differences:
+        listed = ", ".join(f"{name}={shown(old.get(name))}" for name in differences)
+        raise ConfigError.of(
+            f"{job.path} has a run with other settings: {listed}", "remove it, or give another hydra.sweep.dir"
+        )
+
+
+def settings_there(job: Job) -> dict[str, Any]:
+    """The settings of the run in a job's directory; none where there is no run, or it cannot be read."""
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    from metalstm.config import as_mapping
+    from metalstm.fields import flat
+    from metalstm.run.directory import CONFIG
+
+    try:
+        found = OmegaConf.load(job.path / CONFIG)
+        return flat(as_mapping(found)) if isinstance(found, DictConfig) else {}
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException, MetalstmError):
+        return {}
+
+
+def carry_out(sweep: Sweep) -> int:
+    """Runs what is not over, and writes the summary; the first failed job's exit code, or 0."""
+    from metalstm.launch import launch, one_by_one
+    from metalstm.run.directory import start_log
+    from metalstm.run.job import failure_of
+    from metalstm.run.lock import RunLock
+
+    start_log()
+    try:
+        sweep.path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:  # of a path that no system takes, a ValueError
+        raise ConfigError.of(
+            f"output_dir: {sweep.path} cannot be written: {getattr(error, 'strerror', None) or error}",
+            "give output_dir=<a folder of yours>",
+        ) from error
+    with RunLock(sweep.path):
+        over, begun = (sum(getattr(job, name) for job in sweep.jobs) for name in ("over", "begun"))
+        log.info("sweep     %s", sweep.path)
+        log.info("jobs      %d: %d over, %d half done", len(sweep.jobs), over, begun - over)
+        if sweep.launched:
+            launch(sweep.jobs, sweep.path, sweep.config)
+        else:
+            one_by_one(sweep.jobs)
+        summarise(sweep)
+    failures = [failure for job in sweep.jobs if (failure := failure_of(job)) is not None]
+    return failures[0].exit_code if failures else 0
+
+
+def summarise(sweep: Sweep) -> None:
+    """Shows and writes the sweep's table."""
+    from metalstm.files import write_atomically, writing
+    from metalstm.reporting.sweeps import Outcome, as_csv, rows, table
+    from metalstm.run.directory import RESULT
+    from metalstm.run.job import failure_of
+
+    outcomes = []
+    for job in sweep.jobs:
+        failure = failure_of(job)
+        result = json.loads((job.path / RESULT).read_text(encoding="utf-8")) if failure is None else None
+        outcomes.append(Outcome(job.path.name, job.swept, result, None if failure is None else failure.reason))
+    made = rows(outcomes)
+    path = sweep.path / "summary.csv"
+    with writing(path):
+        write_atomically(path, as_csv(made).encode())
+    log.info("%s", table(made))
+    log.info("summary   %s", path)
