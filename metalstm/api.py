@@ -88,20 +88,18 @@ def meta_train(*settings: str) -> Run:
         MetalstmError: what the command would have said; `ConfigError`, `DataError`, `CheckpointError`, `DivergedError`.
         KeyboardInterrupt: stopped by Ctrl-C; the run can be gone on with.
     """
-    from metalstm.run.directory import end_log, start_log
+    from metalstm.run.directory import screen_log
     from metalstm.train import begin_or_resume
 
     with in_our_words("train"):
         config = composed("train", settings)
-        start_log(logging.WARNING)
-        try:
-            return Run(begin_or_resume(config, settings, ["metalstm-train", *settings]))
-        except Interrupted as error:
-            if error.exit_code == 128 + signal.SIGINT:
-                raise KeyboardInterrupt(str(error)) from error
-            raise
-        finally:
-            end_log()
+        with screen_log(logging.WARNING):
+            try:
+                return Run(begin_or_resume(config, settings, ["metalstm-train", *settings]))
+            except Interrupted as error:
+                if error.exit_code == 128 + signal.SIGINT:
+                    raise KeyboardInterrupt(str(error)) from error
+                raise
 
 
 def load(

@@ -60,7 +60,9 @@ def at_odds(settings: TrainSettings) -> Iterator[Problem]:
         )
     if settings.scratch_tasks == 1:
         yield Problem("scratch_tasks=1, but an interval takes 2 tasks", "use scratch_tasks>=2, or 0 for no baseline")
-    if settings.scratch_tasks > settings.test_tasks:
+    if settings.test_tasks == 1:
+        yield Problem("test_tasks=1, but an interval takes 2 tasks", "use test_tasks>=2, or 0 for no meta-test yet")
+    if settings.scratch_tasks > settings.test_tasks > 1:
         yield Problem(
             f"scratch_tasks={settings.scratch_tasks}, but there are test_tasks={settings.test_tasks}",
             f"use scratch_tasks<={settings.test_tasks}",

@@ -129,7 +129,10 @@ def run(settings: TrainSettings, resumed: Resumed | None, command: list[str], pl
                     training.run()
                 finally:
                     training.metrics.close()
-                tracking.result(finish(settings, dataset, training, path, command))
+                if settings.test_tasks > 0:
+                    tracking.result(finish(settings, dataset, training, path, command))
+                else:
+                    log.info("next      metalstm-train resume=%s test_tasks=600", path)
     return path
 
 

@@ -148,6 +148,16 @@ def start_log(level: int = logging.INFO) -> None:
     logger.addHandler(console)
 
 
+@contextmanager
+def screen_log(level: int = logging.INFO) -> Iterator[None]:
+    """A context with the package's log on the screen, which leaves it as it was before."""
+    start_log(level)
+    try:
+        yield
+    finally:
+        end_log()
+
+
 def log_to_file(path: Path) -> None:
     """The package's log in a file as well, with the time."""
     with writing(path):

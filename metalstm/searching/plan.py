@@ -1,0 +1,96 @@
+"""A search's plan: fixed settings, spaces, and what says whether a later start is the same search."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from metalstm.errors import CheckpointError, ConfigError, Problem
+from metalstm.files import write_atomically, writing
+from metalstm.searching.space import Space
+
+PLAN = "search.yaml"
+FORMAT = 1
+# Trials with other values of these would be judged on other tasks, and could not be compared; or would be other runs.
+NOT_SEARCHED = frozenset(
+    {
+        *("dataset", "dataset.split", "dataset.split_seed", "ways", "shots", "queries", "seed", "validation_tasks"),
+        *("experiment", "resume", "output_dir", "allow_changed_data"),
+    }
+)
+
+
+class Plan(NamedTuple):
+    """What is searched."""
+
+    fixed: list[str]  # overrides that all trials have
+    spaces: list[Space]
+
+    def overrides(self, values: Mapping[str, float | str]) -> list[str]:
+        """A trial's settings, as the command line of `metalstm-train` has them."""
+        return self.fixed + [space.override(values[space.name]) for space in self.spaces]
+
+    def described(self) -> dict[str, Any]:
+        """What makes two searches the same, whatever the order in which it was given."""
+        return {"format": FORMAT, "settings": sorted(self.fixed), "spaces": sorted(space.text for space in self.spaces)}
+
+    def digest(self) -> str:
+        return hashlib.sha256(repr(self.described()).encode()).hexdigest()[:8]
+
+
+def check_searchable(spaces: Sequence[Space]) -> None:
+    """Whether there are spaces, and trials can be compared across each.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    if not spaces:
+        raise ConfigError.of(
+            "there is nothing to search: every setting has one value",
+            "give some several, e.g. 'outer_lr=tag(log,interval(1e-4,1e-1))'",
+        )
+    problems = [
+        Problem(f"{space.text}, but trials with other {space.name} cannot be compared", f"give {space.name} one value")
+        for space in spaces
+        if space.name.lstrip("+") in NOT_SEARCHED
+    ]
+    if problems:
+        raise ConfigError(*problems)
+
+
+def keep_plan(folder: Path, plan: Plan) -> None:
+    """Writes the plan into a search's folder, or compares it with the one that is there.
+
+    Raises:
+        ConfigError: another search is there; with each difference.
+        CheckpointError: what is there cannot be read, or not written.
+    """
+    import yaml
+
+    path = folder / PLAN
+    mine = plan.described()
+    if not path.exists():
+        with writing(path):
+            write_atomically(path, yaml.safe_dump(mine, sort_keys=False, width=1000).encode())
+        return
+    try:
+        there = yaml.safe_load(path.read_text(encoding="utf-8"))
+        before = {str(text) for part in ("settings", "spaces") for text in there[part]}
+        known_format = there["format"]
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise CheckpointError.of(
+            f"{path} cannot be read: {type(error).__name__}", "give search=<another folder>"
+        ) from error
+    if known_format != FORMAT:
+        raise CheckpointError.of(
+            f"{path} has format {known_format}, this version reads {FORMAT}", "use a newer version"
+        )
+    now = {*mine["settings"], *mine["spaces"]}
+    if now != before:
+        fix = "give the same settings, or search=<another folder>"
+        raise ConfigError(
+            *(Problem(f"{text}, but the search in {folder} is without it", fix) for text in sorted(now - before)),
+            *(Problem(f"the search in {folder} has {text}", fix) for text in sorted(before - now)),
+        )
