@@ -27,7 +27,9 @@ def introduce(settings: TrainSettings, dataset: Dataset, training: MetaTraining,
     for line in dataset.details:
         log.info("          %s", line)
     log.info("learner   %s, %s meta-parameters", settings.learner.name, f"{parameters:,}")
-    log.info("machine   %s, %d threads, %s", settings.device, torch.get_num_threads(), compiled.describe())
+    together = f"{training.processes.count} processes on " if training.processes.count > 1 else ""
+    threads = torch.get_num_threads()
+    log.info("machine   %s%s, %d threads, %s", together, settings.device, threads, compiled.describe())
     log.info("meta-train from step %d to %d, %d tasks a step", training.step, settings.steps, settings.meta_batch_size)
     for name in settings.loggers:
         log.info("tracked   %s", look(name, run))

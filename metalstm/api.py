@@ -89,13 +89,14 @@ def meta_train(*settings: str) -> Run:
         KeyboardInterrupt: stopped by Ctrl-C; the run can be gone on with.
     """
     from metalstm.run.directory import screen_log
+    from metalstm.run.distribution import ALONE
     from metalstm.train import begin_or_resume
 
     with in_our_words("train"):
         config = composed("train", settings)
         with screen_log(logging.WARNING):
             try:
-                return Run(begin_or_resume(config, settings, ["metalstm-train", *settings]))
+                return Run(begin_or_resume(config, settings, ["metalstm-train", *settings], ALONE))
             except Interrupted as error:
                 if error.exit_code == 128 + signal.SIGINT:
                     raise KeyboardInterrupt(str(error)) from error

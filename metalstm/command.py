@@ -1,6 +1,7 @@
 """What all commands share: Hydra reads the command line, and whatever goes wrong is said in one block.
 
-Exit codes: 2 config, 3 data, 4 checkpoint, 5 diverged, 130 and 143 interrupted; `METALSTM_DEBUG=1` shows tracebacks.
+Exit codes: 2 config, 3 data, 4 checkpoint, 5 diverged, 6 another process of the run lost, 130 and 143 interrupted;
+`METALSTM_DEBUG=1` shows tracebacks.
 """
 
 from __future__ import annotations

@@ -98,6 +98,11 @@ class TrainSettings:
         return not hasattr(self.learner, "inner_steps")
 
     @property
+    def draws_for_each_task(self) -> bool:
+        """Whether the learner draws at random for each task of a meta-batch: dropout masks, or batches."""
+        return self.model.dropout > 0 or getattr(self.learner, "inner_batch", None) is not None
+
+    @property
     def steps_tested(self) -> int:
         """Steps that the result is read after."""
         if self.test_steps is not None:

@@ -64,6 +64,12 @@ class DivergedError(MetalstmError):
     exit_code = 5
 
 
+class LostProcessError(MetalstmError):
+    """Another process of the run has ended, or cannot be reached."""
+
+    exit_code = 6
+
+
 class Interrupted(MetalstmError):
     """The run was asked to stop and did so at a step boundary.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,6 +84,11 @@ def planned(given: argparse.Namespace) -> Sweep:
         raise ConfigError.of(
             "--config-dir, --config-path and --config-name cannot be given with -m",
             "use hydra.searchpath=[file://<folder>] for configs of your own",
+        )
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise ConfigError.of(
+            f"-m runs jobs of one process each, but WORLD_SIZE={os.environ['WORLD_SIZE']}",
+            "give -m without torchrun, or each job's settings to torchrun without -m",
         )
     OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
     with our_configs():

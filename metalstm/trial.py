@@ -28,13 +28,14 @@ def trial(path: Path, settings: list[str]) -> None:
         settings: as on the command line of `metalstm-train`.
     """
     from metalstm.run.directory import CONFIG, Place, start_log
+    from metalstm.run.distribution import ALONE
     from metalstm.train import begin_or_resume
 
     start_log()
     if (path / CONFIG).exists():
         settings = [f"resume={quoted(str(path))}"]
     place = Place(path.parent, path.name)
-    begin_or_resume(composed("train", settings), settings, ["metalstm-train", *settings], place)
+    begin_or_resume(composed("train", settings), settings, ["metalstm-train", *settings], ALONE, place)
 
 
 if __name__ == "__main__":

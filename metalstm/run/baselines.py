@@ -11,6 +11,7 @@ import torch
 from metalstm.learners.objective import Kind
 from metalstm.learners.scratch import Scratch
 from metalstm.nn.base import Shape
+from metalstm.run.distribution import ALONE, Processes
 from metalstm.run.evaluation import Adapts, Curve, meta_evaluate
 from metalstm.tasks.sampler import TaskSampler
 
@@ -61,6 +62,7 @@ def evaluator(
     kind: Kind,
     device: torch.device,
     between: Callable[[], None],
+    processes: Processes = ALONE,
 ) -> Evaluate:
     """How baselines are evaluated: tuned on a few meta-validation tasks, judged on the first meta-test tasks.
 
@@ -70,7 +72,7 @@ def evaluator(
 
     def evaluate(split: str, adapts: Adapts, at: Sequence[int]) -> Curve:
         sampler, tasks = samplers[split]
-        return meta_evaluate(adapts, sampler, tasks, at, kind, device, lambda done: between())
+        return meta_evaluate(adapts, sampler, tasks, at, kind, device, lambda done: between(), processes=processes)
 
     return evaluate
 

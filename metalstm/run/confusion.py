@@ -46,6 +46,12 @@ class Confusion:
                 for other in stands_for:
                     self.met[stands_for[label], other] += count
 
+    def sum_up(self, parts: Sequence[Confusion]) -> None:
+        """Makes the counts those of all parts, of which this one is one."""
+        self.queries = sum((part.queries for part in parts), Counter[int]())
+        self.taken = sum((part.taken for part in parts), Counter[tuple[int, int]]())
+        self.met = sum((part.met for part in parts), Counter[tuple[int, int]]())
+
     def content(self) -> dict[str, Any]:
         """The content of `confusion.json`; the hardest classes come first, with what they are taken for most."""
 

@@ -137,6 +137,14 @@ class LogFile(logging.FileHandler):
             super().close()
 
 
+def no_log() -> None:
+    """Nothing that the package logs is seen, and no progress: another process says it."""
+    end_log()
+    logger = logging.getLogger("metalstm")
+    logger.setLevel(logging.CRITICAL)
+    logger.propagate = False
+
+
 def start_log(level: int = logging.INFO) -> None:
     """The package's log on the screen, from a level on."""
     end_log()

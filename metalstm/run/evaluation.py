@@ -6,15 +6,16 @@ Legend: N tasks, P points of the adaptation curve.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from metalstm.learners.objective import Kind, task_metric
+from metalstm.run.distribution import ALONE, Processes
 from metalstm.tasks.examples import TaskBatch, joined
-from metalstm.tasks.sampler import TaskSampler
+from metalstm.tasks.sampler import TaskSampler, TaskShape
 
 # Sequences that are held in memory at a time; the more, the fewer passes.
 SEQUENCES_AT_A_TIME = 2000
@@ -63,6 +64,7 @@ def meta_evaluate(
     device: torch.device,
     between: Callable[[int], None] = lambda done: None,
     watch: Callable[[TaskBatch, Tensor], None] = lambda tasks, predictions: None,
+    processes: Processes = ALONE,
 ) -> Curve:
     """Adapts to the first `tasks` tasks of a split and judges each on its query set.
 
@@ -77,27 +79,38 @@ def meta_evaluate(
         kind: classification (accuracy) or regression (mean squared error).
         device: where to compute.
         between: called after each batch of tasks with the number done so far, e.g. to show progress.
-        watch: is shown each batch of tasks, and the predictions for it [P, T, Q, O].
+        watch: is shown each batch of tasks that is this process's own, and the predictions for it [P, T, Q, O].
+        processes: that take a batch each, the same ones as a single process would; all get the whole curve.
     """
-    values, done = [], 0
-    for batch in task_batches(sampler, tasks):
-        batch = batch.to(device)
+
+    def judged(numbers: range) -> Tensor:
+        batch = task_batch(sampler, numbers).to(device)
         predictions = learner.adaptation_curve(batch, at)
         watch(batch, predictions)
-        values.append(task_metric(kind, predictions, batch.query.targets).cpu())
-        done += batch.tasks
-        between(done)
+        return task_metric(kind, predictions, batch.query.targets).cpu()
+
+    values: list[Tensor] = []
+    batches = in_batches(sampler.shape, tasks)
+    for first in range(0, len(batches), processes.count):
+        together = batches[first : first + processes.count]
+        own = judged(together[processes.rank]) if processes.rank < len(together) else None
+        values += [part for part in processes.gathered(own) if part is not None]
+        between(together[-1].stop)
     return Curve(list(at), torch.cat(values, dim=1))
 
 
-def task_batches(sampler: TaskSampler, tasks: int) -> Iterator[TaskBatch]:
-    """Tasks 0, 1, ... of a sampler of single tasks, several at a time."""
-    at_a_time = max(1, SEQUENCES_AT_A_TIME // (sampler.shape.ways * (sampler.shape.shots + sampler.shape.queries)))
-    for start in range(0, tasks, at_a_time):
-        singles = [sampler(number) for number in range(start, min(start + at_a_time, tasks))]
-        chosen = [task.classes for task in singles if task.classes is not None]
-        yield TaskBatch(
-            joined([task.support for task in singles]),
-            joined([task.query for task in singles]),
-            torch.cat(chosen) if chosen else None,
-        )
+def in_batches(shape: TaskShape, tasks: int) -> list[range]:
+    """The numbers of tasks 0, 1, ..., several at a time."""
+    at_a_time = max(1, SEQUENCES_AT_A_TIME // (shape.ways * (shape.shots + shape.queries)))
+    return [range(start, min(start + at_a_time, tasks)) for start in range(0, tasks, at_a_time)]
+
+
+def task_batch(sampler: TaskSampler, numbers: range) -> TaskBatch:
+    """Tasks of a sampler of single tasks, by their numbers."""
+    singles = [sampler(number) for number in numbers]
+    chosen = [task.classes for task in singles if task.classes is not None]
+    return TaskBatch(
+        joined([task.support for task in singles]),
+        joined([task.query for task in singles]),
+        torch.cat(chosen) if chosen else None,
+    )

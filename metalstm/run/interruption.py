@@ -8,15 +8,22 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from metalstm.errors import Interrupted, Problem
+from metalstm.run.distribution import ALONE, Processes
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Interruption:
-    """A context in which the signals only set `requested`; a second Ctrl-C changes nothing."""
+    """A context in which the signals only set `requested`; a second Ctrl-C changes nothing.
 
-    def __init__(self) -> None:
-        self.requested: int | None = None
+    Args:
+        processes: that stop together when one of them is asked to.
+    """
+
+    def __init__(self, processes: Processes = ALONE) -> None:
+        self.processes = processes
+        self.requested: int | None = None  # of this process
+        self.heeded: int | None = None  # by all of them
         self.before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interruption:
@@ -35,12 +42,17 @@ class Interruption:
         if self.requested is None:
             self.requested = number
 
+    def agreed(self) -> bool:
+        """Whether a signal has asked any of the processes to stop; all of them get the same answer."""
+        self.heeded = self.processes.agreed(self.requested)
+        return self.heeded is not None
+
     def heed(self, what: str, fix: str) -> None:
         """Ends the run where a signal has asked for it."""
-        if self.requested is not None:
+        if self.agreed():
             raise self.error(what, fix)
 
     def error(self, what: str, fix: str) -> Interrupted:
         """What ends the run. SIGUSR1 is a scheduler's warning before SIGTERM and counts as that."""
-        number = signal.SIGINT if self.requested == signal.SIGINT else signal.SIGTERM
-        return Interrupted(number, Problem(f"{what} by {signal.Signals(self.requested or number).name}", fix))
+        number = signal.SIGINT if self.heeded == signal.SIGINT else signal.SIGTERM
+        return Interrupted(number, Problem(f"{what} by {signal.Signals(self.heeded or number).name}", fix))

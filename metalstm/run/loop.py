@@ -14,6 +14,7 @@ from metalstm.learners.base import Learner
 from metalstm.learners.objective import Kind, metric_name
 from metalstm.run.baselines import is_better
 from metalstm.run.checkpoint import BEST, LATEST, Checkpoints
+from metalstm.run.distribution import ALONE, Processes
 from metalstm.run.evaluation import meta_evaluate
 from metalstm.run.interruption import Interruption
 from metalstm.run.metrics import MetricsFile
@@ -55,9 +56,10 @@ class MetaTraining:
         metrics: of this run.
         interruption: asked at every step boundary.
         device: where to compute.
-        seed: of what the learner draws at random.
         averaging: how much the average of the weights keeps of itself in a step, 0 < averaging < 1; it is judged and
             kept in their place (Polyak & Juditsky 1992; in this form Tarvainen & Valpola 2017). None: there is none.
+        draws: the name of the random stream that the learner draws from.
+        processes: that train together.
     """
 
     def __init__(
@@ -71,8 +73,9 @@ class MetaTraining:
         metrics: MetricsFile,
         interruption: Interruption,
         device: torch.device,
-        seed: int,
-        averaging: float | None,
+        averaging: float | None = None,
+        draws: str = "learner",
+        processes: Processes = ALONE,
     ) -> None:
         self.learner = learner
         self.outer = outer
@@ -83,15 +86,17 @@ class MetaTraining:
         self.metrics = metrics
         self.interruption = interruption
         self.device = device
-        self.seed = seed
         self.average = (
             None if averaging is None else AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(averaging))
         )
+        self.draws = draws
+        self.processes = processes
         self.step = 0  # the last one done
         self.validated = 0  # the last one that meta-validation was done at
         self.best: tuple[int, float] | None = None  # step and value
         self.seconds = 0.0  # spent in training steps
         self.pretraining_seconds = 0.0  # spent by the run that this one starts from
+        self.processes_before = processes.count  # that came as far as `step`
 
     def run(self) -> None:
         """Meta-trains up to the last step; the result is in the checkpoints.
@@ -108,13 +113,13 @@ class MetaTraining:
             self.save()
         for step in self.steps_left():
             started = time.monotonic()
-            tasks = self.sampler(step).to(self.device)
+            tasks = self.processes.share(self.sampler(step)).to(self.device)
             progressed = (step - 1) / self.schedule.steps
-            outcome = self.learner.meta_loss(tasks, self.sampler.generator(step, "learner"), progressed)
-            self.outer.step(outcome.loss, step)
+            outcome = self.learner.meta_loss(tasks, self.sampler.generator(step, self.draws), progressed)
+            self.outer.step(outcome.loss, step, tasks.tasks)
             if self.average is not None:
                 self.average.update_parameters(self.learner)
-            values = {name: value.mean().item() for name, value in outcome.metrics.items()}
+            values = self.processes.means(outcome.metrics)
             self.metrics.record(step, "meta_train", values)
             self.step = step
             self.seconds += time.monotonic() - started
@@ -149,7 +154,9 @@ class MetaTraining:
             return False
         sampler, tasks, inner_steps, kind = self.validation
         curve = meta_evaluate(
-            self.judged, sampler, tasks, [inner_steps], kind, self.device, lambda done: self.heed_interruption()
+            *(self.judged, sampler, tasks, [inner_steps], kind, self.device),
+            between=lambda done: self.heed_interruption(),
+            processes=self.processes,
         )
         _, value, ci95 = curve.point(inner_steps)
         name = metric_name(kind)
@@ -162,7 +169,7 @@ class MetaTraining:
         return True
 
     def heed_interruption(self) -> None:
-        if self.interruption.requested is None:
+        if not self.interruption.agreed():
             return
         if self.step > 0:
             self.save()
@@ -172,6 +179,7 @@ class MetaTraining:
     def save(self) -> None:
         self.metrics.sync()
         self.checkpoints.save(LATEST, self.step, self.state_dict())
+        self.processes.wait()  # whoever ends before the first one has saved may have it ended
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain data only."""
@@ -185,6 +193,7 @@ class MetaTraining:
             "metrics_lines": self.metrics.lines,
             "seconds": self.seconds,
             "pretraining_seconds": self.pretraining_seconds,
+            "processes": self.processes.count,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -197,4 +206,5 @@ class MetaTraining:
         self.best = None if state["best"] is None else (int(state["best"][0]), float(state["best"][1]))
         self.seconds = float(state["seconds"])
         self.pretraining_seconds = float(state["pretraining_seconds"])
+        self.processes_before = int(state.get("processes", 1))  # of older ones: one
         self.checkpoints.drop_best_after(self.step)

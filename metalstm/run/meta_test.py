@@ -19,12 +19,14 @@ from metalstm.run.baselines import (
     RATES,
     TUNING_TASKS,
     Baseline,
+    Evaluate,
     best_rate,
     evaluator,
     scratch_many_steps,
     scratch_same_steps,
 )
 from metalstm.run.confusion import Confusion
+from metalstm.run.distribution import ALONE, Processes
 from metalstm.run.evaluation import Adapts, Curve, meta_evaluate
 from metalstm.run.gallery import gallery
 from metalstm.run.progress import Progress
@@ -70,6 +72,7 @@ class Judge(NamedTuple):
     kind: Kind
     device: torch.device
     between: Callable[[], None]  # called after each batch of tasks
+    processes: Processes = ALONE  # that share the tasks
 
     def judge(self, learner: Learner, shape: Shape, seed: int) -> MetaTested:
         """Meta-tests a learner, and its model from scratch.
@@ -111,7 +114,11 @@ class Judge(NamedTuple):
                 confusion.add(batch, predictions[self.protocol.steps])
 
         at = range(self.protocol.steps_shown + 1)
-        curve = meta_evaluate(learner, self.test, tasks, at, self.kind, self.device, after_batch, watch)
+        curve = meta_evaluate(
+            *(learner, self.test, tasks, at, self.kind, self.device, after_batch, watch), processes=self.processes
+        )
+        if confusion is not None:
+            confusion.sum_up(self.processes.gathered(confusion))
         progress.close()
         return curve
 
@@ -128,6 +135,11 @@ class Judge(NamedTuple):
         fastest = [min(seconds(at) for _ in range(3)) for at in (0, steps)]
         return round(max(0.0, fastest[1] - fastest[0]) / steps, 6)
 
+    def evaluator(self, test_tasks: int) -> Evaluate:
+        """How baselines are evaluated, on so many of the test tasks."""
+        between = self.between
+        return evaluator(self.validation, self.test, test_tasks, self.kind, self.device, between, self.processes)
+
     def pick_rate(self, learner: Learner) -> float | None:
         """Picks on meta-validation the rate of a learner that leaves it open, and gives it to the learner."""
         if not isinstance(learner, (FineTune, Scratch)) or learner.lr is not None:
@@ -137,7 +149,7 @@ class Judge(NamedTuple):
             learner.lr = lr
             return learner
 
-        evaluate = evaluator(self.validation, self.test, TUNING_TASKS, self.kind, self.device, self.between)
+        evaluate = self.evaluator(TUNING_TASKS)
         rates = RATES[learner.optimizer]
         picked, _ = best_rate("inner_lr", rates, with_rate, self.kind, [self.protocol.steps], evaluate)
         learner.lr = picked
@@ -149,7 +161,7 @@ class Judge(NamedTuple):
         if protocol.scratch_tasks == 0:
             return {}
         log.info("from scratch, for comparison: rates are picked on meta-validation")
-        evaluate = evaluator(self.validation, self.test, protocol.scratch_tasks, self.kind, self.device, self.between)
+        evaluate = self.evaluator(protocol.scratch_tasks)
         same = protocol.scratch_inner_steps
         shown = max(same, protocol.steps_shown)
         return {

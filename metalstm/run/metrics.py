@@ -65,3 +65,19 @@ def read_metrics(run: Path) -> list[dict[str, float]]:
         lines = (run / METRICS).read_bytes().splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith(b"\n")]
     return []
+
+
+class NoMetrics(MetricsFile):
+    """What a process has that does not write."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+
+    def record(self, step: int, split: str, values: Mapping[str, float]) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from metalstm.errors import DivergedError
+from metalstm.run.distribution import ALONE, Processes
 
 
 class OuterOptimizer:
@@ -22,6 +23,7 @@ class OuterOptimizer:
         steps: of the whole run.
         clip_norm: largest norm of the meta-gradient, a longer one is shortened; None: as it is.
         learner: its name, for the message when it diverges.
+        processes: that take the step together, each with the loss of its own tasks.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class OuterOptimizer:
         steps: int,
         clip_norm: float | None,
         learner: str = "learner",
+        processes: Processes = ALONE,
     ) -> None:
         self.parameters = list(parameters)
         self.lr = lr
@@ -39,6 +42,7 @@ class OuterOptimizer:
         self.steps = steps
         self.clip_norm = clip_norm
         self.learner = learner
+        self.processes = processes
         self.adam = torch.optim.Adam(self.parameters or [torch.zeros(0)], lr=lr)
 
     def rate(self, step: int) -> float:
@@ -47,14 +51,20 @@ class OuterOptimizer:
             return self.lr
         return self.lr * 0.5 * (1 + math.cos(math.pi * (step - 1) / self.steps))
 
-    def step(self, loss: Tensor, step: int) -> None:
+    def step(self, loss: Tensor, step: int, tasks: int = 1) -> None:
         """Back-propagates the meta-loss and updates the meta-parameters.
+
+        Args:
+            loss: the mean over this process's tasks.
+            step: its number.
+            tasks: how many these are.
 
         Raises:
             DivergedError: the loss or its gradient is not finite; the meta-parameters are as they were.
         """
         self.adam.zero_grad()
         loss.backward()
+        loss = self.processes.average(loss, self.parameters, tasks)
         norm = nn.utils.clip_grad_norm_(self.parameters, math.inf if self.clip_norm is None else self.clip_norm)
         for name, value in (("meta-loss", loss), ("norm of the meta-gradient", norm)):
             if not torch.isfinite(value):

@@ -42,7 +42,7 @@ class Progress:
         self.done = self.start = done
         self.every = every
         self.started = time.monotonic()
-        disable = not (sys.stderr.isatty() or in_notebook())
+        disable = not (sys.stderr.isatty() or in_notebook()) or not log.isEnabledFor(logging.INFO)
         self.bar = bar_type()(total=total, initial=done, desc=what, disable=disable, dynamic_ncols=True)
 
     def advance(self, done: int, values: Mapping[str, float] | None = None) -> None:

@@ -42,7 +42,7 @@ def baseline_entry(baseline: Baseline) -> dict[str, Any]:
     }
 
 
-def environment(seed: int) -> dict[str, Any]:
+def environment(seed: int, processes: int = 1) -> dict[str, Any]:
     """What a result depends on besides its settings."""
     packages = ("metalstm", "torch", "torchvision", "higher", "hydra-core", "omegaconf", "numpy")
     versions = {name: metadata.version(name) for name in packages}
@@ -51,7 +51,8 @@ def environment(seed: int) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
+        "processes": processes,
+        "threads": torch.get_num_threads(),  # of each
         "seed": seed,
     }
 
@@ -85,6 +86,7 @@ def result(
     tested: MetaTested,
     best_step: int | None,
     training: Mapping[str, float],
+    processes: int = 1,
 ) -> dict[str, Any]:
     """The content of `result.json`; accuracies are fractions.
 
@@ -95,6 +97,7 @@ def result(
         tested: the learner and the baselines, on meta-test, or on meta-validation.
         best_step: of the checkpoint that was tested; None: the last step's.
         training: from `training`.
+        processes: that it ran in.
     """
     point = tested.curve.point(tested.steps)
     return {
@@ -126,7 +129,7 @@ def result(
         },
         "training": dict(training),
         "settings": dict(settings),
-        "environment": environment(settings["seed"]),
+        "environment": environment(settings["seed"], processes),
     }
 
 

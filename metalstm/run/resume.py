@@ -66,13 +66,17 @@ class Resumed(NamedTuple):
     path: Path
     changes: list[str]  # of settings, in words
 
-    def write_down(self) -> None:
+    def write_down(self, processes_before: int, processes: int) -> None:
         """Says what is not as it was, on the screen and in the run's log."""
-        for change in self.changes:
+        changes = list(self.changes)
+        if processes != processes_before:
+            changes.append(f"processes from {processes_before} to {processes}")
+        for change in changes:
             log.info("changed: %s", change)
             name = change.split()[0]
-            if name in ("device", "threads"):
-                log.warning("with another %s the run is no longer bit for bit the one never stopped", name)
+            if name in ("device", "threads", "processes"):
+                what = "number of processes" if name == "processes" else name
+                log.warning("with another %s the run is no longer bit for bit the one never stopped", what)
 
 
 def resumed_settings(config: DictConfig, overrides: Sequence[str]) -> Resumed:

@@ -14,7 +14,7 @@ from metalstm.learners.adaptable import WholeModel
 from metalstm.learners.maml import MAML
 from metalstm.nn.model import LSTMModel, ModelShape
 from metalstm.run import evaluation
-from metalstm.run.evaluation import Curve, mean_and_ci95, meta_evaluate, task_batches
+from metalstm.run.evaluation import Curve, in_batches, mean_and_ci95, meta_evaluate, task_batch
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.examples import TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape, seeded_generator
@@ -75,7 +75,7 @@ def test_the_same_tasks_in_the_same_order(
     assert curve.values[1].tolist() == [1.0] * TASKS
     assert done[-1] == TASKS
     assert done == sorted(set(done))
-    expected = [batch.tasks for batch in task_batches(sampler, TASKS)]
+    expected = [len(numbers) for numbers in in_batches(sampler.shape, TASKS)]
     assert max(expected) == max(1, min(TASKS, at_a_time // SEQUENCES))
 
 
@@ -95,7 +95,8 @@ def test_a_learner_does_not_mind_how_many_are_taken_at_a_time(
     predictions = []
     for at_a_time in (1, 1000):
         monkeypatch.setattr(evaluation, "SEQUENCES_AT_A_TIME", at_a_time)
-        curves = [learner.adaptation_curve(batch, [0, 1, 3]) for batch in task_batches(sampler, TASKS)]
+        batches = [task_batch(sampler, numbers) for numbers in in_batches(sampler.shape, TASKS)]
+        curves = [learner.adaptation_curve(batch, [0, 1, 3]) for batch in batches]
         predictions.append(torch.cat(curves, dim=1))
     one_by_one, together = predictions
     assert (one_by_one[2] - one_by_one[0]).abs().max() > 1e-2

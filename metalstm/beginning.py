@@ -1,0 +1,67 @@
+"""What a run begins with: a share for every process, a directory, and what is in one that it goes on in."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import torch
+
+from metalstm.config import TrainSettings
+from metalstm.datasets.base import Dataset
+from metalstm.errors import ConfigError
+from metalstm.learners.base import Learner
+from metalstm.run import directory, resume
+from metalstm.run.checkpoint import BEST, LATEST, Checkpoints, fitting
+from metalstm.run.directory import Place
+from metalstm.run.distribution import Processes
+
+
+def begun(path: Path) -> bool:
+    """Whether a run has a checkpoint, whole or broken, and so needs no start."""
+    return bool(Checkpoints(path / directory.CHECKPOINTS, 1).paths(LATEST))
+
+
+def new_run(settings: TrainSettings, dataset: Dataset, learner: Learner, place: Place | None) -> Path:
+    """The directory of a new run, its config in it.
+
+    Raises:
+        ConfigError: there is no room for it, or no permission.
+    """
+    place = place or usual_place(settings)
+    weights = sum(weight.nbytes for weight in learner.parameters())
+    directory.check_room(place.parent, 3 * weights, settings.keep_checkpoints)  # Adam's two means are as large, each
+    path = directory.new_run_directory(*place)
+    resume.write_config(path, settings, dataset.fingerprint)
+    return path
+
+
+def usual_place(settings: TrainSettings) -> Place:
+    """Where a run's directory goes: by dataset, task and learner, and named by the time."""
+    task = f"{settings.ways}w{settings.shots}s"
+    return Place(Path(settings.output_dir) / f"{settings.dataset.name}_{task}_{settings.learner.name}")
+
+
+def check_best(checkpoints: Checkpoints, learner: Learner, device: torch.device) -> None:
+    """Whether the best checkpoint so far, which may be meta-tested at the end, is one of this learner.
+
+    Raises:
+        CheckpointError: it is of another.
+    """
+    best = checkpoints.newest(BEST, device)
+    if best is not None:
+        with fitting(best):
+            copy.deepcopy(learner).load_state_dict(best.state["learner"])
+
+
+def check_shares(settings: TrainSettings, processes: Processes) -> None:
+    """Whether every process has a share of a run.
+
+    Raises:
+        ConfigError: there are more processes than tasks in a meta-batch.
+    """
+    if processes.count > settings.meta_batch_size:
+        raise ConfigError.of(
+            f"meta_batch_size={settings.meta_batch_size}, but each of {processes.count} processes needs a task",
+            f"use meta_batch_size>={processes.count}, or start no more than {settings.meta_batch_size}",
+        )

@@ -1,0 +1,77 @@
+"""What a run ends with: the meta-test of its best checkpoint, and what is written of it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from metalstm import assembly, learner_assembly
+from metalstm.fields import plain
+from metalstm.files import writing
+from metalstm.reporting.page import write_report
+from metalstm.reporting.summary import summary
+from metalstm.run import directory, results
+from metalstm.run.checkpoint import BEST, fitting
+from metalstm.run.meta_test import Judge, MetaTested
+
+if TYPE_CHECKING:
+    from metalstm.config import TrainSettings
+    from metalstm.datasets.base import Dataset
+    from metalstm.run.loop import MetaTraining
+
+log = logging.getLogger(__name__)
+
+
+def meta_tested(settings: TrainSettings, dataset: Dataset, training: MetaTraining, path: Path) -> MetaTested:
+    """Meta-tests the learner that the first process has, beside the baselines; `path` is the run's."""
+
+    def heed() -> None:
+        # The last step's checkpoint is saved already; the learner holds the best one's weights now.
+        training.interruption.heed("the meta-test was stopped", f"go on with resume={path}")
+
+    training.processes.spread(training.learner)
+    splits = ("meta_validation", "meta_test")
+    validation, test = (assembly.make_sampler(settings, dataset, split) for split in splits)
+    protocol, device = assembly.test_protocol(settings), torch.device(settings.device)
+    judge = Judge(validation, test, protocol, dataset.kind, device, heed, training.processes)
+    return judge.judge(training.learner, learner_assembly.model_shape(settings, dataset), settings.seed)
+
+
+def finish(
+    settings: TrainSettings, dataset: Dataset, training: MetaTraining, path: Path, command: list[str]
+) -> dict[str, Any]:
+    """Meta-tests the best checkpoint beside the baselines; writes `result.json`, which it gives, and the figure."""
+    from metalstm.reporting.figures import draw_adaptation_curve
+
+    best = training.checkpoints.newest(BEST, torch.device(settings.device))
+    if best is None:
+        log.warning("the best checkpoint is gone; the last one is tested")
+    else:
+        with fitting(best):
+            training.learner.load_state_dict(best.state["learner"])
+    tested = meta_tested(settings, dataset, training, path)
+    result = results.result(
+        plain(settings),
+        command,
+        dataset,
+        tested,
+        None if best is None else best.step,
+        results.training(training.step, training.seconds, training.pretraining_seconds, settings.meta_batch_size)
+        | {"peak_memory_mib": results.peak_memory_mib(torch.device(settings.device))},
+        training.processes.count,
+    )
+    results.write_details(path, tested)
+    figure = path / "figures" / "adaptation_curve.png"
+    with writing(figure):
+        drawn = draw_adaptation_curve(result, figure)
+    directory.write_json(path / directory.RESULT, result)  # last: it says that the run is over
+    log.info("%s", summary(result))
+    log.info("result    %s", path / directory.RESULT)
+    write_report(path)
+    if drawn:
+        log.info("figure    %s", figure)
+    log.info("next      metalstm-test run=%s tasks=1000", path)
+    return result
