@@ -48,7 +48,7 @@ def launch(jobs: Sequence[Job], folder: Path, config: Any) -> None:
         config: Hydra's own settings, the launcher's among them.
 
     Raises:
-        Interrupted: by a signal; jobs that have lost their parent process end at a step boundary.
+        Interrupted: by a signal; jobs may go on from their last checkpoints.
     """
     from hydra._internal.callbacks import Callbacks
     from hydra.core.global_hydra import GlobalHydra

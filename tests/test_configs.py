@@ -20,7 +20,7 @@ from metalstm.dataset_settings import REGRESSION
 
 PACKAGE = Path(metalstm.__file__).parent
 CONFIGS = PACKAGE.parent / "configs"
-CHOICES = sorted(path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.rglob("*/*.yaml"))
+CHOICES = sorted(path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.glob("*/*.yaml"))
 WAYS = {**dict.fromkeys(REGRESSION, 1), "movietweetings": 2, "ecg": 2}  # of datasets that cannot have the usual number
 
 if not CONFIGS.is_dir():

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGUSR1: noted when they arrive, heeded at the next step boundary."""
+"""SIGINT, SIGTERM, SIGUSR1 and SIGUSR2: noted when they arrive, heeded at the next step boundary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from metalstm.errors import Interrupted, Problem
 from metalstm.run.distribution import ALONE, Processes
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Interruption:
@@ -53,6 +53,6 @@ class Interruption:
             raise self.error(what, fix)
 
     def error(self, what: str, fix: str) -> Interrupted:
-        """What ends the run. SIGUSR1 is a scheduler's warning before SIGTERM and counts as that."""
+        """What ends the run. SIGUSR1 and SIGUSR2 are a scheduler's warning before SIGTERM and count as that."""
         number = signal.SIGINT if self.heeded == signal.SIGINT else signal.SIGTERM
         return Interrupted(number, Problem(f"{what} by {signal.Signals(self.heeded or number).name}", fix))

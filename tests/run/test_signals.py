@@ -66,7 +66,7 @@ def signalled(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int, int], Call
         ("metalstm.learners.inner_loop.task_loss", 5, signal.SIGTERM, 3),  # in the inner loop, of two steps
         ("metalstm.learners.inner_loop.task_loss", 1, signal.SIGINT, 1),
         ("metalstm.run.loop.meta_evaluate", 1, signal.SIGUSR1, 3),
-        ("metalstm.run.loop.meta_evaluate", 2, signal.SIGTERM, 6),
+        ("metalstm.run.loop.meta_evaluate", 2, signal.SIGUSR2, 6),
         ("metalstm.run.meta_test.meta_evaluate", 1, signal.SIGTERM, 6),
         ("metalstm.run.baselines.meta_evaluate", 2, signal.SIGINT, 6),
     ],
