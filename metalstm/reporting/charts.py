@@ -101,7 +101,12 @@ def lines(title: str, drawn: Sequence[Line], x: Axis, y: Axis, level: tuple[floa
         if line.joined and len(points) > 1:
             inside.append(tag("path", d=f"M{' '.join(at(point.x, point.y) for point in points)}", class_="line"))
         if line.dots and line.style is not None:
-            for point in thinned(points, x, DOTS_APART) if line.joined else points:
+            marked = thinned(points, x, DOTS_APART) if line.joined else points
+            marked = [
+                *(point for point in marked if point.x != line.result),
+                *(p for p in points if p.x == line.result),
+            ]
+            for point in marked:
                 place_x, place_y = at(point.x, point.y).split(",")
                 told = tag("title", f"{line.name}, {point.told}")
                 inside.append(tag("circle", told, cx=place_x, cy=place_y, r=5 if point.x == line.result else 3))

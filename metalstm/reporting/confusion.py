@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metalstm.reporting.entries import Run
+from metalstm.reporting.gallery import image
 from metalstm.reporting.markup import Markup, Section, joined, table, tag
 from metalstm.reporting.optional import read_optional
 from metalstm.run.directory import CONFUSION
@@ -38,10 +39,10 @@ def described(content: Mapping[str, Any], learner: str) -> Markup:
         return joined([tag("p", told), matrix(hardest)])
     rows = [
         [
-            entry["name"],
+            called(entry),
             share(int(entry["correct"]), int(entry["queries"])),
             f"{int(entry['queries']):,}",
-            joined([part for other in entry["taken_for"][:MOST_TAKEN] for part in taken(other)]) or "-",
+            joined([taken(other) for other in entry["taken_for"][:MOST_TAKEN]]) or "-",
         ]
         for entry in hardest
     ]
@@ -50,17 +51,15 @@ def described(content: Mapping[str, Any], learner: str) -> Markup:
     return joined([tag("p", told), table(header, rows, class_="words")])
 
 
-def taken(other: Mapping[str, Any]) -> list[Markup]:
-    of = f"{100 * int(other['count']) / int(other['of']):.0f}%"
-    return [
-        tag(
-            "span",
-            other["name"],
-            " ",
-            tag("small", f"{of} ({int(other['count'])} of {int(other['of'])})"),
-            class_="taken",
-        )
-    ]
+def called(entry: Mapping[str, Any]) -> Markup:
+    """A class's name, and what an example of it looks like."""
+    drawn = [image(entry["image"], f"an example of {entry['name']}", "small"), " "] if "image" in entry else []
+    return joined([*drawn, entry["name"]])
+
+
+def taken(other: Mapping[str, Any]) -> Markup:
+    count, whole = int(other["count"]), int(other["of"])
+    return tag("span", called(other), " ", tag("small", f"{share(count, whole)} ({count} of {whole})"), class_="taken")
 
 
 def share(part: int, whole: int) -> str:
@@ -83,5 +82,5 @@ def matrix(entries: Sequence[Mapping[str, Any]]) -> Markup:
             text = f"{100 * part:.0f}%" if name in of else "·"
             kind = "same" if name == entry["name"] else "other"
             cells.append(tag("span", text, title=told, class_=f"heat {kind}", style=f"--share:{part:.3f}"))
-        rows.append([entry["name"], *cells, f"{int(entry['queries']):,}"])
+        rows.append([called(entry), *cells, f"{int(entry['queries']):,}"])
     return table(["", *names, "queries"], rows, class_="matrix")

@@ -98,15 +98,24 @@ def said_class(example: Mapping[str, Any]) -> str:
 def picture(content: Any, form: str, whole: tuple[float, float], name: str) -> Markup:
     """An input as its form has it."""
     if form in ("image", "heat_map"):
-        if not isinstance(content, str) or not BASE64.fullmatch(content):
-            raise ValueError("no image")
-        return tag_void("img", src=f"data:image/png;base64,{content}", alt=name, class_=form.replace("_", "-"))
+        return image(content, name, form.replace("_", "-"))
     if form == "text":
         every = str(content).split(" ")
         return tag("span", " ".join(every[:MOST_WORDS]) + (" …" if len(every) > MOST_WORDS else ""), class_="text")
     if form == "tokens":
         return tag("span", counted(len(content), "word"), class_="text")
     return series(content, whole, name)
+
+
+def image(content: Any, name: str, class_: str) -> Markup:
+    """A PNG from its base64.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(content, str) or not BASE64.fullmatch(content):
+        raise ValueError("no image")
+    return tag_void("img", src=f"data:image/png;base64,{content}", alt=name, class_=class_)
 
 
 def tag_void(name: str, **attributes: object) -> Markup:

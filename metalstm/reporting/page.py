@@ -11,7 +11,7 @@ from metalstm.errors import MetalstmError
 from metalstm.files import write_atomically, writing
 from metalstm.reporting import comparison, confusion, gallery, protocol, results_sections, training_curves
 from metalstm.reporting.charts import STYLES
-from metalstm.reporting.comparison import counted, number, task_in_words
+from metalstm.reporting.comparison import counted, task_in_words
 from metalstm.reporting.entries import Entry, Run, curves, on_the_same_tasks
 from metalstm.reporting.markup import Markup, joined, tag
 from metalstm.reporting.results_sections import with_interval
@@ -91,7 +91,7 @@ def lead(
     accuracy = common["metric"] == "accuracy"
     if accuracy:
         task = (
-            f"A task: learn to tell {common['ways']} classes never seen before from "
+            f"A task: tell {common['ways']} classes apart that were never seen before, from "
             f"{counted(common['shots'], 'example')} of each. "
         )
     else:
@@ -107,7 +107,7 @@ def lead(
     if scratch is not None and scratch is not best:
         parts += [f"; the best from scratch is at {with_interval(scratch['value'], scratch['ci95'], accuracy)}"]
     if accuracy:
-        parts += [f", guessing at {number(1 / common['ways'], True)}"]
+        parts += [f", guessing at {100 / common['ways']:.3g}%"]
     return joined([*parts, "."])
 
 

@@ -16,6 +16,7 @@ from metalstm.reporting.markup import Markup, Section, figure, folded, joined, t
 from metalstm.reporting.training_curves import in_words, y_axis
 
 Rows = Sequence[Mapping[str, Any]]
+INTERVALS = "Lines are 95% intervals over tasks; one that is not seen is narrower than its point."
 MOST_ROWS = 40  # that are drawn; tables have all
 IN_WORDS = {"scratch": "scratch, as many steps", "scratch_many_steps": "scratch, tuned Adam"}
 
@@ -54,7 +55,7 @@ def results(common: Mapping[str, Any], rows: Rows, styles: Mapping[str, int | No
         f"{common['metric']} of each", drawn, interval_axis(drawn, common["metric"], accuracy, signed=False), False
     )
     better = "further right is better" if accuracy else "further left is better"
-    caption = f"Mean {in_words(common)} over test tasks with 95% intervals over tasks; {better}.{drawn_of(rows)}"
+    caption = f"Mean {in_words(common)} over test tasks; {better}. {INTERVALS}{drawn_of(rows)}"
     header = ["", in_words(common), "after", "before adapting", "tasks"]
     body = [
         [
@@ -164,7 +165,7 @@ def difference_figure(
         for row in shown(rows)
     ]
     better = "Right of the line is better" if accuracy else "Left of the line is better"
-    caption = f"{label[0].upper()}{label[1:]} on the same tasks, with 95% intervals. {better}.{drawn_of(rows)}"
+    caption = f"{label[0].upper()}{label[1:]} on the same tasks. {better}. {INTERVALS}{drawn_of(rows)}"
     axis = interval_axis(drawn, label, accuracy, signed=True)
     return figure(name, intervals(label, drawn, axis, True), caption)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from metalstm.run.gallery import form_of, image
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.examples import TaskBatch
 
@@ -27,6 +28,7 @@ class Confusion:
     """
 
     def __init__(self, pool: ClassPool) -> None:
+        self.pool = pool
         self.together = pool.together is not None
         self.names = pool.names if pool.together is None else places(pool.names[: pool.together])
         self.queries: Counter[int] = Counter()
@@ -64,18 +66,24 @@ class Confusion:
             "classes": len(self.queries),
             "queries": sum(self.queries.values()),
             "hardest": [
-                {
-                    "name": self.names[number],
+                self.called(number)
+                | {
                     "queries": self.queries[number],
                     "correct": self.taken[number, number],
                     "taken_for": [
-                        {"name": self.names[other], "count": count, "of": self.met[number, other]}
+                        self.called(other) | {"count": count, "of": self.met[number, other]}
                         for other, count in self.wrong(number)
                     ],
                 }
                 for number in hardest
             ],
         }
+
+    def called(self, number: int) -> dict[str, Any]:
+        """A class's name, and what its first example looks like where that is an image."""
+        if self.together or form_of(self.pool) != "image":
+            return {"name": self.names[number]}
+        return {"name": self.names[number], "image": image(self.pool.examples[number, 0])}
 
     def wrong(self, number: int) -> list[tuple[int, int]]:
         """The classes that one is taken for, and how often; the most frequent first."""

@@ -109,8 +109,7 @@ def drawable(values: Tensor, form: str, pool: ClassPool | None, low: float, high
         high: the greatest, which is white.
     """
     if form == "image":
-        rows = len(values)
-        return png((255 * values).round().byte().view(rows, rows, -1))
+        return image((255 * values).round().byte())
     if form == "heat_map":  # time from left to right, the first feature at the bottom
         return png((255 * (values - low) / max(high - low, 1e-9)).round().byte().t().flip(0).unsqueeze(-1))
     if form == "text":
@@ -119,6 +118,11 @@ def drawable(values: Tensor, form: str, pool: ClassPool | None, low: float, high
         read = [pool.words.get(tuple(step), "?") for step in values.tolist()]
         return " ".join(f"{word}," if " " in word else word for word in read)  # tags have spaces
     return rounded(values.tolist())
+
+
+def image(rows: Tensor) -> str:
+    """Rows [S, F] of pixels 0..255, each of one number or three, as a PNG in base64."""
+    return png(rows.view(len(rows), len(rows), -1))
 
 
 def png(pixels: Tensor) -> str:

@@ -66,7 +66,7 @@ def test_the_report_that_a_run_ends_with(runs: dict[str, Path], read_page: Any, 
     ]
     assert read.links == [f"#{name}" for name in ("protocol", "results", "adaptation", "differences", "target",
                                                   "training", "gallery", "confusion", "cost", "reproduce")]  # fmt: skip
-    assert read.images == [(28, 28)] * (3 + 6)
+    assert read.images == [(28, 28)] * (3 + 6 + 9)  # of the task, and of each class
     result = result_of(runs["images"])
     for text in (
         "maml on glyphs, 3-way 1-shot",
@@ -125,6 +125,26 @@ def test_an_image_is_data_or_nothing(
     read = read_page(of(folder))
     sound(read)
     assert "gallery-figure" not in read.figures
+
+
+def test_the_hardest_of_many_classes(made_run: Any, read_page: Any, tmp_path: Path) -> None:
+    hard = [
+        {"name": f"class {n}", "queries": 40, "correct": 20 + n, "taken_for": [{"name": "other", "count": 3, "of": 12}]}
+        for n in range(12)
+    ]
+    content = {"format": 1, "classes": 423, "queries": 45000, "hardest": hard}
+    folder = made_run(tmp_path / "run")
+    (folder / "confusion.json").write_text(json.dumps(content), encoding="utf-8")
+    read = read_page(of(folder))
+    sound(read)
+    assert "The 12 hardest of 423 test classes by maml, over 45,000 queries of all test tasks" in read.text
+    assert "class 750" not in read.text
+    assert "class 767.5%40other 25.0% (3 of 12)" in read.text
+    hard[0]["image"] = "https://example.org/a.png"
+    (folder / "confusion.json").write_text(json.dumps(content), encoding="utf-8")
+    read = read_page(of(folder))
+    sound(read)
+    assert "confusion" not in read.ids
 
 
 def test_whatever_files_say_is_text(runs: dict[str, Path], read_page: Any, tmp_path: Path) -> None:

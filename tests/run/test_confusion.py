@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from metalstm.run.confusion import HARDEST, Confusion
 from metalstm.run.evaluation import task_batches
+from metalstm.run.gallery import image
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape
@@ -32,6 +33,17 @@ def said(labels: list[list[int]], ways: int = 2) -> Tensor:
 
 def hardest(confusion: Confusion) -> dict[str, Any]:
     return {entry["name"]: entry for entry in confusion.content()["hardest"]}
+
+
+def test_images_are_shown() -> None:
+    examples = torch.arange(2 * 4 * 3 * 3, dtype=torch.uint8).view(2, 4, 3, 3)
+    confusion = Confusion(ClassPool(examples, ["a", "b"]))
+    confusion.add(tasks([[0, 1]], [[0, 0, 1, 1]]), said([[0, 1, 1, 1]]))
+    of_a, of_b = (image(examples[number, 0]) for number in range(2))
+    first, second = confusion.content()["hardest"]
+    assert (first["name"], first["image"], second["image"]) == ("a", of_a, of_b)
+    assert first["taken_for"] == [{"name": "b", "image": of_b, "count": 1, "of": 2}]
+    assert of_a != of_b
 
 
 def test_counts() -> None:
