@@ -22,16 +22,19 @@ train() {
     fi
 }
 
-# compare RUNS PREFIX REFERENCE LEARNER...: copies what runs PREFIX_LEARNER found into REFERENCE, with table and figure.
+# compare RUNS PREFIX REFERENCE LEARNER...: copies what runs PREFIX_LEARNER found into REFERENCE, with table, figure and page.
 compare() {
-    local runs=$1 prefix=$2 reference=$3 learner run found=()
+    local runs=$1 prefix=$2 reference=$3 learner run file found=()
     shift 3
     for learner in "$@"; do
         run=$(finished "$runs" "${prefix}_$learner")
         [[ -n $run ]] || continue
-        found+=("$run")
+        found+=("$reference/$learner")
         mkdir -p "$reference/$learner"
         cp "$run"/{result.json,per_task.json,config.yaml} "$reference/$learner"
+        for file in gallery.json confusion.json; do # which runs of before they were written lack
+            [[ ! -e $run/$file ]] || cp "$run/$file" "$reference/$learner"
+        done
     done
     "$venv/bin/metalstm-report" "${found[@]}" --out "$reference"
 }

@@ -6,6 +6,7 @@ Legend: P points of an adaptation curve, N test tasks.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,12 +70,15 @@ def without_result(folders: Sequence[Path]) -> list[Path]:
 
 def directories_with(name: str, folder: Path) -> list[Path]:
     """The directories below a folder that have such a file and do not lie in a run, as its later tests do."""
-    below = sorted(path.parent for path in folder.rglob(name))
+    try:
+        below = sorted(path.parent for path in folder.rglob(name))
+    except (OSError, ValueError):  # a name that no system takes; to read it says so
+        return []
     return [path for path in below if not any(is_run(folder / outer) for outer in path.relative_to(folder).parents)]
 
 
 def is_run(folder: Path) -> bool:
-    return (folder / RESULT).exists() or (folder / IDENTITY).exists()
+    return any(os.path.exists(folder / name) for name in (RESULT, IDENTITY))
 
 
 def curves(runs: Sequence[Run]) -> list[Entry]:

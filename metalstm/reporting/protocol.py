@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metalstm.fields import flat, shown
+from metalstm.fields import flat, quoted, shown
 from metalstm.reporting.charts import swatch
 from metalstm.reporting.comparison import counted, task_in_words
 from metalstm.reporting.entries import Run, is_number, settings_of
@@ -161,17 +161,17 @@ def with_all_settings(run: Run) -> str | None:
     words = ["metalstm-train"]
     words += [f"{group}={value['name']}" for group, value in settings.items() if found(value, "name") is not None]
     words += [
-        f"{name}={quoted(value)}"
+        f"{name}={as_override(value)}"
         for name, value in flat(settings).items()
         if not name.endswith(".name") and name not in NOT_GIVEN
     ]
     return shlex.join(words)
 
 
-def quoted(value: Any) -> str:
+def as_override(value: Any) -> str:
     """A value as Hydra reads it."""
     if not isinstance(value, str):
         return shown(value)
     if PLAIN.fullmatch(value) and not NUMBER_LIKE.fullmatch(value):
         return value
-    return "'" + value.replace("'", "\\'") + "'"
+    return quoted(value)

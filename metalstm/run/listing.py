@@ -6,11 +6,13 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
 from metalstm.run.directory import CHECKPOINTS, CONFIG, IDENTITY, LOG, METRICS, RESULT
+from metalstm.run.job import FAILED
 from metalstm.run.lock import is_held
 
 LOGGED = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ (\w+) (.*)$", re.MULTILINE)
@@ -38,7 +40,7 @@ def listed(folder: Path) -> list[Listed]:
 def run_directories(folder: Path) -> Iterator[Path]:
     """The run directories under a folder; what lies in a run is not looked at."""
     for place, folders, files in os.walk(folder):
-        if IDENTITY in files:
+        if IDENTITY in files or FAILED in files:
             folders.clear()
             yield Path(place)
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -65,7 +67,8 @@ def begun(path: Path) -> datetime:
     try:
         return datetime.strptime(path.name, "%Y-%m-%dT%H-%M-%S-%f").replace(tzinfo=timezone.utc)
     except ValueError:
-        return datetime.fromtimestamp((path / IDENTITY).stat().st_mtime, timezone.utc)
+        there = path / IDENTITY if (path / IDENTITY).exists() else path
+        return datetime.fromtimestamp(there.stat().st_mtime, timezone.utc)
 
 
 def result(path: Path) -> str:
@@ -81,7 +84,9 @@ def result(path: Path) -> str:
 
 
 def reason(path: Path) -> str | None:
-    """Why a run has failed: what its log ends with; None: with something else than an error."""
+    """Why a run has failed: what its sweep says, or what its log ends with; None: that is no error."""
+    with suppress(*UNREADABLE):
+        return str(json.loads((path / FAILED).read_text(encoding="utf-8"))["reason"])
     lines = LOGGED.findall(tail(path / LOG))
     if not lines or lines[-1][0] != "ERROR":
         return None

@@ -109,6 +109,19 @@ def test_failed_says_why(made: Any, tmp_path: Path) -> None:
     assert listed(tmp_path)[0].state == "interrupted"
 
 
+def test_jobs_of_a_sweep_that_failed(made: Any, tmp_path: Path) -> None:
+    begun = made("learner-maml_seed-0", metrics=120, checkpoints=(100,))
+    refused = tmp_path / "outputs" / "learner-maml_seed-1"  # before it was a run
+    refused.mkdir()
+    for path, said in ((begun, "ended by SIGKILL"), (refused, "shots=99 is too many")):
+        (path / "failed.json").write_text(json.dumps({"exit_code": 2, "reason": said}), encoding="utf-8")
+    found = {run.path.name: (run.state, run.step, run.steps, run.result) for run in listed(tmp_path)}
+    assert found == {
+        "learner-maml_seed-0": ("failed", 120, 200, "ended by SIGKILL"),
+        "learner-maml_seed-1": ("failed", 0, None, "shots=99 is too many"),
+    }
+
+
 def test_the_screen_does_not_repeat_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     start_log()
     log_to_file(tmp_path / "train.log")

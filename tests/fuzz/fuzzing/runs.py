@@ -52,7 +52,7 @@ def put(folder: Path, content: Files) -> None:
 READ_BY = {
     "train": ["config.yaml", "config.yaml", "config.yaml", "run.json", "manifest.json", "state.pt", "metrics.jsonl"],
     "test": ["config.yaml", "config.yaml", "run.json", "manifest.json", "state.pt"],
-    "report": ["result.json", "per_task.json", "per_task.json"],
+    "report": ["result.json", "per_task.json", "per_task.json", "gallery.json", "confusion.json", "metrics.jsonl"],
 }
 ARGUMENTS: dict[str, list[tuple[str, ...]]] = {
     "train": [
