@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from metalstm.combinations import sweep_name
 from metalstm.composition import setting_names
 from metalstm.errors import ConfigError, Interrupted, MetalstmError, Problem
 from metalstm.fields import did_you_mean
+from metalstm.help import asked_for, help_text
 
 
 def run_command(config_name: str, job: Callable[..., None]) -> None:
@@ -29,6 +31,9 @@ def run_command(config_name: str, job: Callable[..., None]) -> None:
         failures = run_jobs(config_name, job)
     except KeyboardInterrupt:  # before a run heeds it: nothing has been begun
         sys.exit(130)
+    except BrokenPipeError:  # who reads the output, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more as it ends
+        sys.exit(128 + signal.SIGPIPE)
     if failures:
         sys.exit(failures[0].exit_code)
 
@@ -67,9 +72,12 @@ def run_jobs(config_name: str, job: Callable[..., None]) -> list[MetalstmError]:
                 complain(error)
 
     try:
+        if asked_for(sys.argv[1:]):
+            print(help_text(config_name, sys.argv[1:]), end="", flush=True)
+            return []
         hydra.main(version_base="1.3", config_path="pkg://metalstm.configs", config_name=config_name)(guarded)()
     except Exception as raised:
-        if unforeseen or isinstance(raised, MetalstmError):
+        if unforeseen or isinstance(raised, (MetalstmError, BrokenPipeError)):
             raise
         # What is not a job's own is Hydra's, which refuses a command line by errors of every kind.
         failures.append(as_ours(raised, config_name) or ConfigError(config_problem(raised, config_name)))
@@ -95,6 +103,8 @@ def as_ours(error: Exception, config_name: str) -> MetalstmError | None:
         return error
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return ConfigError(config_problem(error, config_name))
+    if isinstance(error, BrokenPipeError):  # see `run_command`
+        return None
     if isinstance(error, OSError):  # such as of a sweep's directory, which Hydra makes
         named = f"{error.filename or 'a file'} cannot be written or read: {error.strerror or error}"
         return ConfigError.of(named, "give a path of yours, e.g. output_dir=<a folder>, with room in it")

@@ -27,12 +27,13 @@ def our_configs() -> Iterator[None]:
         GlobalHydra.instance().hydra = before
 
 
-def composed(config_name: str, overrides: Sequence[str]) -> DictConfig:
+def composed(config_name: str, overrides: Sequence[str], with_hydra: bool = False) -> DictConfig:
     """The config that a command has from such a command line.
 
     Args:
         config_name: the command, such as `train`.
         overrides: as on the command line, e.g. `ways=5`.
+        with_hydra: also Hydra's own part, under `hydra`.
 
     Raises:
         HydraException, OmegaConfBaseException: as the command meets them; `command.as_ours` says them in our words.
@@ -40,7 +41,7 @@ def composed(config_name: str, overrides: Sequence[str]) -> DictConfig:
     from hydra import compose
 
     with our_configs():
-        return compose(config_name, list(overrides))
+        return compose(config_name, list(overrides), return_hydra_config=with_hydra)
 
 
 def setting_names(config_name: str) -> list[str]:

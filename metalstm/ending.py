@@ -73,5 +73,4 @@ def finish(
     write_report(path)
     if drawn:
         log.info("figure    %s", figure)
-    log.info("next      metalstm-test run=%s tasks=1000", path)
     return result

@@ -105,8 +105,8 @@ def lifelong(trained: Trained, given: MetaTestSettings, judge: Judge) -> None:
             progress.advance(done)
             judge.between()
 
-        modes[mode] = live(trained.learner, streams, given.streams, mode, judge, after)
-        progress.close()
+        with progress:
+            modes[mode] = live(trained.learner, streams, given.streams, mode, judge, after)
     result = results.lifelong_result(
         plain(settings),
         command_line(),

@@ -144,7 +144,7 @@ def lead(
     import torch
 
     from metalstm import ending
-    from metalstm.announcement import introduce
+    from metalstm.announcement import conclude, introduce
     from metalstm.beginning import begun, check_best, new_run
     from metalstm.fields import flat, plain
     from metalstm.pretrained import start_from
@@ -191,8 +191,7 @@ def lead(
                     training.metrics.close()
                 if settings.test_tasks > 0:
                     tracking.result(ending.finish(settings, dataset, training, path, command))
-                else:
-                    log.info("next      metalstm-train resume=%s test_tasks=600", path)
+            conclude(settings, dataset, path)
     return path
 
 

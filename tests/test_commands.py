@@ -146,18 +146,22 @@ def test_help_answers_at_once(command: str, arguments: list[str], start: Any, tm
         return used.ru_utime + used.ru_stime, out
 
     pairs = [(seconds(command, *arguments), seconds("python", "-c", "import hydra")) for _ in range(3)]
-    assert all(("ways: 5" if command == "metalstm-train" else "tasks: 600") in out for (_, out), _ in pairs)
+    said = ("ways", "5") if command == "metalstm-train" else ("tasks", "600")
+    assert all(("=" if arguments == ["--help"] else ": ").join(said) in out for (_, out), _ in pairs)
     assert min(ours for (ours, _), _ in pairs) < 4 * min(hydra for _, (hydra, _) in pairs)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["wasy=5"]])
-def test_torch_is_not_imported_to_answer(arguments: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["wasy=5"], ["-sc", "query=bash"]])
+def test_torch_is_not_imported_to_answer(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMP_LINE", "metalstm-train model=")  # what bash gives with `query`
+    monkeypatch.setenv("COMP_POINT", "21")
     script = "import sys; from metalstm.train import main\ntry: main()\nfinally: print('torch' in sys.modules)"
     ended = subprocess.run(
         [sys.executable, "-c", script, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert ended.stdout.splitlines()[-1] == "False"
+    assert ("model=mlp" in ended.stdout) == (arguments[0] in ("--help", "-sc"))
 
 
 def test_python_m(process: Any, tiny: Any, only_run: Any, tmp_path: Path) -> None:

@@ -24,8 +24,6 @@ def summary(result: Mapping[str, Any]) -> str:
     for name, entry in result["baselines"].items():
         what = "from scratch" if name == "scratch" else "from scratch, tuned Adam"
         rows.append((f"{what}, {counted(entry['steps'], 'step')}", f"{number(entry)}  ({entry['tasks']} tasks)"))
+    rows.append(("before adapting", number(result["curve"][0])))
     width = max(len(name) for name, _ in rows)
-    lines += [f"  {name:<{width}}  {value}" for name, value in rows]
-    before = result["curve"][0]
-    lines.append(f"  {'before adapting':<{width}}  {number(before)}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"  {name:<{width}}  {value}" for name, value in rows)])

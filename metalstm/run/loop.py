@@ -24,6 +24,8 @@ from metalstm.tasks.sampler import TaskSampler
 
 log = logging.getLogger(__name__)
 
+FIRST = 10  # steps that the time for all is told by
+
 
 class Schedule(NamedTuple):
     """How long, and what happens every how many steps."""
@@ -107,28 +109,27 @@ class MetaTraining:
         """
         if not self.outer.parameters:
             self.skip()
-        progress = Progress("meta-train", self.schedule.steps, self.step, self.schedule.log_every)
         self.heed_interruption()
         if self.validate_if_due(self.step):  # a run stopped between a step and its validation
             self.save()
-        for step in self.steps_left():
-            started = time.monotonic()
-            tasks = self.processes.share(self.sampler(step)).to(self.device)
-            progressed = (step - 1) / self.schedule.steps
-            outcome = self.learner.meta_loss(tasks, self.sampler.generator(step, self.draws), progressed)
-            self.outer.step(outcome.loss, step, tasks.tasks)
-            if self.average is not None:
-                self.average.update_parameters(self.learner)
-            values = self.processes.means(outcome.metrics)
-            self.metrics.record(step, "meta_train", values)
-            self.step = step
-            self.seconds += time.monotonic() - started
-            progress.advance(step, values)
-            self.heed_interruption()
-            self.validate_if_due(step)
-            if self.due(self.schedule.checkpoint_every, step):
-                self.save()
-        progress.close()
+        with Progress("meta-train", self.schedule.steps, self.step, self.schedule.log_every, FIRST) as progress:
+            for step in self.steps_left():
+                started = time.monotonic()
+                tasks = self.processes.share(self.sampler(step)).to(self.device)
+                progressed = (step - 1) / self.schedule.steps
+                outcome = self.learner.meta_loss(tasks, self.sampler.generator(step, self.draws), progressed)
+                self.outer.step(outcome.loss, step, tasks.tasks)
+                if self.average is not None:
+                    self.average.update_parameters(self.learner)
+                values = self.processes.means(outcome.metrics)
+                self.metrics.record(step, "meta_train", values)
+                self.step = step
+                self.seconds += time.monotonic() - started
+                progress.advance(step, values)
+                self.heed_interruption()
+                self.validate_if_due(step)
+                if self.due(self.schedule.checkpoint_every, step):
+                    self.save()
 
     @property
     def judged(self) -> Learner:

@@ -114,12 +114,12 @@ class Judge(NamedTuple):
                 confusion.add(batch, predictions[self.protocol.steps])
 
         at = range(self.protocol.steps_shown + 1)
-        curve = meta_evaluate(
-            *(learner, self.test, tasks, at, self.kind, self.device, after_batch, watch), processes=self.processes
-        )
+        with progress:
+            curve = meta_evaluate(
+                *(learner, self.test, tasks, at, self.kind, self.device, after_batch, watch), processes=self.processes
+            )
         if confusion is not None:
             confusion.sum_up(self.processes.gathered(confusion))
-        progress.close()
         return curve
 
     def seconds_per_step(self, learner: Adapts) -> float:

@@ -22,7 +22,7 @@ from metalstm.run.directory import CONFIG, IDENTITY, RESULT, write_json
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-LATER = {"logger": "none"}  # settings that older runs do not have
+LATER = {"logger": "none", "averaging": None}  # settings that older runs do not have
 NOT_KEPT = {"resume": None, "allow_changed_data": False}  # settings of one start, not of the run
 
 

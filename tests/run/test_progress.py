@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import io
+import fcntl
 import logging
+import os
+import pty
+import select
+import struct
 import sys
+import termios
 import types
 
 import pytest
 
-from metalstm.run.progress import Progress
+from metalstm.run.progress import Progress, duration
 
 
 def lines(caplog: pytest.LogCaptureFixture, done: list[int], *, start: int = 0, every: int = 4) -> list[str]:
     caplog.clear()
-    with caplog.at_level(logging.INFO, "metalstm"):
-        progress = Progress("meta-train", 10, start, every)
+    with caplog.at_level(logging.INFO, "metalstm"), Progress("meta-train", 10, start, every) as progress:
         for step in done:
             progress.advance(step, {"loss": 1.23456, "accuracy": 0.5})
-        progress.close()
     return [record.getMessage() for record in caplog.records]
 
 
@@ -56,12 +59,54 @@ def test_a_bar_in_a_notebook(
     assert "10/10" in capsys.readouterr().err
 
 
-def test_a_bar_on_a_terminal(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+@pytest.mark.parametrize(("columns", "bar"), [(100, True), (0, False)])
+def test_a_bar_on_a_terminal_that_says_how_wide_it_is(
+    columns: int, bar: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
+    with os.fdopen(theirs, "w") as terminal, os.fdopen(ours, "rb"):
+        monkeypatch.setattr(sys, "stderr", terminal)
+        shown = lines(caplog, [5, 10])
+        terminal.flush()
+        drawn = ""
+        while select.select([ours], [], [], 0.2)[0]:
+            drawn += os.read(ours, 10_000).decode()
+    assert (drawn != "", shown == []) == (bar, bar)
+    if bar:
+        last = drawn.rstrip().rsplit("\r", 1)[-1]
+        assert last.startswith("meta-train 10/10 |")
+        assert "| loss 1.235  accuracy 0.500  " in last
+        assert last.endswith("/s  0 s left")
 
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    assert lines(caplog, [5, 10]) == []
-    assert "meta-train" in sys.stderr.getvalue()
-    assert "10/10" in sys.stderr.getvalue()
+
+def test_how_long_it_takes_is_said_once_after_the_first_steps(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("metalstm.run.progress.time.monotonic", lambda: now)
+    with caplog.at_level(logging.INFO, "metalstm"), Progress("meta-train", 1000, every=50, first=10) as progress:
+        for step in range(1, 101):
+            now += 30 if step == 1 else 0.5  # the first one compiles
+            progress.advance(step, {})
+            now += 20 if step == 60 else 0  # meta-validation
+    said = [record.getMessage() for record in caplog.records]
+    assert said[0] == "meta-train takes about 8 min more, as its first 10 steps go"
+    assert [line.split("  ")[0] for line in said[1:]] == ["meta-train 50/1000", "meta-train 100/1000"]
+    assert said[1].endswith("0.917/s  17 min left")  # 54.5 s for 50
+    assert said[2].endswith("1.0/s  15 min left")
+
+
+def test_where_the_end_is_near_nothing_is_estimated(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "metalstm"), Progress("meta-train", 49, every=50, first=10) as progress:
+        for step in range(1, 49):
+            progress.advance(step, {})
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (5940, "99 min"), (6000, "1 h 40 min"), (90000, "25 h 00 min")],
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
