@@ -12,7 +12,7 @@ from metalstm.reporting.markup import Markup, joined, tag
 COLOURS, DASHES = 7, 3  # told apart by these; `report.css` has them
 STYLES = COLOURS * DASHES
 WIDTH, HEIGHT = 720, 400  # of lines
-LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 46
+LEFT, RIGHT, TOP, BOTTOM = 58, 26, 12, 46
 ROW, ROW_ACROSS = 24, 286  # of intervals, without names and numbers
 APART, DOTS_APART = 4, 14  # between points of a line, and between those that are marked; others are left out
 NAME, LETTER = 36, 7.6  # characters of a name that are drawn, and how wide one is

@@ -11,8 +11,6 @@ from metalstm.reporting.markup import Markup, Section, joined, table, tag
 from metalstm.reporting.optional import read_optional
 from metalstm.run.directory import CONFUSION
 
-MOST_TAKEN = 3  # classes that a hard one is taken for
-
 
 def section(runs: Sequence[Run]) -> Section | None:
     """Those of the first run that has the file; None: no run has."""
@@ -42,7 +40,7 @@ def described(content: Mapping[str, Any], learner: str) -> Markup:
             called(entry),
             share(int(entry["correct"]), int(entry["queries"])),
             f"{int(entry['queries']):,}",
-            joined([taken(other) for other in entry["taken_for"][:MOST_TAKEN]]) or "-",
+            joined([taken(other) for other in entry["taken_for"]]) or "-",
         ]
         for entry in hardest
     ]

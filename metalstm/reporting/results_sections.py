@@ -104,9 +104,11 @@ def adaptation(common: Mapping[str, Any], found: Sequence[Entry], styles: Mappin
 
 def zoomed_from(results: Sequence[float]) -> float | None:
     """Where accuracies begin of which a closer look is worth it: half of several lie near each other at the top."""
-    middle = median(results)
-    low = math.floor(20 * (middle - 0.1)) / 20
-    return low if len(results) > 3 and low >= 0.5 else None
+    known = [value for value in results if math.isfinite(value)]
+    if len(known) < 4:
+        return None
+    low = math.floor(20 * (median(known) - 0.1)) / 20
+    return low if low >= 0.5 else None
 
 
 def in_percent(share: float) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -16,7 +16,16 @@ from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.examples import TaskBatch
 
 FORMAT = 1
-HARDEST = 12  # classes that are written down
+HARDEST = 12  # classes that are written down; where there are no more, with all that they are taken for
+TAKEN_FOR = 3  # classes that each of the hardest of more is taken for
+
+
+class Counts(NamedTuple):
+    """What is counted, by the number of a class."""
+
+    queries: Counter[int]
+    taken: Counter[tuple[int, int]]  # (class, what it is taken for), right ones among them
+    met: Counter[tuple[int, int]]  # (class, another one of the same task): its queries
 
 
 class Confusion:
@@ -31,9 +40,7 @@ class Confusion:
         self.pool = pool
         self.together = pool.together is not None
         self.names = pool.names if pool.together is None else places(pool.names[: pool.together])
-        self.queries: Counter[int] = Counter()
-        self.taken: Counter[tuple[int, int]] = Counter()  # (class, what it is taken for), right ones among them
-        self.met: Counter[tuple[int, int]] = Counter()  # (class, another one of the same task): its queries
+        self.queries, self.taken, self.met = Counts(Counter(), Counter(), Counter())
 
     def add(self, tasks: TaskBatch, predictions: Tensor) -> None:
         """Counts the predictions [T, Q, O] for some tasks."""
@@ -48,8 +55,11 @@ class Confusion:
                 for other in stands_for:
                     self.met[stands_for[label], other] += count
 
-    def sum_up(self, parts: Sequence[Confusion]) -> None:
-        """Makes the counts those of all parts, of which this one is one."""
+    def counts(self) -> Counts:
+        return Counts(self.queries, self.taken, self.met)
+
+    def sum_up(self, parts: Sequence[Counts]) -> None:
+        """Makes the counts those of all parts, of which its own are one."""
         self.queries = sum((part.queries for part in parts), Counter[int]())
         self.taken = sum((part.taken for part in parts), Counter[tuple[int, int]]())
         self.met = sum((part.met for part in parts), Counter[tuple[int, int]]())
@@ -87,8 +97,9 @@ class Confusion:
 
     def wrong(self, number: int) -> list[tuple[int, int]]:
         """The classes that one is taken for, and how often; the most frequent first."""
+        most = HARDEST if len(self.queries) <= HARDEST else TAKEN_FOR
         found = [(other, count) for (one, other), count in self.taken.items() if one == number and other != number]
-        return sorted(found, key=lambda pair: (-pair[1], self.names[pair[0]]))[:HARDEST]
+        return sorted(found, key=lambda pair: (-pair[1], self.names[pair[0]]))[:most]
 
 
 def places(names: Sequence[str]) -> list[str]:

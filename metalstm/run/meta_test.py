@@ -119,7 +119,7 @@ class Judge(NamedTuple):
                 *(learner, self.test, tasks, at, self.kind, self.device, after_batch, watch), processes=self.processes
             )
         if confusion is not None:
-            confusion.sum_up(self.processes.gathered(confusion))
+            confusion.sum_up(self.processes.gathered(confusion.counts()))
         return curve
 
     def seconds_per_step(self, learner: Adapts) -> float:

@@ -227,6 +227,19 @@ def test_folders_of_runs(made_run: Any, read_page: Any, tmp_path: Path) -> None:
     assert "2 runs on glyphs" in read.text
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "mse"])
+def test_what_diverged_comes_last(metric: str, made_run: Any, read_page: Any, tmp_path: Path) -> None:
+    means = {"good": 0.9, "better": 0.95, "poor": 0.8, "worse": 0.75, "diverged": float("nan")}
+    folders = [made_run(tmp_path / name, name, mean, metric=metric) for name, mean in means.items()]
+    read = read_page(of(*folders))
+    sound(read)
+    assert "adaptation-figure" in read.figures
+    ranking = sorted(means, key=lambda name: read.text.index(name, read.text.index("before adapting")))
+    assert ranking[-1] == "diverged"
+    assert "nan" in read.text
+    sound(read_page(of(folders[-1])))  # and nothing else
+
+
 def test_a_figure_of_many_has_the_best(made_run: Any, tmp_path: Path) -> None:
     folders = [made_run(tmp_path / str(n), mean=0.5 + n / 100, baselines=n == 0) for n in range(40)]
     runs = on_the_same_tasks(folders)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from metalstm.run.confusion import HARDEST, Confusion
-from metalstm.run.evaluation import task_batches
+from metalstm.run.evaluation import task_batch
 from metalstm.run.gallery import image
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.examples import Examples, TaskBatch
@@ -66,6 +66,16 @@ def test_counts() -> None:
     assert found["class 0"]["taken_for"] == [{"name": "class 1", "count": 1, "of": 2}]
 
 
+def test_parts_are_summed_up() -> None:
+    whole, first, second = (Confusion(pool(3)) for _ in range(3))
+    for classes, labels, parts in (([0, 1], [0, 1, 1, 1], (first, whole)), ([2, 0], [1, 1, 1, 0], (second, whole))):
+        for part in parts:
+            part.add(tasks([classes], [[0, 0, 1, 1]]), said([labels]))
+    assert first.content() != whole.content()
+    first.sum_up([first.counts(), second.counts()])
+    assert first.content() == whole.content()
+
+
 def test_the_hardest_of_many() -> None:
     confusion = Confusion(pool(30))
     for number in range(0, 30, 2):
@@ -74,6 +84,10 @@ def test_the_hardest_of_many() -> None:
     content = confusion.content()
     assert (content["classes"], len(content["hardest"])) == (30, HARDEST)
     assert content["hardest"][0]["name"] == "class 28"
+    for other in (1, 3, 5, 7, 9):
+        confusion.add(tasks([[0, other]], [[0, 0, 1, 1]]), said([[1, 1 if other > 1 else 0, 1, 1]]))
+    found = hardest(confusion)["class 0"]["taken_for"]
+    assert [(other["name"], other["count"]) for other in found] == [("class 3", 2), ("class 5", 2), ("class 7", 2)]
 
 
 def test_places_of_groups() -> None:
@@ -85,7 +99,7 @@ def test_places_of_groups() -> None:
 
 def test_batches_know_their_classes() -> None:
     sampler = TaskSampler(pool(9), TaskShape(3, 1, 2), 1, 0, "meta_test")
-    (batch,) = task_batches(sampler, 5)
+    batch = task_batch(sampler, range(5))
     assert batch.classes is not None
     for number in range(5):
         assert torch.equal(batch.classes[number], sampler(number).classes[0])  # type: ignore[index]
