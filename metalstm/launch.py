@@ -15,7 +15,6 @@ from metalstm.command import complain
 from metalstm.composition import our_configs
 from metalstm.errors import ConfigError, Interrupted, MetalstmError, Problem
 from metalstm.fields import quoted
-from metalstm.run.interruption import Interruption
 from metalstm.run.job import Job, errors_of, failure_of, run_job
 
 log = logging.getLogger(__name__)
@@ -29,6 +28,8 @@ def one_by_one(jobs: Sequence[Job]) -> None:
     Raises:
         Interrupted: a signal has ended the one that was running, at a step boundary.
     """
+    from metalstm.run.interruption import Interruption  # which brings torch
+
     with Interruption() as interruption:
         for number, job in enumerate(jobs):
             if job.over:

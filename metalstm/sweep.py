@@ -143,9 +143,9 @@ def check_job(job: Job) -> None:
             "leave it out: a sweep's command given again goes on with what is not done",
         )
     new, old = flat(plain(settings)), settings_there(job)
-    differences = [name for name in new if old and name not in NOT_COMPARED and old.get(name) != new[name]]
+    differences = [name for name in old if name in new and name not in NOT_COMPARED and old[name] != new[name]]
     if differences:
-        listed = ", ".join(f"{name}={shown(old.get(name))}" for name in differences)
+        listed = ", ".join(f"{name}={shown(old[name])}" for name in differences)
         raise ConfigError.of(
             f"{job.path} has a run with other settings: {listed}", "remove it, or give another hydra.sweep.dir"
         )

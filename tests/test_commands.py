@@ -152,7 +152,9 @@ def test_help_answers_at_once(command: str, arguments: list[str], start: Any, tm
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["wasy=5"], ["-sc", "query=bash"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--cfg", "job"], ["wasy=5"], ["-m", "wasy=0,1"], ["-sc", "query=bash"]]
+)
 def test_torch_is_not_imported_to_answer(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMP_LINE", "metalstm-train model=")  # what bash gives with `query`
     monkeypatch.setenv("COMP_POINT", "21")

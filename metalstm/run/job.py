@@ -10,14 +10,17 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from filelock import FileLock, Timeout
 
 from metalstm.fields import quoted
+from metalstm.files import writing
 from metalstm.run.directory import CONFIG, RESULT, write_json
-from metalstm.run.interruption import Interruption
 from metalstm.run.lock import LOCK
+
+if TYPE_CHECKING:
+    from metalstm.run.interruption import Interruption
 
 FAILED = "failed.json"
 ERRORS = "errors.txt"  # what a job has written on standard error
@@ -60,19 +63,25 @@ def run_job(job: Job, cwd: Path, interruption: Interruption | None = None, quiet
 
     Returns:
         How it failed; None: it is over, or was interrupted.
+
+    Raises:
+        CheckpointError: its directory cannot be written.
     """
     wait_until_free(job.path)
-    (job.path / FAILED).unlink(missing_ok=True)
     if job.over:
         return None
     name = quoted(str(job.path))
     given = [f"resume={name}"] if job.begun else [*job.overrides, f"hydra.run.dir={name}"]
-    job.path.mkdir(parents=True, exist_ok=True)
-    with open(job.path / ERRORS, "w", encoding="utf-8") as errors:
+    with writing(job.path / ERRORS):
+        job.path.mkdir(parents=True, exist_ok=True)
+        (job.path / FAILED).unlink(missing_ok=True)
+        errors = open(job.path / ERRORS, "wb")  # noqa: SIM115
+    with errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "metalstm.train", *given],
             cwd=cwd,
-            env=os.environ | {SWEEP: str(os.getpid())},
+            # What lies in the working directory is not ours to import.
+            env=os.environ | {SWEEP: str(os.getpid()), "PYTHONSAFEPATH": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL if quiet else None,
             stderr=errors,

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from metalstm.errors import CheckpointError
 from metalstm.run import job as jobs
 from metalstm.run.interruption import Interruption
 from metalstm.run.job import Failure, Job, failure_of, run_job
@@ -78,6 +79,14 @@ def test_reasons(code: str, failure: Failure, child: Any, tmp_path: Path) -> Non
     child(DONE)
     assert run_job(job, tmp_path) is None
     assert failure_of(job) is None
+
+
+def test_a_directory_that_cannot_be_made(child: Any, tmp_path: Path) -> None:
+    started = child(DONE)
+    (tmp_path / "sweep").write_text("mine", encoding="utf-8")
+    with pytest.raises(CheckpointError, match="could not be written"):
+        run_job(job_in(tmp_path), tmp_path)
+    assert not started
 
 
 def test_a_job_that_nobody_has_run(tmp_path: Path) -> None:
