@@ -52,10 +52,3 @@ def setting_names(config_name: str) -> list[str]:
     assert isinstance(values, dict)
     names = [str(name) for name in flat({str(key): value for key, value in values.items()})]
     return names + sorted({name.split(".")[0] for name in names if "." in name}) + ["experiment"]
-
-
-def quoted(text: str) -> str:
-    """A text as an override's value, whatever is in it."""
-    from hydra.core.override_parser.types import Quote, QuotedString
-
-    return QuotedString(text, Quote.single).with_quotes()

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "run": {"learners", "tasks", "datasets.base", "nn.base"},  # the last two for types: what a dataset and a shape are
     "reporting": {"run.directory"},  # what lies where in a run
     "tracking": set(),
-    "searching": {"run.directory", "run.interruption", "run.lock", "run.metrics"},  # a run as another process sees it
+    "searching": {"run.directory", "run.interruption", "run.job", "run.metrics"},  # a run as another process sees it
 }
 # Resuming compares the config of a run directory with the command line's.
 SEE_CONFIG = {
@@ -62,7 +62,7 @@ LIGHT = [
         "learner_settings.py",
         "sweep.py",
     ),
-    *("report.py", "runs.py", "train.py", "test.py", "adapt.py", "search.py", "trial.py"),
+    *("report.py", "runs.py", "train.py", "test.py", "adapt.py", "search.py"),
 ]
 
 

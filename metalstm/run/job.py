@@ -70,6 +70,21 @@ def run_job(job: Job, cwd: Path, interruption: Interruption | None = None, quiet
     wait_until_free(job.path)
     if job.over:
         return None
+    code = ended(started(job, cwd, quiet), interruption)
+    if (code == 0 and job.over) or (interruption is not None and interruption.requested is not None):
+        (job.path / ERRORS).unlink()
+        return None
+    failure = Failure(128 - code if code < 0 else code or 1, reason(job.path, code))
+    write_json(job.path / FAILED, failure._asdict())
+    return failure
+
+
+def started(job: Job, cwd: Path, quiet: bool) -> subprocess.Popen[bytes]:
+    """A process that runs a job, or goes on with it; see `run_job`.
+
+    Raises:
+        CheckpointError: its directory cannot be written.
+    """
     name = quoted(str(job.path))
     given = [f"resume={name}"] if job.begun else [*job.overrides, f"hydra.run.dir={name}"]
     with writing(job.path / ERRORS):
@@ -77,7 +92,7 @@ def run_job(job: Job, cwd: Path, interruption: Interruption | None = None, quiet
         (job.path / FAILED).unlink(missing_ok=True)
         errors = open(job.path / ERRORS, "wb")  # noqa: SIM115
     with errors:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "metalstm.train", *given],
             cwd=cwd,
             # What lies in the working directory is not ours to import.
@@ -86,13 +101,6 @@ def run_job(job: Job, cwd: Path, interruption: Interruption | None = None, quiet
             stdout=subprocess.DEVNULL if quiet else None,
             stderr=errors,
         )
-        code = ended(process, interruption)
-    if (code == 0 and job.over) or (interruption is not None and interruption.requested is not None):
-        (job.path / ERRORS).unlink()
-        return None
-    failure = Failure(128 - code if code < 0 else code or 1, reason(job.path, code))
-    write_json(job.path / FAILED, failure._asdict())
-    return failure
 
 
 def ended(process: subprocess.Popen[bytes], interruption: Interruption | None) -> int:

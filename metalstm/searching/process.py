@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
-import logging
-import os
 import signal
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock, Timeout
-
-from metalstm.run.directory import CONFIG
-from metalstm.run.lock import LOCK
+from metalstm.run.job import ERRORS, Job, reason, started
 from metalstm.run.metrics import read_metrics
-
-log = logging.getLogger(__name__)
-
-libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
 class Validated(NamedTuple):
@@ -42,22 +27,11 @@ class TrialProcess:
     """
 
     def __init__(self, path: Path, settings: Sequence[str]) -> None:
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "metalstm.trial", str(path), *settings],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,  # the run has a log of its own
-            stderr=self.errors,
-            env={
-                **os.environ,
-                "PYTHONSAFEPATH": "1",
-            },  # modules of the folder that the search is started in are not ours
-            start_new_session=True,  # Ctrl-C is for the search, which then stops the trial
-            preexec_fn=end_with_parent,
-        )
+        self.path = path
+        self.process = started(Job(path, tuple(settings), {}), Path.cwd(), quiet=True)
 
     def ended(self) -> int | None:
-        """The exit code; None: it is still running."""
+        """The exit code, less than 0 where a signal ended it; None: it is still running."""
         return self.process.poll()
 
     def stop(self) -> None:
@@ -65,35 +39,12 @@ class TrialProcess:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait()
+        if self.process.returncode in (0, 128 + signal.SIGTERM):
+            (self.path / ERRORS).unlink(missing_ok=True)
 
-    def complaint(self) -> str:
-        """What it has said on standard error."""
-        self.errors.seek(0)
-        return self.errors.read().decode(errors="replace")
-
-
-def end_with_parent() -> None:
-    """Of a process that is about to run a trial: SIGTERM where the search dies, so that none goes on unseen."""
-    if libc is not None:
-        libc.prctl(DEATH_SIGNAL, signal.SIGTERM)
-
-
-def wait_until_free(path: Path) -> None:
-    """Waits for the process of an earlier search, which may be saving still, to leave a run directory."""
-    if not (path / CONFIG).exists():
-        return
-    told = False
-    while True:
-        try:
-            with FileLock(path / LOCK).acquire(blocking=False):
-                return
-        except (OSError, NotImplementedError) as error:
-            if not isinstance(error, Timeout):  # a file system without locks: nobody has one
-                return
-        if not told:
-            log.info("%s is still in use; waiting for it", path.name)
-            told = True
-        time.sleep(0.2)
+    def why(self) -> str:
+        """Why it has ended, in one line."""
+        return reason(self.path, self.process.returncode)
 
 
 def validations(path: Path) -> list[Validated]:

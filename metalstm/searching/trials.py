@@ -9,8 +9,9 @@ from pathlib import Path
 
 from metalstm.errors import CheckpointError, DataError, DivergedError, Interrupted, MetalstmError, Problem
 from metalstm.run.interruption import Interruption
+from metalstm.run.job import wait_until_free
 from metalstm.searching.plan import Plan
-from metalstm.searching.process import TrialProcess, Validated, validations, wait_until_free
+from metalstm.searching.process import TrialProcess, Validated, validations
 from metalstm.searching.study import Study, TrialUnderWay, Tried
 
 log = logging.getLogger(__name__)
@@ -83,8 +84,8 @@ class Search:
                 process.stop()
                 return ended
             if code is not None:
-                why = reason(code, process.complaint())
-                return trial.diverge(why) if code == DivergedError.exit_code else trial.fail(why)
+                check_own(code, process.why())
+                return (trial.diverge if code == DivergedError.exit_code else trial.fail)(process.why())
             time.sleep(LOOK_EVERY)
 
     def heard(self, trial: TrialUnderWay, found: list[Validated], last: int, over: bool) -> Tried | None:
@@ -107,18 +108,18 @@ class Search:
         return None
 
 
-def reason(code: int, complaint: str) -> str:
-    """Why a trial has failed, from its process's exit code and what it said.
+def check_own(code: int, why: str) -> None:
+    """Whether a trial has ended for a reason of its own.
+
+    Args:
+        code: its process's exit code.
+        why: in words.
 
     Raises:
         MetalstmError: what fails every trial, or is meant for the search.
     """
-    lines = complaint.splitlines() or [f"its process ended with {code}"]
-    what = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), lines[-1])
-    fix = next((line.removeprefix("  fix: ") for line in lines if line.startswith("  fix: ")), GO_ON)
     if code in (130, 143):
-        raise Interrupted(code - 128, Problem(what, GO_ON))
+        raise Interrupted(code - 128, Problem(why, GO_ON))
     for kind in (DataError, CheckpointError):
         if code == kind.exit_code:
-            raise kind.of(what, fix)
-    return what
+            raise kind.of(why, f"mend it; {GO_ON}")
