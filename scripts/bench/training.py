@@ -24,6 +24,7 @@ from metalstm.nn import kernel, tape
 from metalstm.nn.compiled import sweeps_for
 from metalstm.nn.sweeps import Sweeps
 from metalstm.run.checkpoint import Checkpoints
+from metalstm.run.distribution import ALONE, Processes
 from metalstm.run.interruption import Interruption
 from metalstm.run.loop import MetaTraining
 
@@ -53,12 +54,12 @@ class Stopwatch:
 
 
 @contextmanager
-def training_of(setting: str, steps: int, threads: int) -> Iterator[MetaTraining]:
+def training_of(setting: str, steps: int, threads: int, processes: Processes = ALONE) -> Iterator[MetaTraining]:
     """A meta-training on glyphs with the default recipe but for the setting's sizes, in a folder that goes away."""
     with (
         initialize_config_module("metalstm.configs", version_base="1.3"),
         tempfile.TemporaryDirectory() as folder,
-        Interruption() as interruption,
+        Interruption(processes) as interruption,
     ):
         overrides = [*SETTINGS[setting], *SAME, f"steps={steps}", f"threads={threads}", f"validate_every={steps}"]
         settings = train_settings(compose("train", overrides))

@@ -1,4 +1,4 @@
-"""The profile of a training step: its parts add up, and name where the time goes."""
+"""The profile of a training step: its parts add up, and name where the time goes; and what two processes do."""
 
 from __future__ import annotations
 
@@ -41,3 +41,17 @@ def test_parts_of_a_training_step_add_up(tmp_path: Path) -> None:
         assert row["kept"] == pytest.approx(row["bare_s"] / row["step_s"])
         assert row["runs"] >= 2
     assert "| speed kept |" in (tmp_path / "training.md").read_text()
+
+
+@pytest.mark.long
+def test_one_process_and_two(tmp_path: Path) -> None:
+    command = [sys.executable, "scripts/benchmark.py", "--processes", "--quick", "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "processes.json").read_text())
+    assert [row["setting"] for row in report["rows"]] == ["20w5s_t4", "5w1s_t32"]
+    for row in report["rows"]:
+        assert row["efficiency"] == pytest.approx(row["one_step_s"] / row["two_step_s"] / 2)
+        assert row["two_step_s"] > row["together_s"] > 0
+        assert row["runs"] == report["rounds"] == 1
+    assert "| efficiency |" in (tmp_path / "processes.md").read_text()
