@@ -26,9 +26,11 @@ from metalstm.datasets.terrain import Drives, load_terrain
 from metalstm.datasets.tokens import TokenSettings
 from metalstm.errors import ConfigError, Problem
 from metalstm.nn.memory import keep_freed_memory
+from metalstm.run.distribution import ALONE, Processes
 from metalstm.run.meta_test import Protocol
 from metalstm.tasks.classes import ClassPool
-from metalstm.tasks.sampler import TaskSampler, TaskShape
+from metalstm.tasks.sampler import TaskSampler, TaskShape, TaskSource
+from metalstm.tasks.shares import Share
 
 
 def folder(settings: Any) -> Path | None:
@@ -134,10 +136,13 @@ def task_shape(settings: TrainSettings, split: str) -> TaskShape:
     return TaskShape(settings.ways, settings.shots, settings.queries)
 
 
-def make_sampler(settings: TrainSettings, dataset: Dataset, split: str) -> TaskSampler:
-    """Meta-batches for training; single tasks by number for meta-validation and meta-test."""
+def make_sampler(settings: TrainSettings, dataset: Dataset, split: str, processes: Processes = ALONE) -> TaskSampler:
+    """Meta-batches for training, of several processes each one's share; single tasks by number for the other splits."""
     tasks = settings.meta_batch_size if split == "meta_train" else 1
-    return TaskSampler(dataset.splits[split], task_shape(settings, split), tasks, settings.seed, split)
+    source: TaskSource = dataset.splits[split]
+    if processes.count > 1:
+        source = Share(source, processes.own(tasks))
+    return TaskSampler(source, task_shape(settings, split), tasks, settings.seed, split)
 
 
 def test_protocol(settings: TrainSettings) -> Protocol:

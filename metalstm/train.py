@@ -230,7 +230,7 @@ def meta_training(
             settings.learner.name,
             processes,
         ),
-        assembly.make_sampler(settings, dataset, "meta_train"),
+        assembly.make_sampler(settings, dataset, "meta_train", processes),
         Validation(
             assembly.make_sampler(settings, dataset, "meta_validation"),
             settings.validation_tasks,

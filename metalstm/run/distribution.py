@@ -23,7 +23,6 @@ from torch.distributed.rendezvous import rendezvous
 
 from metalstm.errors import ConfigError, LostProcessError
 from metalstm.run.heartbeat import FIX, Heartbeat
-from metalstm.tasks.examples import TaskBatch
 
 T = TypeVar("T")
 
@@ -42,7 +41,7 @@ class Stateful(Protocol):
 class Processes:
     """The processes of a run, as one of them sees them. Of this class there is one, and all that follows is free.
 
-    All of them call every method but `share` in the same order.
+    All of them call every method but `own` and `stream` in the same order.
     """
 
     rank = 0
@@ -60,9 +59,9 @@ class Processes:
             ConfigError: there is none.
         """
 
-    def share(self, tasks: TaskBatch) -> TaskBatch:
-        """The tasks of a meta-batch that are this process's own."""
-        return tasks
+    def own(self, tasks: int) -> slice:
+        """Which of so many tasks are this process's own."""
+        return slice(tasks)
 
     def stream(self, purpose: str) -> str:
         """The name of a random stream for what is drawn for each task of a share by itself."""
@@ -135,9 +134,9 @@ class ProcessGroup(Processes):
         with answering(self.rank, self.count):
             self.of_gradients = dist.new_group(backend="nccl", timeout=TO_ANSWER)
 
-    def share(self, tasks: TaskBatch) -> TaskBatch:
-        first, end = (tasks.tasks * number // self.count for number in (self.rank, self.rank + 1))
-        return tasks.of_tasks(slice(first, end))
+    def own(self, tasks: int) -> slice:
+        first, end = (tasks * number // self.count for number in (self.rank, self.rank + 1))
+        return slice(first, end)
 
     def stream(self, purpose: str) -> str:
         return f"{purpose} in process {self.rank}" if self.rank else purpose

@@ -115,7 +115,7 @@ class MetaTraining:
         with Progress("meta-train", self.schedule.steps, self.step, self.schedule.log_every, FIRST) as progress:
             for step in self.steps_left():
                 started = time.monotonic()
-                tasks = self.processes.share(self.sampler(step)).to(self.device)
+                tasks = self.sampler(step).to(self.device)
                 progressed = (step - 1) / self.schedule.steps
                 outcome = self.learner.meta_loss(tasks, self.sampler.generator(step, self.draws), progressed)
                 self.outer.step(outcome.loss, step, tasks.tasks)

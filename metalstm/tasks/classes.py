@@ -87,17 +87,22 @@ class ClassPool:
         which = int(self.counts.argmin())
         return self.names[which], int(self.counts[which])
 
-    def draw(self, tasks: int, shape: TaskShape, generator: torch.Generator) -> TaskBatch:
+    def draw(self, tasks: int, shape: TaskShape, generator: torch.Generator, own: slice = slice(None)) -> TaskBatch:
         """Draws tasks, all at once: `ways` distinct classes or a group, of each `shots` + `queries` distinct examples.
 
-        A label is the class's place in its task. The examples of a set are ordered by class.
+        A label is the class's place in its task. The examples of a set are ordered by class. `own`: which of the tasks
+        to give; the others are only chosen, which takes a small part of the time.
         """
-        return self.draw_of(self.draw_classes(tasks, shape.ways, generator), shape, generator)
+        return self.draw_of(self.draw_classes(tasks, shape.ways, generator), shape, generator, own)
 
-    def draw_of(self, chosen: Tensor, shape: TaskShape, generator: torch.Generator) -> TaskBatch:
-        """Draws tasks of the classes chosen, [T, ways]."""
-        labels = torch.arange(shape.ways).expand(len(chosen), shape.ways)
+    def draw_of(
+        self, chosen: Tensor, shape: TaskShape, generator: torch.Generator, own: slice = slice(None)
+    ) -> TaskBatch:
+        """Draws tasks of the classes chosen, [T, ways]; see `draw`."""
         support, query = self.draw_examples(chosen, shape.shots, shape.queries, generator)
+        if self.augment is None:
+            chosen, support, query = chosen[own], support[own], query[own]
+        labels = torch.arange(shape.ways).expand(len(chosen), shape.ways)
 
         def gather(which: Tensor) -> Examples:  # which: [T, ways, per class]
             place = chosen.unsqueeze(-1), which
@@ -110,7 +115,8 @@ class ClassPool:
             examples = Examples(inputs, labels.repeat_interleave(which.shape[-1], dim=1), lengths)
             return examples if self.augment is None else self.augment(examples, generator)
 
-        return TaskBatch(gather(support), gather(query), chosen)
+        tasks = TaskBatch(gather(support), gather(query), chosen)
+        return tasks if self.augment is None else tasks.of_tasks(own)
 
     def draw_classes(self, tasks: int, ways: int, generator: torch.Generator) -> Tensor:
         """The classes of each task, [T, ways]."""

@@ -19,7 +19,6 @@ import torch
 from metalstm.run import heartbeat
 from metalstm.run.distribution import ALONE, ProcessGroup
 from metalstm.run.heartbeat import MISSED, Heartbeat
-from metalstm.tasks.examples import Examples, TaskBatch
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # for `meta_gradients`, which several processes run as well
@@ -177,12 +176,13 @@ def test_an_environment_that_is_not_whole(in_process: Any, tiny: Any, monkeypatc
 
 @pytest.mark.parametrize(("tasks", "count"), [(5, 2), (7, 3), (4, 4)])
 def test_shares(tasks: int, count: int) -> None:
-    """Every task is one process's, and all have one."""
-    numbers = torch.arange(tasks).view(tasks, 1, 1, 1)
-    examples = Examples(numbers, numbers[..., 0, 0])
-    shares = [ProcessGroup(rank, count, 0).share(TaskBatch(examples, examples)) for rank in range(count)]
-    assert torch.equal(torch.cat([share.query.inputs for share in shares]), numbers)
-    assert min(share.tasks for share in shares) == tasks // count
+    """Every task is one process's, and all have as many, or one more."""
+    numbers = list(range(tasks))
+    shares = [numbers[ProcessGroup(rank, count, 0).own(tasks)] for rank in range(count)]
+    assert [number for share in shares for number in share] == numbers
+    assert min(map(len, shares)) == tasks // count
+    assert max(map(len, shares)) <= tasks // count + 1
+    assert numbers[ALONE.own(tasks)] == numbers
 
 
 def test_streams() -> None:
