@@ -22,7 +22,10 @@ from bench.problem import BenchmarkError
 from bench.table import in_short, line
 from bench.training import SETTINGS, Stopwatch, training_of
 from metalstm.run.distribution import processes_together
+from metalstm.tasks.sampler import TaskSampler, TaskSource
+from metalstm.tasks.shares import Share
 
+DRAWN = (1000, 64)  # tasks, processes
 SCRIPTS = Path(__file__).parents[1]
 COLLECTIVES = ("average", "means", "agreed")  # of every step
 # How many processes there are, and whether they share one run or have one each: what the machine itself allows.
@@ -51,6 +54,21 @@ def steps_timed(setting: str, steps: int) -> dict[str, float] | None:
     # From one begin to the next, so that the last step, which ends in validation, is not in it; the first warms up.
     whole, waits = ([b - a for a, b in pairwise(times[1:])] for times in (begun, together))
     return {"step_s": statistics.median(whole), "together_s": statistics.median(waits), "parameters": parameters}
+
+
+def drawing(setting: str, tasks: int, processes: int, runs: int) -> dict[str, float]:
+    """Seconds to draw a large meta-batch, and what one of many processes draws of it; the fastest of some runs."""
+    with training_of(setting, 1, 1) as training:
+        source, shape = training.sampler.source, training.sampler.shape
+    sources = {"whole_s": source, "share_s": Share(source, slice(tasks // processes))}
+
+    def seconds(source: TaskSource, step: int) -> float:
+        started = time.perf_counter()
+        TaskSampler(source, shape, tasks, 0, "meta_train")(step)
+        return time.perf_counter() - started
+
+    found = {name: min(seconds(source, step) for step in range(runs)) for name, source in sources.items()}
+    return {"tasks": tasks, "processes": processes, **found}
 
 
 def measured(setting: str, steps: int, count: int, share: bool) -> list[dict[str, float]]:
@@ -84,7 +102,7 @@ def run(quick: bool, rounds: int, command: str, out: Path) -> dict[str, Any]:
         for _ in range(rounds):
             for name, case in CASES.items():
                 found[name] += measured(setting, steps, *case)
-        rows.append(row(setting, found))
+        rows.append(row(setting, found) | {"drawing": drawing(setting, *DRAWN, runs=1 if quick else 5)})
     report = {"environment": environment(1), "command": command, "rounds": rounds, "rows": rows}
     out.mkdir(parents=True, exist_ok=True)
     (out / "processes.json").write_text(json.dumps(report, indent=1) + "\n")
@@ -128,6 +146,13 @@ def markdown(report: dict[str, Any]) -> str:
                 ("efficiency", "efficiency", ".1%"),
                 ("efficiency_apart", "efficiency, apart", ".1%"),
                 ("together_s", "of a step: exchange and waiting, s", ".4f"),
+            )
+        ),
+        *(
+            line([words, *(f"{row['drawing'][key]:.4f}" for row in rows)])
+            for key, words in (
+                ("whole_s", f"drawing {DRAWN[0]} tasks, s"),
+                ("share_s", f"drawing one of {DRAWN[1]} processes' share of them, s"),
             )
         ),
     ]

@@ -54,4 +54,5 @@ def test_one_process_and_two(tmp_path: Path) -> None:
         assert row["efficiency"] == pytest.approx(row["one_step_s"] / row["two_step_s"] / 2)
         assert row["two_step_s"] > row["together_s"] > 0
         assert row["runs"] == report["rounds"] == 1
+        assert row["drawing"]["whole_s"] > row["drawing"]["share_s"] > 0
     assert "| efficiency |" in (tmp_path / "processes.md").read_text()
