@@ -77,7 +77,9 @@ def model_in_words(runs: Sequence[Run]) -> str | None:
 def machine(runs: Sequence[Run]) -> str | None:
     device, threads = same_in_all(runs, "settings", "device"), same_in_all(runs, "environment", "threads")
     platform = same_in_all(runs, "environment", "platform")
-    parts = [device, None if threads is None else counted(threads, "thread"), platform]
+    processes = same_in_all(runs, "environment", "processes")
+    together = f"{processes} processes" if processes not in (None, 1) else None
+    parts = [device, together, None if threads is None else counted(threads, "thread"), platform]
     return ", ".join(str(part) for part in parts if part is not None) or None
 
 
@@ -158,7 +160,9 @@ def with_all_settings(run: Run) -> str | None:
     settings = settings_of(run)
     if not settings:
         return None
-    words = ["metalstm-train"]
+    count = found(run.result, "environment", "processes")
+    together = isinstance(count, int) and count > 1
+    words = ["torchrun", f"--nproc-per-node={count}", "-m", "metalstm.train"] if together else ["metalstm-train"]
     words += [f"{group}={value['name']}" for group, value in settings.items() if found(value, "name") is not None]
     words += [
         f"{name}={as_override(value)}"

@@ -303,6 +303,16 @@ def test_the_command_with_all_settings_is_the_same_run(
         assert composed == settings
 
 
+def test_a_run_of_several_processes(made_run: Any, read_page: Callable[[str], Any], tmp_path: Path) -> None:
+    settings = {"dataset": {"name": "glyphs"}, "seed": 0, "device": "cpu"}
+    environment = {"seed": 0, "threads": 1, "processes": 2}
+    command = ["train.py", "seed=0"]
+    folder = made_run(tmp_path / "run", command=command, settings=settings, environment=environment)
+    read = read_page(of(folder))
+    assert "torchrun --nproc-per-node=2 -m metalstm.train dataset=glyphs seed=0 device=cpu" in read.text
+    assert "cpu, 2 processes, 1 thread" in read.text
+
+
 @pytest.mark.parametrize(
     "command", [["metalstm-train", "-m", "seed=0,1"], ["metalstm-train", "resume=outputs/x"], None, 3]
 )
