@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Searches inner and outer rates for 5-shot sine regression in 20 trials, killed once on its way, and trains with the best
-# rates and with the experiment's own, three seeds each: tables and results in outputs/reference/search.
+# Searches inner and outer rates for 5-shot sine regression in 20 trials, killed once on its way; then meta-tests the runs
+# of the best trial and of the first one, which has the experiment's own rates, and trains with both once more, with
+# another seed. Tables and results are in outputs/reference/search.
 # KILL_AFTER says after how many seconds the search is killed, THREADS how many threads a run may use.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" search
@@ -15,21 +16,28 @@ search() {
     "$@" "$venv/bin/metalstm-search" "${settings[@]}" 'outer_lr=tag(log,interval(1e-4,1e-1))' \
         'learner.inner_lr=tag(log,interval(1e-3,1))' trials=20 search="$searched"
 }
-search timeout --signal=KILL "${KILL_AFTER:-90}" || echo "killed; the same command goes on"
+if [[ ! -d $searched ]]; then
+    search timeout --signal=KILL "${KILL_AFTER:-90}" || echo "killed; the same command goes on"
+fi
 search
 
-best() { "$venv/bin/python" -c "import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))['settings'][sys.argv[2]])" "$searched/best.yaml" "$1"; }
-rates=(outer_lr="$(best outer_lr)" learner.inner_lr="$(best learner.inner_lr)")
+# of_best NAME: a line of best.yaml.
+of_best() { sed -n "s/^ *$1: //p" "$searched/best.yaml"; }
 mkdir -p "$reference"
 cp "$searched/trials.md" "$searched/best.yaml" "$reference/"
+declare -A run=([default]=$searched/trial_000 [best]=$(of_best run)) rates=(
+    [default]="" [best]="outer_lr=$(of_best outer_lr) learner.inner_lr=$(of_best learner.inner_lr)"
+)
 name=sinusoid_1w5s_maml
-for seed in 0 1 2; do
-    for which in default best; do
-        [[ $which == best ]] && changed=("${rates[@]}") || changed=()
-        train "outputs/search/$which$seed" "$name" "${settings[@]}" "${changed[@]}" seed="$seed" test_tasks=1000 scratch_tasks=0
-        cp "$(finished "outputs/search/$which$seed" "$name")/result.json" "$reference/${which}_seed$seed.json"
-    done
-    runs=("$(finished "outputs/search/best$seed" "$name")" "$(finished "outputs/search/default$seed" "$name")")
-    "$venv/bin/metalstm-report" "${runs[@]}" --out "outputs/search/compared$seed"
-    cp "outputs/search/compared$seed/comparison.md" "$reference/compared_seed$seed.md"
+for which in default best; do
+    [[ -f ${run[$which]}/result.json ]] || "$venv/bin/metalstm-train" resume="${run[$which]}" test_tasks=1000 scratch_tasks=0
+    cp "${run[$which]}/result.json" "$reference/${which}_seed0.json"
 done
+"$venv/bin/metalstm-report" "${run[best]}" "${run[default]}" | tee "$reference/compared_seed0.md"
+for which in default best; do
+    # shellcheck disable=SC2086
+    train "outputs/search/$which" "$name" "${settings[@]}" ${rates[$which]} seed=1 test_tasks=1000 scratch_tasks=0
+    run[$which]=$(finished "outputs/search/$which" "$name")
+    cp "${run[$which]}/result.json" "$reference/${which}_seed1.json"
+done
+"$venv/bin/metalstm-report" "${run[best]}" "${run[default]}" | tee "$reference/compared_seed1.md"
