@@ -17,10 +17,10 @@ class Axis(NamedTuple):
     label: str
 
 
-def linear(low: float, high: float, label: str, form: Callable[[float], str]) -> Axis:
-    """An even axis from `low` to `high`."""
+def linear(low: float, high: float, label: str, form: Callable[[float], str], most: int = 7) -> Axis:
+    """An even axis from `low` to `high`, of no more than so many ticks and one."""
     width = (high - low) or 1.0
-    ticks = [(tick, form(tick)) for tick in round_numbers(low, high)]
+    ticks = [(tick, form(tick)) for tick in round_numbers(low, high, most)]
     return Axis(lambda value: (value - low) / width, ticks, label)
 
 
@@ -54,7 +54,7 @@ def of_steps(last: int, label: str) -> Axis:
     return Axis(lambda step: along(step) / along(max(1, last)), shown, label)
 
 
-def round_numbers(low: float, high: float, most: int = 7) -> list[float]:
+def round_numbers(low: float, high: float, most: int) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten from `low` to `high`."""
     width = high - low
     if not width > 0 or not math.isfinite(width):

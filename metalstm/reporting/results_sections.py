@@ -225,4 +225,4 @@ def interval_axis(rows: Sequence[Row], label: str, accuracy: bool, signed: bool)
     low, high = low - room, high + room
     if accuracy and not signed:
         low, high = max(0.0, low), min(1.0, high)
-    return linear(low, high, label, form)
+    return linear(low, high, label, form, most=4)
