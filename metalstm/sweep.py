@@ -142,6 +142,8 @@ def check_job(job: Job) -> None:
             f"resume={settings.resume} cannot be given with -m",
             "leave it out: a sweep's command given again goes on with what is not done",
         )
+    if settings.test_tasks == 0:
+        raise ConfigError.of("test_tasks=0, but a sweep compares results of meta-test", "use test_tasks>=2")
     new, old = flat(plain(settings)), settings_there(job)
     differences = [name for name in old if name in new and name not in NOT_COMPARED and old[name] != new[name]]
     if differences:

@@ -93,6 +93,7 @@ def test_the_name_of_a_sweep_is_of_its_settings_in_any_order() -> None:
         ),
         (["learner=maml,nothing"], ["error: learner=nothing is unknown (job learner-nothing)", "anil"]),
         (["resume=here"], ["error: resume=here cannot be given with -m"]),
+        (["test_tasks=0", "scratch_tasks=0"], ["error: test_tasks=0, but a sweep compares results"]),
         (["seed=interval(0,1)"], ["error: seed=interval(0,1) has no list of values"]),
         (["hydra/launcher=nothing"], ["error: hydra/launcher=nothing is not there", "pip install"]),
         (["hydra/launcher=null"], ["error: a group is null"]),

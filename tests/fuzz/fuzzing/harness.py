@@ -16,7 +16,6 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -190,15 +189,11 @@ def without_training() -> Iterator[None]:
     from metalstm import sweep, train
     from metalstm.run.meta_test import Judge
 
-    def nothing(*_: Any) -> Any:
-        return SimpleNamespace(run=lambda: None, pretraining_seconds=0.0, metrics=SimpleNamespace(close=lambda: None))
-
     def over(*_: Any) -> Any:
         raise SystemExit(0)
 
     with contextlib.ExitStack() as stack:
-        for name in ("introduce", "meta_training", "finish"):
-            stack.enter_context(mock.patch.object(train, name, nothing))
+        stack.enter_context(mock.patch.object(train, "meta_training", over))
         stack.enter_context(mock.patch.object(Judge, "judge", over))
         stack.enter_context(mock.patch.object(sweep, "carry_out", return_value=0))
         stack.enter_context(no_network())
