@@ -163,7 +163,7 @@ def lead(
     # From here on a signal ends the run at a step boundary; before, there is nothing to save.
     with Interruption(processes) as interruption:
         path = new_run(settings, dataset, learner, place) if resumed is None else resumed.path
-        with RunLock(path), directory.reason_logged():
+        with RunLock(path):
             if resumed is not None:
                 resume.check_fingerprint(path, dataset, settings.allow_changed_data)
             directory.log_to_file(path / directory.LOG)
@@ -183,7 +183,7 @@ def lead(
             introduce(settings, dataset, training, tracked)
             processes.from_first(lambda: path)
             processes.spread(training)
-            with Tracking(settings.loggers, tracked, read_metrics(path)) as tracking:
+            with directory.reason_logged(), Tracking(settings.loggers, tracked, read_metrics(path)) as tracking:
                 training.metrics.followers.append(tracking.record)
                 try:
                     training.run()

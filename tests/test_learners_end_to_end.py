@@ -128,7 +128,7 @@ def lived(
         ended = in_process("train", *given, "output_dir=whole")
         assert ended.code == 0, ended.err
         # In the middle of step 4, two steps after the checkpoint; or, with nothing to train, before the result.
-        place = (directory, "write_json", 2) if learner == "scratch" else (OuterOptimizer, "step", 4)
+        place = (directory, "write_json", 1) if learner == "scratch" else (OuterOptimizer, "step", 4)
         undo = dying(*place)
         torch.manual_seed(2)  # whoever draws from the global generator gives itself away
         with pytest.raises(Killed):

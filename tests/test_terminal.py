@@ -71,7 +71,7 @@ def test_on_a_terminal(tiny: Any, only_run: Any, tmp_path: Path) -> None:
     screen = b"".join(parts).decode()
     bars = re.findall(r"\rmeta-train (\d+)/60 \|.*\| loss [\d.]+  accuracy [\d.]+  [\d.]+/s  \d+ s left", screen)
     assert bars[-1] == "60"
-    assert len(bars) > 3
+    assert len(bars) > 1  # it moves; how often, is a matter of time
     # A line has the screen's whole width to itself, and the log has no bar in it.
     assert re.search(r"(?:^|[\r\n])step 30: meta_validation/accuracy [\d.]+ ± [\d.]+\r?\n", screen)
     log = (only_run(tmp_path) / "train.log").read_text(encoding="utf-8")
