@@ -120,7 +120,7 @@ cifar_fs() {
     [[ -e $root/meta ]] || "$venv/bin/python" scripts/cifar_form.py "$root"
     use cifar_fs cifar_fs_5w1s 3 dataset=cifar_fs dataset.root="$root" dataset.download=false ways=5 shots=1 -- \
         finetune learner.inner_steps=3 steps=500 -- \
-        maml steps=300 --
+        maml steps=1500 --
 }
 
 lifelong_clinc150() {
