@@ -17,16 +17,13 @@ from pathlib import Path
 
 from metalstm.combinations import sweep_name
 from metalstm.composition import setting_names
-from metalstm.errors import ConfigError, Interrupted, MetalstmError, Problem
+from metalstm.errors import ConfigError, MetalstmError, Problem
 from metalstm.fields import did_you_mean
 from metalstm.help import asked_for, help_text
 
 
 def run_command(config_name: str, job: Callable[..., None]) -> None:
-    """Composes the config and runs `job(config)`; in a sweep, once for each combination, however others end.
-
-    Exits with the first failed job's code.
-    """
+    """Composes the config and runs `job(config)`; exits with the code of what goes wrong."""
     try:
         failures = run_jobs(config_name, job)
     except KeyboardInterrupt:  # before a run heeds it: nothing has been begun
@@ -41,8 +38,6 @@ def run_command(config_name: str, job: Callable[..., None]) -> None:
 def run_jobs(config_name: str, job: Callable[..., None]) -> list[MetalstmError]:
     """As `run_command`; gives what went wrong, which has been said."""
     import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
     from omegaconf import DictConfig, OmegaConf
 
     # Hydra would print its own errors, a traceback's end included; with this it raises them.
@@ -54,7 +49,6 @@ def run_jobs(config_name: str, job: Callable[..., None]) -> list[MetalstmError]:
 
     def guarded(config: DictConfig) -> None:
         nonlocal unforeseen
-        hydra_config = HydraConfig.get()
         try:
             job(config)
         except Exception as raised:
@@ -63,18 +57,21 @@ def run_jobs(config_name: str, job: Callable[..., None]) -> list[MetalstmError]:
                 unforeseen = True
                 raise
             failures.append(error)
-            if hydra_config.mode == RunMode.MULTIRUN:
-                complain(error, f"job {hydra_config.job.num} ({' '.join(hydra_config.overrides.task)}) failed\n")
-                # A person or a scheduler who stops one job means the sweep.
-                if isinstance(error, Interrupted):
-                    sys.exit(error.exit_code)
-            else:
-                complain(error)
+            complain(error)
 
     try:
         if asked_for(sys.argv[1:]):
             print(help_text(config_name, sys.argv[1:]), end="", flush=True)
             return []
+        if sweep_asked_for() or "hydra.mode=MULTIRUN" in sys.argv[1:]:
+            failures.append(
+                ConfigError.of(
+                    f"metalstm-{config_name} has no sweeps: it takes one value of each setting",
+                    "leave -m out, and start it once for each value; metalstm-train -m trains a sweep",
+                )
+            )
+            complain(failures[-1])
+            return failures
         hydra.main(version_base="1.3", config_path="pkg://metalstm.configs", config_name=config_name)(guarded)()
     except Exception as raised:
         if unforeseen or isinstance(raised, (MetalstmError, BrokenPipeError)):

@@ -116,10 +116,11 @@ def follow(settings: TrainSettings, dataset: Dataset, learner: Learner, processe
     from metalstm import ending
     from metalstm.run import directory
     from metalstm.run.checkpoint import NoCheckpoints
+    from metalstm.run.heartbeat import REMEDY
     from metalstm.run.interruption import Interruption
 
     with Interruption(processes) as interruption:
-        path = processes.from_first(Path)
+        path = REMEDY.run = processes.from_first(Path)
         checkpoints = NoCheckpoints(path / directory.CHECKPOINTS, settings.keep_checkpoints)
         training = meta_training(settings, dataset, learner, None, checkpoints, None, interruption)
         processes.spread(training)
@@ -150,6 +151,7 @@ def lead(
     from metalstm.pretrained import start_from
     from metalstm.run import directory, resume
     from metalstm.run.checkpoint import LATEST, Checkpoints
+    from metalstm.run.heartbeat import REMEDY
     from metalstm.run.interruption import Interruption
     from metalstm.run.lock import RunLock
     from metalstm.run.metrics import read_metrics
@@ -181,7 +183,7 @@ def lead(
                 (path / directory.RESULT).unlink(missing_ok=True)  # of fewer steps; a run is over when it has one
             tracked = TrackedRun(path, Path(settings.output_dir), flat(plain(settings)))
             introduce(settings, dataset, training, tracked)
-            processes.from_first(lambda: path)
+            REMEDY.run = processes.from_first(lambda: path)
             processes.spread(training)
             with directory.reason_logged(), Tracking(settings.loggers, tracked, read_metrics(path)) as tracking:
                 training.metrics.followers.append(tracking.record)

@@ -35,6 +35,10 @@ compare() {
         for file in gallery.json confusion.json; do # which runs of before they were written lack
             [[ ! -e $run/$file ]] || cp "$run/$file" "$reference/$learner"
         done
+        # Enough for the training curves of several runs; the steps between would be most of the file.
+        if [[ -e $run/metrics.jsonl ]]; then
+            grep '"meta_validation/' "$run/metrics.jsonl" > "$reference/$learner/metrics.jsonl" || true
+        fi
     done
     "$venv/bin/metalstm-report" "${found[@]}" --out "$reference"
 }

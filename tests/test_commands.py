@@ -152,6 +152,18 @@ def test_help_answers_at_once(command: str, arguments: list[str], start: Any, tm
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", ["test", "adapt"])
+@pytest.mark.parametrize("asked", ["-m", "--multirun", "hydra.mode=MULTIRUN"])
+def test_only_training_is_swept(command: str, asked: str, in_process: Any) -> None:
+    ended = in_process(command, asked, "run=a,b")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        f"error: metalstm-{command} has no sweeps: it takes one value of each setting\n"
+        "  fix: leave -m out, and start it once for each value; metalstm-train -m trains a sweep\n"
+    )
+    assert list(Path().iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["--cfg", "job"], ["wasy=5"], ["-m", "wasy=0,1"], ["-sc", "query=bash"]]
 )

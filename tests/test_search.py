@@ -18,10 +18,13 @@ import yaml
 from metalstm import search
 from metalstm.errors import ConfigError
 from metalstm.run.job import wait_until_free
+from metalstm.searching.plan import SAME_TASKS, check_searchable, why_not
 from metalstm.searching.process import TrialProcess, validations
+from metalstm.searching.space import parse
 from metalstm.searching.study import Study
 from metalstm.searching.trials import trial_directory
 
+CONFIGS = Path(__file__).parents[1] / "configs"
 SINUSOID = {"ways": 1, "shots": 4, "dataset.classes": None, "scratch_tasks": 0}
 RATES = "learner.inner_lr=tag(log,interval(0.001,0.1))"
 
@@ -59,6 +62,12 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
             ["dataset=glyphs,sinusoid", "ways=5,20"],
             ["other dataset cannot be compared", "other ways cannot be compared"],
         ),
+        (
+            ["dataset.seed=0,1,2"],
+            ["other dataset.seed cannot be compared: they have other tasks", "give dataset.seed"],
+        ),
+        (["dataset.classes=60,600"], ["other dataset.classes cannot be compared"]),
+        (["dataset=sinusoid", "ways=1", "dataset.window=interval(2,9)"], ["other dataset.window cannot be compared"]),
         (["outer_lr=1e-3,1e-2", "outer_lr=1"], ["outer_lr is given twice"]),
         (["-m", "outer_lr=1e-3,1e-2"], ["unrecognized arguments: -m"]),
         ([], ["the following arguments are required"]),
@@ -68,6 +77,19 @@ def test_bad_input(given: list[str], said: list[str], refused: Any) -> None:
     err = refused(*given)
     assert all(words in err for words in said), err
     assert "Traceback" not in err
+
+
+def test_settings_of_datasets_that_are_searched() -> None:
+    """Those that touch meta-train or the reading alone, in every dataset; whatever is new is refused."""
+    configs = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in CONFIGS.glob("dataset/*.yaml")]
+    assert {name for config in configs for name in config if why_not(f"dataset.{name}") is None} == {
+        name.removeprefix("dataset.") for name in SAME_TASKS
+    }
+    for name in ("rotations", "form", "window", "speakers", "min_ratings", "split_seed", "split", "examples", "root"):
+        assert why_not(f"dataset.{name}") is not None
+    check_searchable(parse(["dataset.augment=true,false", "+dataset.mels=20,40"])[1])
+    with pytest.raises(ConfigError, match=r"other dataset\.seed cannot"):
+        check_searchable(parse(["+dataset.seed=0,1"])[1])
 
 
 def test_without_optuna(refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:

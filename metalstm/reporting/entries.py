@@ -6,7 +6,9 @@ Legend: P points of an adaptation curve, N test tasks.
 from __future__ import annotations
 
 import json
+import math
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +24,7 @@ LARGEST = 1e30  # of the numbers in a file, so that sums and squares are finite
 UNITS = ("step", "shot")
 OVER = "give directories of runs that are over"
 SAME = "compare runs on the same tasks"
+MEANS = "means over the seeds of a sweep are in its summary.csv"
 # What must be the same for task n to be the same task.
 SAME_TASKS = ("dataset", "ways", "shots", "queries", "split", "metric")
 NOT_TOLD = ("output_dir", "resume", "device", "threads")  # settings that no run is called by
@@ -106,8 +109,16 @@ def on_the_same_tasks(folders: Sequence[Path]) -> list[Run]:
         if value != first[name]
     ]
     if problems:
-        raise ConfigError(*problems)
+        same = [run.folder for run in runs if run.tasks == first]
+        raise ConfigError(*problems[:-1], problems[-1]._replace(fix=remedy(same)))
     return named(runs)
+
+
+def remedy(same: Sequence[Path]) -> str:
+    """What to do where there are runs on other tasks than these, the first one's."""
+    if len(same) == 1:
+        return f"{SAME}; {MEANS}"
+    return f"{SAME}, e.g. metalstm-report {shlex.join(map(str, same))}; {MEANS}"
 
 
 class Run(NamedTuple):
@@ -142,13 +153,19 @@ def read_run(folder: Path) -> Run:
             for name, entry in result["baselines"].items()
         ]
         path = folder / PER_TASK
-        learner = replace(learner, **per_task["learner"])
-        baselines = [replace(entry, **per_task[entry.name]) for entry in baselines]
+        learner = replace(learner, **finite(per_task["learner"]))
+        baselines = [replace(entry, **finite(per_task[entry.name])) for entry in baselines]
         for entry in (learner, *baselines):
             check(entry)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ConfigError.of(f"{path} lacks what a run's has: {error}", OVER) from error
     return Run(folder, tasks, learner, baselines, result)
+
+
+def finite(curve: Mapping[str, Any]) -> dict[str, Any]:
+    """A curve with NaN for what is infinite, or as good as that: a task on which the learner diverged."""
+    values = [[math.nan if is_too_large(value) else value for value in row] for row in curve["values"]]
+    return {**curve, "values": values}
 
 
 def check(entry: Entry) -> None:
@@ -171,7 +188,11 @@ def check(entry: Entry) -> None:
 
 
 def is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and not abs(value) > LARGEST
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not is_too_large(value)
+
+
+def is_too_large(value: Any) -> bool:
+    return isinstance(value, (int, float)) and abs(value) > LARGEST
 
 
 def named(runs: Sequence[Run]) -> list[Run]:

@@ -46,8 +46,9 @@ def section(common: Mapping[str, Any], runs: Sequence[Run], styles: Mapping[str,
     accuracy = common["metric"] == "accuracy"
     drawn = [line(name, styles[name], one.validation, accuracy) for name, one in told.items() if one.validation]
     drawn.sort(key=lambda one: one.style is None)
-    if len(told) == 1:
-        ((name, one),) = told.items()
+    with_steps = [(name, one) for name, one in told.items() if one.train]
+    if len(told) == len(with_steps) == 1:
+        ((name, one),) = with_steps
         means = line(f"{name}, meta-train", 2, binned(one.train), accuracy)
         drawn = [
             *(validated._replace(name=f"{name}, meta-validation") for validated in drawn),
@@ -60,7 +61,7 @@ def section(common: Mapping[str, Any], runs: Sequence[Run], styles: Mapping[str,
     ends = {one.name: number(one.points[-1].y, accuracy) for one in drawn if one.points}
     caption = (
         f"Meta-validation {in_words(common)} during meta-training, with 95% intervals over tasks"
-        + (f"; of meta-train, means over {BINS} stretches of steps" if len(told) == 1 else "")
+        + (f"; of meta-train, means over {BINS} stretches of steps" if len(told) == len(with_steps) == 1 else "")
         + ". The numbers are those at the end; the best point on meta-validation is the one that is meta-tested."
     )
     body = figure("training-figure", chart, caption, legend(drawn, ends))

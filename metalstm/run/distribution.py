@@ -22,7 +22,7 @@ from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 
 from metalstm.errors import ConfigError, LostProcessError
-from metalstm.run.heartbeat import FIX, Heartbeat
+from metalstm.run.heartbeat import REMEDY, Heartbeat
 
 T = TypeVar("T")
 
@@ -215,7 +215,7 @@ def answering(rank: int, count: int) -> Iterator[None]:
     except RuntimeError as error:
         # Without the place in gloo's source before, and its good wishes after.
         said = re.sub(r"^\[[^\]]*\] *", "", str(error).partition("\n")[0]).partition(". ")[0]
-        raise LostProcessError.of(f"process {rank} of {count} has lost another one: {said}", FIX) from error
+        raise LostProcessError.of(f"process {rank} of {count} has lost another one: {said}", str(REMEDY)) from error
 
 
 @contextmanager
@@ -254,6 +254,7 @@ def processes_together() -> Iterator[Processes]:
         sys.exit(code)
     finally:
         heartbeat.stop()
+        REMEDY.run = None
     dist.destroy_process_group()
 
 

@@ -6,14 +6,27 @@ import os
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 
 from torch.distributed.distributed_c10d import Store
 
 from metalstm.errors import LostProcessError
 
 EVERY = 2.0  # seconds
-FIX = "see what ended it, and go on with resume=<this run's directory>, with as many processes as you like"
 MISSED = 15  # beats: after 30 s a process counts as gone
+
+
+class Remedy:
+    """What to do when a process is lost: the same for whoever of this process finds out."""
+
+    run: Path | None = None  # its directory, once it is known
+
+    def __str__(self) -> str:
+        run = self.run or "<this run's directory>"
+        return f"see what ended it, and go on with resume={run}, with as many processes as you like"
+
+
+REMEDY = Remedy()
 
 
 class Heartbeat:
@@ -72,7 +85,8 @@ class Heartbeat:
     def end(self, lost: str) -> None:
         """Ends this process at once, whatever its main thread is waiting for."""
         error = LostProcessError.of(
-            f"process {self.rank} of {self.count} has not heard of process {lost} for {MISSED * EVERY:.0f} s", FIX
+            f"process {self.rank} of {self.count} has not heard of process {lost} for {MISSED * EVERY:.0f} s",
+            str(REMEDY),
         )
         sys.stderr.write(f"{error}\n")
         sys.stderr.flush()

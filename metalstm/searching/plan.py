@@ -16,9 +16,18 @@ FORMAT = 1
 # Trials with other values of these would be judged on other tasks, and could not be compared; or would be other runs.
 NOT_SEARCHED = frozenset(
     {
-        *("dataset", "dataset.split", "dataset.split_seed", "ways", "shots", "queries", "seed", "validation_tasks"),
+        *("dataset", "ways", "shots", "queries", "seed", "validation_tasks"),
         *("experiment", "resume", "output_dir", "allow_changed_data"),
     }
+)
+# Of a dataset, what is only for meta-train, or for how an example is read. All else decides which tasks there are, and
+# the best trial would be the one with the easiest.
+SAME_TASKS = frozenset(
+    f"dataset.{name}"
+    for name in (
+        *("augment", "image_size", "mels", "hop_ms", "seconds", "max_steps", "max_words", "crowd"),
+        *("min_count", "subwords", "ngram_buckets", "ngrams_per_word"),
+    )
 )
 
 
@@ -51,13 +60,26 @@ def check_searchable(spaces: Sequence[Space]) -> None:
             "there is nothing to search: every setting has one value",
             "give some several, e.g. 'outer_lr=tag(log,interval(1e-4,1e-1))'",
         )
+    names = [space.name.lstrip("+") for space in spaces]
     problems = [
-        Problem(f"{space.text}, but trials with other {space.name} cannot be compared", f"give {space.name} one value")
-        for space in spaces
-        if space.name.lstrip("+") in NOT_SEARCHED
+        Problem(
+            f"{space.text}, but trials with other {name} cannot be compared{': ' * bool(why)}{why}",
+            f"give {name} one value",
+        )
+        for space, name, why in zip(spaces, names, map(why_not, names), strict=True)
+        if why is not None
     ]
     if problems:
         raise ConfigError(*problems)
+
+
+def why_not(name: str) -> str | None:
+    """Why a setting is not searched, where its name does not say it; None: it can be."""
+    if name in NOT_SEARCHED:
+        return ""
+    if name.startswith("dataset.") and name not in SAME_TASKS:
+        return "they have other tasks, and the easiest would win"
+    return None
 
 
 def keep_plan(folder: Path, plan: Plan) -> None:

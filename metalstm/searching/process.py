@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from metalstm.run.directory import METRICS
 from metalstm.run.job import ERRORS, Job, reason, started
-from metalstm.run.metrics import read_metrics
 
 
 class Validated(NamedTuple):
@@ -47,11 +50,35 @@ class TrialProcess:
         return reason(self.path, self.process.returncode)
 
 
+class Validations:
+    """A run's meta-validations, listened to while it writes them: each line is read once.
+
+    Args:
+        path: the run directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.file = path / METRICS
+        self.read = 0  # bytes
+        self.found: list[Validated] = []
+
+    def so_far(self) -> list[Validated]:
+        """All of them; of a line that is being written the whole comes later."""
+        with suppress(FileNotFoundError), self.file.open("rb") as file:
+            if file.seek(0, os.SEEK_END) < self.read:  # cut back by a run that goes on from a checkpoint
+                self.read, self.found = 0, []
+            file.seek(self.read)
+            new, newline, _ = file.read().rpartition(b"\n")
+            self.read += len(new + newline)
+            self.found += [
+                Validated(int(record["step"]), float(value))
+                for record in map(json.loads, new.splitlines())
+                for name, value in record.items()
+                if name.startswith("meta_validation/") and not name.endswith("_ci95")
+            ]
+        return self.found
+
+
 def validations(path: Path) -> list[Validated]:
     """All meta-validations of a run so far."""
-    return [
-        Validated(int(record["step"]), float(value))
-        for record in read_metrics(path)
-        for name, value in record.items()
-        if name.startswith("meta_validation/") and not name.endswith("_ci95")
-    ]
+    return Validations(path).so_far()

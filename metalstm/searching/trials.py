@@ -11,7 +11,7 @@ from metalstm.errors import CheckpointError, DataError, DivergedError, Interrupt
 from metalstm.run.interruption import Interruption
 from metalstm.run.job import wait_until_free
 from metalstm.searching.plan import Plan
-from metalstm.searching.process import TrialProcess, Validated, validations
+from metalstm.searching.process import TrialProcess, Validated, Validations, validations
 from metalstm.searching.study import Study, TrialUnderWay, Tried
 
 log = logging.getLogger(__name__)
@@ -76,10 +76,11 @@ class Search:
 
     def followed(self, trial: TrialUnderWay, process: TrialProcess, path: Path, last: int) -> Tried:
         """Listens to a trial's process until the trial is over."""
+        validated = Validations(path)
         while True:
             code = process.ended()  # before what it has written is read, all of it then
             self.interruption.heed(f"stopped in trial {trial.number}", GO_ON)
-            ended = self.heard(trial, validations(path), last, code is not None)
+            ended = self.heard(trial, validated.so_far(), last, code is not None)
             if ended is not None:
                 process.stop()
                 return ended

@@ -30,7 +30,8 @@ class MLflow(Tracker):
     """Keeps a run under the id that its directory remembers.
 
     MLflow has a metric's value at a step as often as it is logged, and cannot take one back. So what it has is not
-    logged again: steps that a killed run does once more give the same values.
+    logged again: steps that a killed run does once more give the same values, unless on a GPU or with another number of
+    processes or threads, where MLflow keeps those from before the kill and `metrics.jsonl` has those that count.
     """
 
     client: Any

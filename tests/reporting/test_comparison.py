@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 import statistics
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import numpy
 import pytest
 
 from metalstm.errors import ConfigError
+from metalstm.report import parse
 from metalstm.reporting import comparison
-from metalstm.reporting.entries import Entry, entries
+from metalstm.reporting.entries import Entry, entries, runs_in
 
 COMMON = {"dataset": "glyphs", "ways": 5, "shots": 1, "metric": "accuracy", "split": "meta_test"}
 
@@ -307,7 +309,7 @@ def test_runs_on_other_tasks(name: str, value: Any, tmp_path: Path) -> None:
     (problem,) = caught.value.problems
     assert problem.what.startswith(f"{other} has {name}={value}, but {first} has {name}=")
     assert str(same) not in problem.what
-    assert problem.fix == "compare runs on the same tasks"
+    assert problem.fix.startswith(f"compare runs on the same tasks, e.g. metalstm-report {first} {same}; ")
 
 
 def test_every_difference_is_told_at_once(tmp_path: Path) -> None:
@@ -317,6 +319,35 @@ def test_every_difference_is_told_at_once(tmp_path: Path) -> None:
         entries(folders)
     told = [problem.what.split(", but ")[0] for problem in caught.value.problems]
     assert told == [f"{folders[1]} has ways=20", f"{folders[1]} has seed=1", f"{folders[2]} has shots=5"]
+    assert [problem.fix.startswith("compare runs on the same tasks") for problem in caught.value.problems] == [True] * 3
+
+
+def test_the_remedy_for_a_sweep_over_seeds_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = tmp_path / "a sweep"
+    for learner in ("anil", "maml"):
+        for seed in (0, 1):
+            run(sweep / f"learner-{learner}_seed-{seed}", learner, GOOD, seed=seed)
+    with pytest.raises(ConfigError) as caught:
+        entries(runs_in([sweep]))
+    first, last = caught.value.problems
+    assert "metalstm-report" not in first.fix  # once is enough
+    command = re.search(r"e\.g\. (metalstm-report .*); means over the seeds of a sweep are in its summary", last.fix)
+    assert command is not None
+    monkeypatch.setattr("sys.argv", shlex.split(command[1]))
+    assert parse().runs == sorted(sweep.glob("*_seed-0"))  # as README has it
+    assert [entry.name for entry in entries(parse().runs)[1]] == ["anil", "maml"]
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, 1e35])
+def test_what_is_infinite_has_diverged(value: float, tmp_path: Path) -> None:
+    diverged = [*GOOD[:-1], [value, *GOOD[-1][1:]]]
+    good, bad = run(tmp_path / "a", "maml", GOOD), run(tmp_path / "b", "anil", diverged)
+    _, found = entries([bad, good])
+    assert math.isnan(found[0].final()[0])
+    assert found[0].final()[1:] == GOOD[-1][1:]
+    rows = comparison.rows(COMMON, found)
+    assert [row["name"] for row in rows] == ["maml", "anil"]
+    assert math.isnan(rows[1]["value"])
 
 
 def test_other_numbers_of_test_tasks_may_be_compared(tmp_path: Path) -> None:

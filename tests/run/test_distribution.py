@@ -116,8 +116,8 @@ def test_a_process_that_dies_ends_all_and_the_run_goes_on_with_one(
     assert running[0].returncode == 6
     assert err.startswith("error: process 0 of 2 has lost another one: ")
     assert err.count("\n") == 2
-    assert "\n  fix: see what ended it, and go on with resume=" in err
     run = only_run(tmp_path)
+    assert f"\n  fix: see what ended it, and go on with resume={run.relative_to(tmp_path)}, with as many" in err
     steps = max(int(path.name[5:13]) for path in run.glob("checkpoints/step_*"))
     ended = in_process("train", f"resume={run}", f"steps={steps + 2}")
     assert ended.code == 0, ended.err
@@ -221,6 +221,7 @@ def test_a_host_that_is_gone_without_a_word(
     store: Any, ends: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(heartbeat, "EVERY", 0.01)
+    monkeypatch.setattr(heartbeat.REMEDY, "run", Path("outputs/x"))
     exits: list[int] = []
     beating = Heartbeat(store, 0, 2)
 
@@ -235,3 +236,6 @@ def test_a_host_that_is_gone_without_a_word(
     assert exits == [6] * ends
     said = capsys.readouterr().err
     assert said.startswith("error: process 0 of 2 has not heard of process 1 for ") is ends
+    assert ("go on with resume=outputs/x, with as many" in said) is ends
+    monkeypatch.setattr(heartbeat.REMEDY, "run", None)
+    assert "resume=<this run's directory>," in str(heartbeat.REMEDY)  # lost before there is one

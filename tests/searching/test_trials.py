@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from metalstm.errors import CheckpointError, ConfigError, DataError, Interrupted
 from metalstm.run.interruption import Interruption
 from metalstm.searching import summary, trials
 from metalstm.searching.plan import Plan, keep_plan
+from metalstm.searching.process import Validations
 from metalstm.searching.space import parse
 from metalstm.searching.study import COMPLETE_FIRST, Study, TrialUnderWay, Tried
 from metalstm.searching.trials import Search
@@ -312,3 +314,26 @@ def test_what_is_written(tmp_path: Path, scripted: Any) -> None:
     assert found["command"] == f"metalstm-train steps=40 lr={lr} size={size}"
     assert (found["trial"], found["of"], found["metric"], found["value"]) == (11, 12, "meta_validation/mse", best.value)
     assert found["run"] == f"{tmp_path}/trial_011"
+
+
+def test_what_a_run_writes_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[bytes] = []
+
+    def loads(line: bytes) -> Any:
+        parsed.append(line)
+        return json.loads(line)
+
+    monkeypatch.setattr("metalstm.searching.process.json", SimpleNamespace(loads=loads))
+    listening = Validations(tmp_path)
+    assert listening.so_far() == []
+    file = tmp_path / "metrics.jsonl"
+    first = b'{"step": 1, "meta_train/mse": 3.0}\n'
+    first += b'{"step": 1, "meta_validation/mse": 2.0, "meta_validation/mse_ci95": 0.1}\n'
+    second = b'{"step": 2, "meta_validation/mse": 1.0}\n'
+    file.write_bytes(first + second[:20])
+    assert listening.so_far() == listening.so_far() == [(1, 2.0)]
+    file.write_bytes(first + second)
+    assert listening.so_far() == [(1, 2.0), (2, 1.0)]
+    assert parsed == (first + second).splitlines()
+    file.write_bytes(first)  # a resumed run cuts back what came after its checkpoint
+    assert listening.so_far() == [(1, 2.0)]
