@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from metalstm.reporting.comparison import number
 
 SEED = "seed"
-SAME_TASKS = ("dataset", "ways", "shots", "queries", "split", "tasks", "metric")  # values to be compared share these
+# Values to be compared share these, and their seeds and data, which say what the tasks are.
+SAME_TASKS = ("dataset", "ways", "shots", "queries", "split", "tasks", "metric")
 
 
 class Outcome(NamedTuple):
@@ -54,19 +55,22 @@ def row(swept: dict[str, str], outcomes: Sequence[Outcome]) -> Row:
     if not results:
         return Row(swept, "", math.nan, math.nan, "", 0, failed, ())
     first = results[0]
-    tasks = tuple(first[name] for name in SAME_TASKS)
+    seeds = tuple(sorted((result["environment"]["seed"], result["protocol"]["fingerprint"]) for result in results))
+    tasks = (*(first[name] for name in SAME_TASKS), seeds)
     if len(results) == 1:
         over = f"{first['tasks']} tasks"
         return Row(swept, first["metric"], first["value"], first["ci95"], over, 1, failed, tasks)
     values = [result["value"] for result in results]
+    if not all(math.isfinite(value) for value in values):  # one diverged in its meta-test
+        return Row(swept, first["metric"], math.nan, math.nan, f"{len(values)} seeds", len(values), failed, tasks)
     half = student_t(len(values) - 1) * stdev(values) / math.sqrt(len(values))
     return Row(swept, first["metric"], fmean(values), half, f"{len(values)} seeds", len(values), failed, tasks)
 
 
 def is_best(one: Row, among: Sequence[Row]) -> bool:
     """Whether no row on the same tasks has a better mean; where there is no other, nothing is best."""
-    others = [other for other in among if other.tasks == one.tasks and not math.isnan(other.value)]
-    if len(others) < 2 or math.isnan(one.value):
+    others = [other for other in among if other.tasks == one.tasks and math.isfinite(other.value)]
+    if len(others) < 2 or not math.isfinite(one.value):
         return False
     best = max if one.metric == "accuracy" else min
     return one.value == best(other.value for other in others)

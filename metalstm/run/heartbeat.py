@@ -47,6 +47,9 @@ class Heartbeat:
         self.count = count
         self.missed = [0] * count
         self.stopped = threading.Event()
+        self.threads = [
+            threading.Thread(target=target, daemon=True, name="heartbeat") for target in (self.beat, self.watch)
+        ]
         self.store.set(self.key(rank), "0")
 
     @staticmethod
@@ -55,11 +58,14 @@ class Heartbeat:
 
     def start(self) -> None:
         """To be called when all processes have a heartbeat."""
-        for target in (self.beat, self.watch):
-            threading.Thread(target=target, daemon=True, name="heartbeat").start()
+        for thread in self.threads:
+            thread.start()
 
     def stop(self) -> None:
+        """Ends both, for a thread in the middle of a call to the store when Python ends would abort the process."""
         self.stopped.set()
+        for thread in self.threads:
+            thread.join(EVERY)  # longer where the store no longer answers: then it is left behind
 
     def beat(self) -> None:
         keys = [self.key(rank) for rank in range(self.count)]

@@ -15,12 +15,15 @@ from metalstm.reporting.sweeps import Outcome, as_csv, rows, student_t, table
 
 def result(value: float, shots: int = 1, **changes: Any) -> dict[str, Any]:
     same = {"dataset": "glyphs", "ways": 5, "shots": shots, "queries": 15, "split": "meta_test", "tasks": 600}
-    return {**same, "metric": "accuracy", "value": value, "ci95": 0.01} | changes
+    drawn = {"environment": {"seed": 0}, "protocol": {"fingerprint": "as ever"}}
+    return {**same, **drawn, "metric": "accuracy", "value": value, "ci95": 0.01} | changes
 
 
 def outcome(found: Any, **swept: str) -> Outcome:
     name = "_".join(f"{key}-{value}" for key, value in swept.items())
-    return Outcome(name, swept, *((None, found) if isinstance(found, str) else (found, None)))
+    if isinstance(found, str):
+        return Outcome(name, swept, None, found)
+    return Outcome(name, swept, found | {"environment": {"seed": int(swept.get("seed", 0))}}, None)
 
 
 @pytest.mark.parametrize("degrees", [*range(1, 12), 29, 30, 99, 1000])
@@ -79,4 +82,24 @@ def test_failed_jobs() -> None:
         *("learner-a_seed-1: ended by SIGKILL", "", "learner-c_seed-0: diverged, at step 5"),
     ]
     assert [line["value"] for line in read] == ["0.8", "0.75", ""]
-    assert [line["best"] for line in read] == ["*", "", ""]
+    assert [line["best"] for line in read] == ["", "", ""]  # with other seeds the tasks are others
+    both = [
+        outcome(result(value), learner=name, seed=seed) for name, value in (("a", 0.8), ("b", 0.7)) for seed in "01"
+    ]
+    assert [row.best for row in rows(both)] == [True, False]
+
+
+def test_other_data_is_not_compared() -> None:
+    prints = [{"protocol": {"fingerprint": name}} for name in ("easy", "hard")]
+    found = rows([outcome(result(0.9 - n / 10, **prints[n]), **{"dataset.seed": str(n)}) for n in range(2)])
+    assert not any(row.best for row in found)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_diverged_has_no_mean_and_is_never_the_best(value: float) -> None:
+    values = {("a", "0"): value, ("a", "1"): 1.0, ("b", "0"): 0.5, ("b", "1"): 0.7, ("c", "0"): 0.8, ("c", "1"): 0.9}
+    outcomes = [outcome(result(mse, metric="mse"), learner=name, seed=seed) for (name, seed), mse in values.items()]
+    found = rows(outcomes)
+    assert math.isnan(found[0].value)
+    assert [row.best for row in found] == [False, True, False]
+    assert table(found).splitlines()[1].split() == ["a", "-", "-", "2", "seeds"]
