@@ -25,17 +25,17 @@ from metalstm.help import asked_for, help_text
 def run_command(config_name: str, job: Callable[..., None]) -> None:
     """Composes the config and runs `job(config)`; exits with the code of what goes wrong."""
     try:
-        failures = run_jobs(config_name, job)
+        failure = run_once(config_name, job)
     except KeyboardInterrupt:  # before a run heeds it: nothing has been begun
         sys.exit(130)
     except BrokenPipeError:  # who reads the output, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more as it ends
         sys.exit(128 + signal.SIGPIPE)
-    if failures:
-        sys.exit(failures[0].exit_code)
+    if failure is not None:
+        sys.exit(failure.exit_code)
 
 
-def run_jobs(config_name: str, job: Callable[..., None]) -> list[MetalstmError]:
+def run_once(config_name: str, job: Callable[..., None]) -> MetalstmError | None:
     """As `run_command`; gives what went wrong, which has been said."""
     import hydra
     from omegaconf import DictConfig, OmegaConf
@@ -43,43 +43,49 @@ def run_jobs(config_name: str, job: Callable[..., None]) -> list[MetalstmError]:
     # Hydra would print its own errors, a traceback's end included; with this it raises them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
-    failures: list[MetalstmError] = []
-
+    failure: MetalstmError | None = None
     unforeseen = False
 
     def guarded(config: DictConfig) -> None:
-        nonlocal unforeseen
+        nonlocal failure, unforeseen
         try:
             job(config)
         except Exception as raised:
-            error = as_ours(raised, config_name)
-            if error is None:
+            failure = as_ours(raised, config_name)
+            if failure is None:
                 unforeseen = True
                 raise
-            failures.append(error)
-            complain(error)
+            complain(failure)
 
     try:
         if asked_for(sys.argv[1:]):
             print(help_text(config_name, sys.argv[1:]), end="", flush=True)
-            return []
+            return None
         if sweep_asked_for() or "hydra.mode=MULTIRUN" in sys.argv[1:]:
-            failures.append(
-                ConfigError.of(
-                    f"metalstm-{config_name} has no sweeps: it takes one value of each setting",
-                    "leave -m out, and start it once for each value; metalstm-train -m trains a sweep",
-                )
+            failure = ConfigError.of(
+                f"metalstm-{config_name} has no sweeps: it takes one value of each setting",
+                "leave -m out, and start it once for each value; metalstm-train -m trains a sweep",
             )
-            complain(failures[-1])
-            return failures
+            complain(failure)
+            return failure
         hydra.main(version_base="1.3", config_path="pkg://metalstm.configs", config_name=config_name)(guarded)()
     except Exception as raised:
         if unforeseen or isinstance(raised, (MetalstmError, BrokenPipeError)):
             raise
         # What is not a job's own is Hydra's, which refuses a command line by errors of every kind.
-        failures.append(as_ours(raised, config_name) or ConfigError(config_problem(raised, config_name)))
-        complain(failures[-1])
-    return failures
+        failure = as_ours(raised, config_name) or ConfigError(config_problem(raised, config_name))
+        complain(failure)
+    return failure
+
+
+@contextmanager
+def ending_with_errors() -> Iterator[None]:
+    """A context in which what a person can mend is shown, and ends the process with its exit code."""
+    try:
+        yield
+    except MetalstmError as error:
+        complain(error)
+        sys.exit(error.exit_code)
 
 
 def sweep_asked_for() -> argparse.Namespace | None:
@@ -147,11 +153,11 @@ def command_line() -> list[str]:
     return [Path(sys.argv[0]).name, *sys.argv[1:]]
 
 
-def complain(error: MetalstmError, heading: str = "") -> None:
+def complain(error: MetalstmError) -> None:
     """One block on standard error; with METALSTM_DEBUG=1 the error itself, traceback and all."""
     if os.environ.get("METALSTM_DEBUG") == "1":
         raise error
-    sys.stderr.write(f"{heading}{error}\n")
+    sys.stderr.write(f"{error}\n")
 
 
 def config_problem(error: Exception, config_name: str) -> Problem:

@@ -7,18 +7,15 @@ import json
 import sys
 from pathlib import Path
 
-from metalstm.command import complain
-from metalstm.errors import ConfigError, MetalstmError
+from metalstm.command import ending_with_errors
+from metalstm.errors import ConfigError
 
 
 def main() -> None:
     """The command."""
     args = parse()
-    try:
+    with ending_with_errors():
         sys.stdout.write(report(args.runs, args.out, args.target))
-    except MetalstmError as error:
-        complain(error)
-        sys.exit(error.exit_code)
 
 
 def parse() -> argparse.Namespace:

@@ -6,18 +6,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from metalstm.command import complain
-from metalstm.errors import ConfigError, MetalstmError
+from metalstm.command import ending_with_errors
+from metalstm.errors import ConfigError
 
 
 def main() -> None:
     """The command."""
     args = parse()
-    try:
+    with ending_with_errors():
         sys.stdout.write(table(args.folder))
-    except MetalstmError as error:
-        complain(error)
-        sys.exit(error.exit_code)
 
 
 def parse() -> argparse.Namespace:

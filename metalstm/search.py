@@ -8,8 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from metalstm.command import complain, in_our_words
-from metalstm.errors import MetalstmError
+from metalstm.command import ending_with_errors, in_our_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,11 +62,8 @@ def main() -> None:
     parser.add_argument("settings", nargs="+", metavar="SETTING", help="name=value, or a space to search; see below")
     given = parser.parse_args().settings
     try:
-        with in_our_words("train"):
+        with ending_with_errors(), in_our_words("train"):
             search(given)
-    except MetalstmError as error:
-        complain(error)
-        sys.exit(error.exit_code)
     except KeyboardInterrupt:  # before the search heeds it: nothing has been begun
         sys.exit(130)
 

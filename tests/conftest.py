@@ -220,3 +220,27 @@ def result_of() -> Callable[[Path], dict[str, Any]]:
         return content
 
     return read
+
+
+@pytest.fixture(scope="module")
+def kept_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a module's `finished_runs` are kept."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
+def finished_runs(
+    kept_runs: Path, in_process: Any, only_run: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[dict[str, list[str]]], dict[str, Path]]:
+    """Runs by name, of the command lines given; trained for the first test of a module, and only read by all."""
+
+    def trained(wanted: dict[str, list[str]]) -> dict[str, Path]:
+        if not any(kept_runs.iterdir()):
+            monkeypatch.setattr("metalstm.reporting.figures.draw_adaptation_curve", lambda result, path: False)
+            for name, given in wanted.items():
+                ended = in_process("train", *given, f"output_dir={kept_runs / name}")
+                assert ended.code == 0, ended.err
+                assert f"report    {only_run(kept_runs / name) / 'report.html'}" in ended.out
+        return {name: only_run(kept_runs / name) for name in wanted}
+
+    return trained

@@ -27,14 +27,8 @@ class Ended(NamedTuple):
     err: str
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the runs are kept; tests only read them."""
-    return tmp_path_factory.mktemp("runs")
-
-
 @pytest.fixture
-def runs(kept: Path, in_process: Any, tiny: Any, only_run: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+def runs(finished_runs: Any, tiny: Any) -> dict[str, Path]:
     """Finished runs, by name: two learners on the same tasks, one on others, and a regression."""
     wanted = {
         "maml": ["learner=maml", *tiny(scratch_tasks=3, scratch_steps=4)],
@@ -42,12 +36,8 @@ def runs(kept: Path, in_process: Any, tiny: Any, only_run: Any, monkeypatch: pyt
         "two": ["learner=fomaml", *tiny(scratch_tasks=0, steps=2, ways=2)],
         "waves": ["dataset=sinusoid", *tiny(scratch_tasks=2, steps=2, ways=1, shots=5, **{"dataset.classes": None})],
     }
-    if not any(kept.iterdir()):
-        monkeypatch.setattr("metalstm.reporting.figures.draw_adaptation_curve", lambda result, path: False)
-        for name, given in wanted.items():
-            ended = in_process("train", *given, f"output_dir={kept / name}")
-            assert ended.code == 0, ended.err
-    return {name: only_run(kept / name) for name in wanted}
+    found: dict[str, Path] = finished_runs(wanted)
+    return found
 
 
 @pytest.fixture

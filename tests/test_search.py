@@ -18,7 +18,7 @@ import yaml
 from metalstm import search
 from metalstm.errors import ConfigError
 from metalstm.run.job import wait_until_free
-from metalstm.searching.plan import SAME_TASKS, check_searchable, why_not
+from metalstm.searching.plan import SEARCHED_OF_DATASET, check_searchable, why_not
 from metalstm.searching.process import TrialProcess, validations
 from metalstm.searching.space import parse
 from metalstm.searching.study import Study
@@ -83,7 +83,7 @@ def test_settings_of_datasets_that_are_searched() -> None:
     """Those that touch meta-train or the reading alone, in every dataset; whatever is new is refused."""
     configs = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in CONFIGS.glob("dataset/*.yaml")]
     assert {name for config in configs for name in config if why_not(f"dataset.{name}") is None} == {
-        name.removeprefix("dataset.") for name in SAME_TASKS
+        name.removeprefix("dataset.") for name in SEARCHED_OF_DATASET
     }
     for name in ("rotations", "form", "window", "speakers", "min_ratings", "split_seed", "split", "examples", "root"):
         assert why_not(f"dataset.{name}") is not None

@@ -10,10 +10,9 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from metalstm.reporting.comparison import number
+from metalstm.reporting.entries import tasks_of
 
 SEED = "seed"
-# Values to be compared share these, and their seeds and data, which say what the tasks are.
-SAME_TASKS = ("dataset", "ways", "shots", "queries", "split", "tasks", "metric")
 
 
 class Outcome(NamedTuple):
@@ -55,8 +54,7 @@ def row(swept: dict[str, str], outcomes: Sequence[Outcome]) -> Row:
     if not results:
         return Row(swept, "", math.nan, math.nan, "", 0, failed, ())
     first = results[0]
-    seeds = tuple(sorted((result["environment"]["seed"], result["protocol"]["fingerprint"]) for result in results))
-    tasks = (*(first[name] for name in SAME_TASKS), seeds)
+    tasks = (first["tasks"], *sorted(tuple(tasks_of(result).values()) for result in results))
     if len(results) == 1:
         over = f"{first['tasks']} tasks"
         return Row(swept, first["metric"], first["value"], first["ci95"], over, 1, failed, tasks)

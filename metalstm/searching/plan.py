@@ -22,7 +22,7 @@ NOT_SEARCHED = frozenset(
 )
 # Of a dataset, what is only for meta-train, or for how an example is read. All else decides which tasks there are, and
 # the best trial would be the one with the easiest.
-SAME_TASKS = frozenset(
+SEARCHED_OF_DATASET = frozenset(
     f"dataset.{name}"
     for name in (
         *("augment", "image_size", "mels", "hop_ms", "seconds", "max_steps", "max_words", "crowd"),
@@ -77,7 +77,7 @@ def why_not(name: str) -> str | None:
     """Why a setting is not searched, where its name does not say it; None: it can be."""
     if name in NOT_SEARCHED:
         return ""
-    if name.startswith("dataset.") and name not in SAME_TASKS:
+    if name.startswith("dataset.") and name not in SEARCHED_OF_DATASET:
         return "they have other tasks, and the easiest would win"
     return None
 

@@ -21,26 +21,15 @@ ALWAYS = ["protocol", "results", "adaptation", "target", "cost", "reproduce"]
 MINE = "<script>alert('1')</script> & \"mine\""
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where finished runs are kept; tests only read them."""
-    return tmp_path_factory.mktemp("runs")
-
-
 @pytest.fixture
-def runs(kept: Path, in_process: Any, tiny: Any, only_run: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+def runs(finished_runs: Any, tiny: Any) -> dict[str, Path]:
     """Finished runs: of images, and of a function."""
     wanted = {
         "images": tiny(),
         "function": ["dataset=sinusoid", *tiny(ways=1, shots=5, scratch_tasks=0, **{"dataset.classes": None})],
     }
-    if not any(kept.iterdir()):
-        monkeypatch.setattr("metalstm.reporting.figures.draw_adaptation_curve", lambda result, path: False)
-        for name, given in wanted.items():
-            ended = in_process("train", *given, f"output_dir={kept / name}")
-            assert ended.code == 0, ended.err
-            assert f"report    {only_run(kept / name) / 'report.html'}" in ended.out
-    return {name: only_run(kept / name) for name in wanted}
+    found: dict[str, Path] = finished_runs(wanted)
+    return found
 
 
 def sound(read: Any) -> None:
