@@ -26,6 +26,7 @@ class LSTMSettings:
     embedding_size: int = bounded(minimum=1)
     layers: int = bounded(minimum=1, maximum=100)
     directions: int | None = one_of(1, 2, 4, None)
+    stack: int = bounded(minimum=1)
     pooling: str = one_of("last", "mean")
     skip: bool
     layer_norm: bool

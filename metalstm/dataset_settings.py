@@ -23,6 +23,7 @@ class OmniglotSettings:
     split: str = one_of("random", "lake")
     split_seed: int = bounded(minimum=0, below=2**32)
     rotations: str = one_of("meta_train", "all", "none")
+    augment: float = bounded(minimum=0, maximum=10)
 
 
 @dataclass(kw_only=True)

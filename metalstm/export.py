@@ -116,7 +116,7 @@ def card(shape: ModelShape, outputs: int, labels: Sequence[str], what: str, file
             f"embedding = torch.nn.Embedding({shape.vocabulary}, {shape.features})",
             'embedding.load_state_dict(part("embedding"))',
         ]
-    arguments = f"{shape.features}, {shape.hidden_size}, {shape.layers}, batch_first=True"
+    arguments = f"{shape.step_features}, {shape.hidden_size}, {shape.layers}, batch_first=True"
     arguments += ", bidirectional=True" if shape.both_ways else ""
     for axis in range(axes):
         name = "lstm" if axes == 1 else ("rows", "columns")[axis]
@@ -134,6 +134,7 @@ def card(shape: ModelShape, outputs: int, labels: Sequence[str], what: str, file
         lines += ["", "_, (h, _) = lstm(inputs)  # [B, S, F]", "logits = head(h[-1])  # [B, outputs]"]
     pooled = "its last state" if shape.pooling == "last" else "the mean of its states"
     reading = [f"Each LSTM reads a sequence; {pooled} of each direction, of the last layer, is what it has read"]
+    reading += [f"a step is {shape.stack} steps of the input, side by side"] if shape.stack > 1 else []
     reading += ["rows first, then columns (the transposed image)"] if axes == 2 else []
     reading += (
         [f"a step is {math.sqrt(shape.features):.6g} times the mean of its tokens' embeddings, token 0 left out"]

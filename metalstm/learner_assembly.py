@@ -162,4 +162,5 @@ def model_shape(settings: TrainSettings, dataset: Dataset, outputs: int | None =
         dataset.vocabulary,
         model.skip,
         rare,
+        model.stack,
     )

@@ -10,6 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -22,6 +23,7 @@ from tqdm import tqdm
 
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.cache import Content, cached
+from metalstm.datasets.drawing_augment import BEND, bent
 from metalstm.datasets.drawings import DRAWINGS, FULL_INK, SIDE
 from metalstm.datasets.omniglot_download import download_omniglot
 from metalstm.datasets.omniglot_files import Counts, Part, find_parts, present
@@ -59,6 +61,7 @@ def load_omniglot(
     split: Split = "random",
     split_seed: int = 0,
     rotations: Rotations = "meta_train",
+    augment: float = 0,
     *,
     counts: Counts = OMNIGLOT,
 ) -> Dataset:
@@ -75,6 +78,7 @@ def load_omniglot(
         split: `random` or `lake`.
         split_seed: which permutation of the characters the split is made from.
         rotations: the splits that have rotated classes.
+        augment: how far meta-train's drawings are bent when they are drawn, see `bent`; 0: not at all.
         counts: how many characters there have to be.
 
     Raises:
@@ -87,7 +91,7 @@ def load_omniglot(
     pools = {}
     for name, chosen in _split(characters, split, split_seed, counts).items():
         rotated = rotations == "all" or (rotations == "meta_train" and name == "meta_train")
-        pools[name] = _pool(characters, chosen, rotated)
+        pools[name] = _pool(characters, chosen, rotated, augment if name == "meta_train" else 0)
     check_disjoint(pools)
     setting = json.dumps([characters.fingerprint, split, split_seed, rotations])
     sizes = " / ".join(str(pool.classes) for pool in pools.values())
@@ -185,12 +189,13 @@ def _split(characters: Characters, split: Split, split_seed: int, counts: Counts
     return {name: indices.sort().values for name, indices in chosen.items()}
 
 
-def _pool(characters: Characters, chosen: Tensor, rotated: bool) -> ClassPool:
-    """The chosen characters, followed by the same turned by 90, 180 and 270 degrees."""
+def _pool(characters: Characters, chosen: Tensor, rotated: bool, augment: float) -> ClassPool:
+    """The chosen characters, followed by the same turned by 90, 180 and 270 degrees; bent when drawn."""
     images = characters.images[chosen]
     names = [characters.names[i] for i in chosen.tolist()]
     quarters = (1, 2, 3) if rotated else ()
     return ClassPool(
         torch.cat([images, *(torch.rot90(images, quarter, dims=(-2, -1)) for quarter in quarters)]),
         names + [f"{name}@{90 * quarter}" for quarter in quarters for name in names],
+        augment=partial(bent, by=BEND.times(augment)) if augment > 0 else None,
     )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from metalstm.nn.model import LSTMModel, ModelShape, columns_of
+from metalstm.nn.model import LSTMModel, ModelShape, columns_of, stacked, stacks_of
 
 LSTM_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -30,7 +30,9 @@ class PlainModel(nn.Module):
         self.shape = shape
         axes = 2 if shape.directions == 4 else 1
         self.lstms = nn.ModuleList(
-            nn.LSTM(shape.features, shape.hidden_size, shape.layers, batch_first=True, bidirectional=shape.both_ways)
+            nn.LSTM(
+                shape.step_features, shape.hidden_size, shape.layers, batch_first=True, bidirectional=shape.both_ways
+            )
             for _ in range(axes)
         )
         self.embedding = nn.Embedding(shape.vocabulary, shape.features) if shape.vocabulary else None
@@ -41,12 +43,17 @@ class PlainModel(nn.Module):
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
         """[B, S, F], or of tokens [B, S, K], with the [B] real lengths (at least 1) if they differ, to [B, O]."""
+        readings = [inputs] if len(self.lstms) == 1 else [inputs, columns_of(inputs)]
+        if self.shape.stack > 1:
+            readings = [stacked(reading, self.shape.stack, lengths) for reading in readings]
+            lengths = None if lengths is None else stacks_of(lengths, self.shape.stack)
+        inputs = readings[0]
         if self.embedding is not None:
             real = (inputs > 0).to(self.embedding.weight)
             mean = real / real.sum(dim=-1, keepdim=True).clamp(min=1)
             inputs = math.sqrt(self.shape.features) * torch.einsum("bsk,bskf->bsf", mean, self.embedding(inputs))
+            readings = [inputs]
         features = []
-        readings = [inputs] if len(self.lstms) == 1 else [inputs, columns_of(inputs)]
         for lstm, sequences in zip(self.lstms, readings, strict=True):
             states, last = self.run(lstm, sequences, lengths)
             if self.shape.pooling == "mean":

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 LATER = {"logger": "none", "averaging": None}  # settings that older runs do not have
+LATER_OF = {"dataset": {"omniglot": {"augment": 0}}, "model": {"lstm": {"stack": 1}}}  # of choices of a group
 NOT_KEPT = {"resume": None, "allow_changed_data": False}  # settings of one start, not of the run
 
 
@@ -56,7 +57,11 @@ def run_settings(path: Path) -> TrainSettings:
         )
     if not isinstance(config, DictConfig):
         raise CheckpointError.of(f"{path / CONFIG} is not a mapping", fix)
-    return train_settings(OmegaConf.create(LATER | as_mapping(config)))
+    values = LATER | as_mapping(config)
+    for group, later in LATER_OF.items():
+        if isinstance(chosen := values.get(group), dict):
+            values[group] = later.get(str(chosen.get("name")), {}) | chosen
+    return train_settings(OmegaConf.create(values))
 
 
 class Resumed(NamedTuple):

@@ -25,7 +25,7 @@ from metalstm.datasets.omniglot import image_from_png, load_omniglot
 from metalstm.datasets.omniglot_files import Counts
 from metalstm.errors import DataError
 from metalstm.tasks.classes import ClassPool
-from metalstm.tasks.sampler import seeded_generator
+from metalstm.tasks.sampler import TaskShape, seeded_generator
 
 SMALL = Counts(images_background=6, images_evaluation=4, per_character=3, meta_train=5, meta_validation=2)
 PARTS = {"images_background": ("Tifinagh", 6), "images_evaluation": ("Tibetan", 4)}
@@ -389,6 +389,19 @@ def test_names_carry_their_own_images_into_the_splits(zips: Path) -> None:
 def test_unknown_split_is_refused(zips: Path) -> None:
     with pytest.raises(ValueError, match="split='vinyals'"):
         load(zips, split="vinyals")
+
+
+def test_only_meta_train_is_bent_and_by_as_much_as_asked_for(zips: Path) -> None:
+    shape = TaskShape(2, 1, 1)
+
+    def drawn(split: str, augment: float) -> torch.Tensor:
+        return pools(load(zips, augment=augment))[split].draw(8, shape, seeded_generator(0)).query.inputs
+
+    for split in ("meta_train", "meta_validation", "meta_test"):
+        assert torch.equal(drawn(split, 0), drawn(split, 1)) == (split != "meta_train")
+    little, much = ((drawn("meta_train", strength) - drawn("meta_train", 0)).abs().mean() for strength in (0.1, 1))
+    assert 0 < little < much / 2
+    assert load(zips, augment=1).fingerprint == load(zips).fingerprint  # the tasks to be judged on are the same
 
 
 def test_fingerprint_depends_on_pixels_and_on_every_setting(folders: Path) -> None:

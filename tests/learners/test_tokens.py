@@ -37,8 +37,8 @@ def tasks() -> TaskBatch:
     return TaskBatch(examples(2), examples(3))
 
 
-def model(directions: int = 2, layers: int = 1, skip: bool = False) -> LSTMModel:
-    shape = ModelShape(6, WAYS, hidden_size=5, layers=layers, directions=directions, vocabulary=VOCABULARY, skip=skip)
+def model(directions: int = 2, layers: int = 1, skip: bool = False, stack: int = 1) -> LSTMModel:
+    shape = ModelShape(*(6, WAYS, 5, layers, directions), vocabulary=VOCABULARY, skip=skip, stack=stack)
     made = LSTMModel(shape, torch.Generator().manual_seed(1))
     with torch.no_grad():
         made.head_weight += torch.randn(made.head_weight.shape, generator=torch.Generator().manual_seed(2))
@@ -57,10 +57,11 @@ def test_the_mean_of_a_steps_tokens() -> None:
 @pytest.mark.parametrize("directions", [1, 2])
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("stack", [1, 2])
 def test_equals_torchs_embedding_and_lstm(
-    directions: int, layers: int, skip: bool, tasks: TaskBatch, difference: Difference
+    directions: int, layers: int, skip: bool, stack: int, tasks: TaskBatch, difference: Difference
 ) -> None:
-    ours = model(directions, layers, skip)
+    ours = model(directions, layers, skip, stack)
     plain = export_weights(ours)
     assert plain.embedding is not None
     for number in range(TASKS):

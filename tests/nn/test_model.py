@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from metalstm.nn.model import LSTMModel, ModelShape, columns_of
+from metalstm.nn.model import LSTMModel, ModelShape, columns_of, stacked, stacks_of
 from metalstm.nn.plain import export_weights, to_plain
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
@@ -20,10 +20,14 @@ SHAPES = [
     ModelShape(SIDE, 3, hidden_size=6, directions=directions, layer_norm=layer_norm, skip=True)
     for directions, layer_norm in product((1, 2, 4), (False, True))
 ]
+SHAPES += [
+    ModelShape(SIDE, 3, hidden_size=6, layers=2, directions=directions, pooling=pooling, skip=True, stack=2)
+    for directions, pooling in product((1, 2, 4), ("last", "mean"))
+]
 
 
 def name_of(shape: ModelShape) -> str:
-    rest = "_norm" * shape.layer_norm + "_skip" * shape.skip
+    rest = "_norm" * shape.layer_norm + "_skip" * shape.skip + "_stack" * (shape.stack > 1)
     return f"{shape.layers}layers_{shape.directions}directions_{shape.pooling}{rest}"
 
 
@@ -110,6 +114,24 @@ def test_equals_torch_lstm_on_packed_sequences(
     reference = derivatives(want, dict(plain.named_parameters()), lambda w: [w[name] for name in names])
     for mine, other in zip(got, reference, strict=True):
         assert difference(mine, other) < tolerance
+
+
+def test_stacked() -> None:
+    sequences = torch.arange(1, 2 * 5 * 3 + 1.0).view(2, 5, 3)
+    first, second = sequences
+    whole = stacked(sequences, 2)
+    assert whole.shape == (2, 3, 6)
+    for got, given in zip(whole, sequences, strict=True):
+        want = [[*given[0], *given[1]], [*given[2], *given[3]], [*given[4], 0, 0, 0]]
+        assert torch.equal(got, torch.tensor(want))
+    assert torch.equal(stacked(sequences, 5), sequences.flatten(1).unsqueeze(1))
+    assert torch.equal(stacked(sequences, 1), sequences)
+
+    lengths = torch.tensor([5, 1])
+    uneven = stacked(sequences, 3, lengths)
+    assert torch.equal(stacks_of(lengths, 3), torch.tensor([2, 1]))
+    assert torch.equal(uneven[0], torch.tensor([[*first[0], *first[1], *first[2]], [*first[3], *first[4], 0, 0, 0]]))
+    assert torch.equal(uneven[1], torch.tensor([[*second[0], 0, 0, 0, 0, 0, 0], [0.0] * 9]))
 
 
 def test_columns_take_sequences_of_one_length(make_model: MakeModel) -> None:

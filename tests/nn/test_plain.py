@@ -15,9 +15,14 @@ SHAPES = [
     ModelShape(5, 3, hidden_size=6, layers=layers, directions=directions, layer_norm=layer_norm, skip=skip)
     for layers, directions, layer_norm, skip in product((1, 2), (1, 2, 4), (False, True), (False, True))
 ]
-each_shape = pytest.mark.parametrize(
-    "shape", SHAPES, ids=lambda shape: f"{shape.layers}l{shape.directions}d" + "n" * shape.layer_norm + "s" * shape.skip
-)
+SHAPES += [ModelShape(5, 3, hidden_size=6, directions=directions, skip=True, stack=2) for directions in (1, 2, 4)]
+
+
+def name_of(shape: ModelShape) -> str:
+    return f"{shape.layers}l{shape.directions}d" + "n" * shape.layer_norm + "s" * shape.skip + f"x{shape.stack}"
+
+
+each_shape = pytest.mark.parametrize("shape", SHAPES, ids=name_of)
 
 
 @each_shape
@@ -49,12 +54,13 @@ def test_loads_into_torch_modules(make_model: MakeModel, shape: ModelShape) -> N
 
     axes = 2 if shape.directions == 4 else 1
     joined = shape.directions * 6
-    lstms = [nn.LSTM(5, 6, shape.layers, batch_first=True, bidirectional=shape.directions > 1) for _ in range(axes)]
+    width = 5 * shape.stack
+    lstms = [nn.LSTM(width, 6, shape.layers, batch_first=True, bidirectional=shape.directions > 1) for _ in range(axes)]
     for axis, lstm in enumerate(lstms):
         lstm.load_state_dict(part(f"lstms.{axis}."), strict=True)
-    head = nn.Linear(joined + (5 if shape.skip else 0), 3)
+    head = nn.Linear(joined + (width if shape.skip else 0), 3)
     head.load_state_dict(part("head."), strict=True)
-    norm, norm_inputs = nn.LayerNorm(joined), nn.LayerNorm(5)
+    norm, norm_inputs = nn.LayerNorm(joined), nn.LayerNorm(width)
     if shape.layer_norm:
         norm.load_state_dict(part("norm."), strict=True)
     if shape.layer_norm and shape.skip:
@@ -64,12 +70,19 @@ def test_loads_into_torch_modules(make_model: MakeModel, shape: ModelShape) -> N
 
     images = torch.randn(4, 5, 5, generator=torch.Generator().manual_seed(0))
     features = []
-    for lstm, reading in zip(lstms, (images, images.transpose(1, 2)), strict=False):
+    readings = [images, images.transpose(1, 2)]
+    if shape.stack == 2:  # rows side by side, and none beside the last
+        pairs = [
+            torch.stack((reading[:, 0::2], torch.cat((reading[:, 1::2], torch.zeros(4, 1, 5)), 1)), 2)
+            for reading in readings
+        ]
+        readings = [pair.flatten(2) for pair in pairs]
+    for lstm, reading in zip(lstms, readings, strict=False):
         states, _ = lstm(reading)
         features.append(states[:, -1, :6])
         if shape.directions > 1:
             features.append(states[:, 0, 6:])  # the backward reading ends at the first step
-    read, mean = torch.cat(features, dim=-1), images.mean(dim=1)
+    read, mean = torch.cat(features, dim=-1), readings[0].mean(dim=1)
     if shape.layer_norm:
         read, mean = norm(read), norm_inputs(mean)
     answers = head(torch.cat((read, mean), dim=-1) if shape.skip else read)

@@ -189,3 +189,20 @@ def test_what_cannot_be_gone_on_with_stays_as_it_is(kind: str, in_process: Any, 
     assert ended.code == 4, ended.err
     assert "does not fit the run's config" in ended.err
     assert {name: (path / name).read_bytes() for name in before if (path / name).exists()} == before
+
+
+def test_a_run_older_than_a_setting_goes_on_as_it_was(in_process: Any, tiny: Any, only_run: Any) -> None:
+    assert in_process("train", *tiny(scratch_tasks=0), "output_dir=old").code == 0
+    run = only_run(Path("old"))
+    config = (run / "config.yaml").read_text(encoding="utf-8")
+    for line in ("  stack: 1\n", "averaging: null\n", "logger: none\n"):
+        assert line in config
+        config = config.replace(line, "")
+    (run / "config.yaml").write_text(config, encoding="utf-8")
+    ended = in_process("train", f"resume={run}", "steps=7")
+    assert ended.code == 0, ended.err
+    assert "  stack: 1\n" in (run / "config.yaml").read_text(encoding="utf-8")
+    (run / "config.yaml").write_text(config.replace("  hidden_size: ", "  size: "), encoding="utf-8")
+    ended = in_process("train", f"resume={run}", "steps=8")
+    assert ended.code == 2
+    assert "model.hidden_size has no value" in ended.err
