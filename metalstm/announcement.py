@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 def introduce(settings: TrainSettings, dataset: Dataset, training: MetaTraining, run: TrackedRun) -> None:
     """Says what will happen."""
-    parameters = sum(parameter.numel() for parameter in training.learner.parameters())
+    parameters = sum(one.numel() for one in training.learner.parameters() if one.requires_grad)
     log.info("run       %s", run.path)
     log.info("task      %s", task(settings, dataset))
     log.info("dataset   %s", dataset.description)

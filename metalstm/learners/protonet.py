@@ -11,6 +11,7 @@ from metalstm.learners.objective import Kind
 from metalstm.learners.prototypes import nearness, prototypes
 from metalstm.learners.shots import ShotLearner
 from metalstm.nn.base import Model
+from metalstm.nn.model import LSTMModel
 
 
 class Stored(NamedTuple):
@@ -34,6 +35,10 @@ class ProtoNet(ShotLearner):
     def __init__(self, encoder: Model, kind: Kind, outputs: int, metric_scale: float | None = None) -> None:
         super().__init__(encoder, kind, outputs)
         self.metric_scale = metric_scale
+        if isinstance(encoder, LSTMModel) and encoder.shape.layer_norm:
+            # Distances do not see what all features have in common: its gradient is rounding noise, of which Adam makes
+            # steps as large as any, and who starts from the encoder would find the features far from zero.
+            encoder.norm_bias.requires_grad_(False)
 
     def read(
         self,

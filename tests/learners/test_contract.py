@@ -111,8 +111,12 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(9)
 
 
+def trained(learner: Learner) -> dict[str, Tensor]:
+    return {name: weight for name, weight in learner.named_parameters() if weight.requires_grad}
+
+
 def meta_gradient(learner: Learner, tasks: TaskBatch) -> list[Tensor]:
-    parameters = list(learner.parameters())
+    parameters = list(trained(learner).values())
     if not parameters:
         return []
     return list(torch.autograd.grad(learner.meta_loss(tasks, generator()).loss, parameters, allow_unused=True))
@@ -244,7 +248,7 @@ def test_names_of_classes(learner: Learner, tasks: TaskBatch, at: list[int], kin
 
 
 def test_every_meta_parameter_is_trained(learner: Learner, tasks: TaskBatch) -> None:
-    found = dict(zip([key for key, _ in learner.named_parameters()], meta_gradient(learner, tasks), strict=True))
+    found = dict(zip(trained(learner), meta_gradient(learner, tasks), strict=True))
     sizes = {key: weight.numel() for key, weight in learner.named_parameters()}
     idle = [key for key, gradient in found.items() if sizes[key] > 0 and (gradient is None or not gradient.any())]
     assert idle == []
