@@ -1,0 +1,48 @@
+"""The runs of Omniglot that README's table is made of: tested again, each gives its number again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REFERENCE = Path(__file__).parents[1] / "outputs" / "reference" / "omniglot"
+RUNS = sorted(path.parent for path in REFERENCE.glob("*/checkpoints"))
+TASKS = 30
+
+if not REFERENCE.is_dir():
+    pytest.skip("the committed runs need the repository", allow_module_level=True)
+
+
+def per_task(folder: Path, tasks: int) -> list[list[float]]:
+    """The metric of the first tasks, at each point of the curve."""
+    values = json.loads((folder / "per_task.json").read_text(encoding="utf-8"))["learner"]["values"]
+    return [list(point[:tasks]) for point in values]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", RUNS, ids=lambda kept: kept.name)
+def test_a_kept_run_gives_its_numbers_again(
+    kept: Path, in_process: Any, shared_data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(kept, run, ignore=shutil.ignore_patterns("tests"))
+    ended = in_process("test", f"run={run}", f"dataset_root={shared_data('omniglot')}", f"tasks={TASKS}", "threads=1")
+    assert ended.code == 0, ended.err
+    (again,) = run.glob("tests/*/per_task.json")
+    before, now = per_task(kept, TASKS), per_task(again.parent, TASKS)
+    assert len(before) == len(now)
+    for committed, found in zip(before, now, strict=True):
+        # The same tasks and weights; another machine may round a query or two to the other side.
+        assert sum(abs(one - other) for one, other in zip(committed, found, strict=True)) / TASKS < 0.002
+
+
+def test_there_are_kept_runs() -> None:
+    assert len(RUNS) > 0
+    for run in RUNS:
+        assert {"config.yaml", "run.json", "result.json"} <= {path.name for path in run.iterdir()}
+        assert json.loads((run / "result.json").read_text(encoding="utf-8"))["protocol"]["fingerprint"]
