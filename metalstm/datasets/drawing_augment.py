@@ -33,9 +33,8 @@ BEND = Bend()
 def bent(examples: Examples, generator: torch.Generator, by: Bend = BEND) -> Examples:
     """Every drawing changed by itself: [T, B, 28, 28] to the same; what comes in at the edges is paper, 0."""
     images = examples.inputs.flatten(0, 1)  # [N, 28, 28]
-    places = functional.affine_grid(
-        transforms(len(images), images.shape[-1], generator, by), [len(images), 1, *images.shape[1:]], False
-    )
+    read_from = transforms(len(images), images.shape[-1], generator, by)
+    places = functional.affine_grid(read_from, [len(images), 1, *images.shape[1:]], align_corners=False)
     changed = functional.grid_sample(images.unsqueeze(1), places, align_corners=False)
     return examples._replace(inputs=changed.view(examples.inputs.shape))
 

@@ -77,9 +77,7 @@ def filled_at_a_save(run: Run, filler: Path, reference: EndState) -> list[str]:
                 return [f"ended with {process.popen.returncode} before the disk was full:\n{process.err}"]
             process.signal(signal.SIGCONT)
             time.sleep(LOOK_EVERY)
-            process.signal(
-                signal.SIGSTOP
-            )  # so that it does not train to its end while it is looked at, or the disk is filled
+            process.signal(signal.SIGSTOP)  # or it might train to its end while it is looked at, or the disk is filled
         fill(filler)
         process.signal(signal.SIGCONT)
         code = process.wait()
