@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -86,14 +86,15 @@ def make_dataset(settings: Any) -> Dataset:
     return LOADERS[settings.name](settings)
 
 
-def check_tasks_fit(settings: TrainSettings, dataset: Dataset) -> None:
-    """Whether every split can give the tasks asked for.
+def check_tasks_fit(settings: TrainSettings, dataset: Dataset, splits: Iterable[str]) -> None:
+    """Whether the splits named can give the tasks asked for.
 
     Raises:
         ConfigError: with a problem for each split that cannot.
     """
     problems: list[Problem] = []
-    for split, source in dataset.splits.items():
+    for split in splits:
+        source = dataset.splits[split]
         training = split == "meta_train"
         name = "train_queries" if training else "queries"
         ways, _, queries = task_shape(settings, split)

@@ -132,6 +132,8 @@ class MetaTestSettings:
     run: str
     split: str = one_of("meta_test", "meta_validation")
     protocol: str = one_of("few_shot", "lifelong")
+    ways: int | None = bounded(minimum=1)
+    shots: int | None = bounded(minimum=1)
     tasks: int = bounded(minimum=2)
     steps: int | None = bounded(minimum=0)
     curve_steps: int | None = bounded(minimum=0)

@@ -6,15 +6,18 @@ To choose settings by, it judges on meta-validation instead: then no choice has 
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
 from metalstm.command import command_line, run_command
+from metalstm.errors import ConfigError
+from metalstm.learner_settings import ANY_WAYS
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from metalstm.config import MetaTestSettings
+    from metalstm.config import MetaTestSettings, TrainSettings
     from metalstm.run.meta_test import Judge
     from metalstm.trained import Trained
 
@@ -39,12 +42,15 @@ def meta_test_run(config: DictConfig) -> None:
 
     given = meta_test_settings(config)
     path = Path(given.run)
-    steps = resume.run_settings(path).steps_tested if given.steps is None else given.steps
+    asked = asked_shape(resume.run_settings(path), given)
+    steps = asked.steps_tested if given.steps is None else given.steps
     directory.start_log()
     trained = trained_run(
         path,
         given.dataset_root,
         given.allow_changed_data,
+        ways=asked.ways,
+        shots=asked.shots,
         test_tasks=given.tasks,
         test_steps=steps,
         curve_steps=2 * steps if given.curve_steps is None else given.curve_steps,
@@ -52,12 +58,13 @@ def meta_test_run(config: DictConfig) -> None:
         device=given.device,
         threads=given.threads,
     )
+    splits = ("meta_validation", given.split)
+    assembly.check_tasks_fit(trained.settings, trained.dataset, splits)
     with Interruption() as interruption:
 
         def heed() -> None:
             interruption.heed("the meta-test was stopped", "start it again")
 
-        splits = ("meta_validation", given.split)
         validation, test = (assembly.make_sampler(trained.settings, trained.dataset, split) for split in splits)
         protocol = assembly.test_protocol(trained.settings)
         judge = Judge(validation, test, protocol, trained.dataset.kind, trained.device, heed)
@@ -65,6 +72,23 @@ def meta_test_run(config: DictConfig) -> None:
             lifelong(trained, given, judge)
         else:
             few_shot(trained, judge)
+
+
+def asked_shape(settings: TrainSettings, given: MetaTestSettings) -> TrainSettings:
+    """The run's settings, for tasks of the shape asked for.
+
+    Raises:
+        ConfigError: the learner takes no other number of classes than it was trained for.
+    """
+    name = settings.learner.name
+    if given.ways not in (None, settings.ways) and name not in ANY_WAYS:
+        raise ConfigError.of(
+            f"ways={given.ways}, but learner={name} has an output for each of {settings.ways} classes",
+            f"leave ways out, or test a run of learner=one of {', '.join(sorted(ANY_WAYS))}",
+        )
+    ways = settings.ways if given.ways is None else given.ways
+    shots = settings.shots if given.shots is None else given.shots
+    return dataclasses.replace(settings, ways=ways, shots=shots)
 
 
 def few_shot(trained: Trained, judge: Judge) -> None:

@@ -102,7 +102,7 @@ def run(
     assembly.use_machine(settings.device, settings.threads)
     with processes.one_of_each_host_first():
         dataset = assembly.make_dataset(settings.dataset)
-    assembly.check_tasks_fit(settings, dataset)
+    assembly.check_tasks_fit(settings, dataset, dataset.splits)
     learner = learner_assembly.make_learner(settings, dataset)
     if processes.first:
         return lead(settings, resumed, dataset, learner, command, processes, place)

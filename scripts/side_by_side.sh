@@ -22,23 +22,29 @@ train() {
     fi
 }
 
+# keep RUN FOLDER: copies what a run found into FOLDER.
+keep() {
+    local run=$1 folder=$2 file
+    mkdir -p "$folder"
+    cp "$run"/{result.json,per_task.json,config.yaml} "$folder"
+    for file in gallery.json confusion.json; do # which runs of before they were written lack
+        [[ ! -e $run/$file ]] || cp "$run/$file" "$folder"
+    done
+    # Enough for the training curves of several runs; the steps between would be most of the file.
+    if [[ -e $run/metrics.jsonl ]]; then
+        grep '"meta_validation/' "$run/metrics.jsonl" > "$folder/metrics.jsonl" || true
+    fi
+}
+
 # compare RUNS PREFIX REFERENCE LEARNER...: copies what runs PREFIX_LEARNER found into REFERENCE, with table, figure and page.
 compare() {
-    local runs=$1 prefix=$2 reference=$3 learner run file found=()
+    local runs=$1 prefix=$2 reference=$3 learner run found=()
     shift 3
     for learner in "$@"; do
         run=$(finished "$runs" "${prefix}_$learner")
         [[ -n $run ]] || continue
         found+=("$reference/$learner")
-        mkdir -p "$reference/$learner"
-        cp "$run"/{result.json,per_task.json,config.yaml} "$reference/$learner"
-        for file in gallery.json confusion.json; do # which runs of before they were written lack
-            [[ ! -e $run/$file ]] || cp "$run/$file" "$reference/$learner"
-        done
-        # Enough for the training curves of several runs; the steps between would be most of the file.
-        if [[ -e $run/metrics.jsonl ]]; then
-            grep '"meta_validation/' "$run/metrics.jsonl" > "$reference/$learner/metrics.jsonl" || true
-        fi
+        keep "$run" "$reference/$learner"
     done
     "$venv/bin/metalstm-report" "${found[@]}" --out "$reference"
 }

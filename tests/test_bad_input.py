@@ -242,3 +242,14 @@ def test_more_shots_than_a_run_has_to_read(in_process: Any, tiny: Any, only_run:
     check(in_process("test", f"run={path}", "steps=3"), 2, ["steps=3", "shots=2", "steps<=2"])
     assert files(path) == before
     assert in_process("test", f"run={path}", "steps=1", "tasks=4").code == 0
+
+
+def test_a_run_is_not_tested_on_tasks_that_it_cannot_take(in_process: Any, tiny: Any, only_run: Any) -> None:
+    assert in_process("train", *tiny(steps=1, scratch_tasks=0)).code == 0
+    path = only_run(Path())
+    before = files(path)
+    test = ("test", f"run={path}", "tasks=4")
+    check(in_process(*test, "ways=2"), 2, ["ways=2", "learner=maml has an output for each of 3 classes", "protonet"])
+    check(in_process(*test, "shots=20"), 2, ["shots=20", "holds 20"])
+    assert files(path) == before
+    assert in_process(*test, "shots=2").code == 0

@@ -107,6 +107,27 @@ def test_more_tasks_and_steps_in_the_meta_test(finished: Path, in_process: Any, 
     assert "8 meta-test tasks" in ended.out
 
 
+def test_tasks_of_another_shape_than_the_run_was_tested_on(
+    in_process: Any, tiny: Any, only_run: Any, result_of: Any
+) -> None:
+    drops = {"learner.inner_steps": None, "scratch_tasks": 0, "validate_every": 6}
+    results = {}
+    for ways in (3, 2):
+        given = tiny(ways=ways, **drops, output_dir=str(ways))
+        assert in_process("train", "learner=protonet", "train_ways=3", *given).code == 0
+        results[ways] = only_run(Path(str(ways)))
+    ended = in_process("test", f"run={results[3]}", "ways=2", "tasks=6")
+    assert ended.code == 0, ended.err
+    assert "6 meta-test tasks of glyphs, 2-way 1-shot" in ended.out
+    (tested,) = (results[3] / "tests").iterdir()
+    again, other = result_of(tested), result_of(results[2])
+    for key in ("ways", "shots", "value", "ci95", "curve", "steps"):  # the two were trained in the same way
+        assert again[key] == other[key], key
+    assert in_process("test", f"run={results[3]}", "shots=3", "tasks=6").code == 0
+    result = result_of(max((results[3] / "tests").iterdir()))
+    assert (result["ways"], result["shots"], result["steps"], len(result["curve"])) == (3, 3, 3, 4)
+
+
 def test_on_meta_validation_meta_test_stays_unseen(finished: Path, in_process: Any, result_of: Any) -> None:
     ended = in_process("test", f"run={finished}", "split=meta_validation", "tasks=6", "steps=2")
     assert ended.code == 0, ended.err

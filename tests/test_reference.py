@@ -12,6 +12,8 @@ import pytest
 
 REFERENCE = Path(__file__).parents[1] / "outputs" / "reference" / "omniglot"
 RUNS = sorted(path.parent for path in REFERENCE.glob("*/checkpoints"))
+# Results of runs, in their own directory or one below it.
+RESULTS = sorted(path.parent for run in RUNS for path in run.rglob("result.json"))
 TASKS = 30
 
 if not REFERENCE.is_dir():
@@ -25,13 +27,16 @@ def per_task(folder: Path, tasks: int) -> list[list[float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kept", RUNS, ids=lambda kept: kept.name)
+@pytest.mark.parametrize("kept", RESULTS, ids=lambda kept: str(kept.relative_to(REFERENCE)))
 def test_a_kept_run_gives_its_numbers_again(
     kept: Path, in_process: Any, shared_data: Callable[[str], Path], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    shutil.copytree(kept, run, ignore=shutil.ignore_patterns("tests"))
-    ended = in_process("test", f"run={run}", f"dataset_root={shared_data('omniglot')}", f"tasks={TASKS}", "threads=1")
+    directory = next(path for path in (kept, kept.parent) if path in RUNS)
+    shutil.copytree(directory, run, ignore=shutil.ignore_patterns("tests"))
+    result = json.loads((kept / "result.json").read_text(encoding="utf-8"))
+    task = (f"ways={result['ways']}", f"shots={result['shots']}", f"tasks={TASKS}")
+    ended = in_process("test", f"run={run}", f"dataset_root={shared_data('omniglot')}", *task, "threads=1")
     assert ended.code == 0, ended.err
     (again,) = run.glob("tests/*/per_task.json")
     before, now = per_task(kept, TASKS), per_task(again.parent, TASKS)

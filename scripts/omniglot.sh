@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Omniglot as well as an LSTM can: an encoder, then what starts from it for each task shape; and the article's plain setting.
+# What each has come to is in outputs/reference/omniglot/NAME, a run directory that metalstm-test, metalstm-adapt and start= take.
+#   scripts/omniglot.sh [NAME...]     all, or those named and what they start from
+# OMNIGLOT names the folder of the data, THREADS how many threads a run may use.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" figures,export
+source "$repository/scripts/side_by_side.sh"
+cd "$repository"
+runs=outputs/omniglot
+reference=outputs/reference/omniglot
+data=${OMNIGLOT:-../shared/data/omniglot}
+threads=${THREADS:-1}
+shapes=(5w1s 5w5s 20w1s 20w5s)
+names=(
+    encoder encoder_{seed1,seed2,lake}
+    "${shapes[@]/%/_maml}" 5w1s_maml_{seed1,seed2,lake}
+    "${shapes[@]/%/_memory}"
+    20w5s_article
+)
+(($#)) && chosen=("$@") || chosen=("${names[@]}")
+
+# task SHAPE: ways and shots, as settings.
+task() {
+    [[ $1 =~ ^([0-9]+)w([0-9]+)s$ ]]
+    echo "ways=${BASH_REMATCH[1]} shots=${BASH_REMATCH[2]}"
+}
+
+# made NAME TASK SETTING...: trains NAME, whose runs are called TASK, as far as that is not done, and keeps it so that it can be
+# tested again and started from: with its best checkpoint.
+made() {
+    local name=$1 task=$2 run folder=$reference/$1
+    shift 2
+    train "$runs/$name" "$task" "$@" dataset.root="$data" threads="$threads" test_tasks=1000
+    run=$(finished "$runs/$name" "$task")
+    ! cmp -s "$run/result.json" "$folder/result.json" || return 0 # kept before
+    rm -rf "$folder"
+    keep "$run" "$folder"
+    cp "$run"/{run.json,figures/adaptation_curve.png} "$folder"
+    mkdir "$folder/checkpoints"
+    cp -r "$(find "$run/checkpoints" -name 'best_*' | sort | tail -n 1)" "$folder/checkpoints"
+}
+
+# tested NAME SHAPE: tests NAME on tasks of another shape, and keeps the result in a folder of its own.
+tested() {
+    local folder=$reference/$1 shape=$2
+    [[ ! -e $folder/$shape ]] || return 0
+    "$venv/bin/metalstm-test" run="$folder" $(task "$shape") tasks=1000 \
+        dataset_root="$data" threads="$threads"
+    mkdir -p "$folder/$shape"
+    cp "$(find "$folder/tests" -name result.json | sort | tail -n 1 | xargs dirname)"/{result,per_task}.json "$folder/$shape"
+    rm -r "$folder/tests"
+}
+
+# recipe NAME: trains it, and first what it starts from.
+recipe() {
+    local name=$1 shape learner encoder=encoder settings=()
+    case $name in
+    *_seed?) settings+=(seed="${name: -1}") encoder=encoder_seed${name: -1} ;;
+    *_lake) settings+=(dataset.split=lake) encoder=encoder_lake ;;
+    esac
+    if [[ $name == encoder* ]]; then
+        made "$name" omniglot_20w1s_protonet experiment=omniglot_encoder "${settings[@]}"
+        for shape in 5w1s 5w5s 20w5s; do
+            tested "$name" "$shape"
+        done
+        return
+    fi
+    IFS=_ read -r shape learner _ <<< "$name"
+    settings=(experiment="omniglot_$learner" $(task "$shape") "${settings[@]}")
+    if [[ $learner == article ]]; then
+        made "$name" "omniglot_${shape}_maml" "${settings[@]}"
+        return
+    fi
+    [[ -d $reference/$encoder ]] || recipe "$encoder"
+    made "$name" "omniglot_${shape}_$learner" "${settings[@]}" start="$reference/$encoder"
+    # For torch.nn.LSTM; the memory's start is more than one model's weights.
+    [[ $learner != maml ]] || "$venv/bin/metalstm-adapt" run="$reference/$name" export="$reference/$name/start.safetensors" \
+        dataset_root="$data"
+}
+
+for name in "${chosen[@]}"; do
+    if [[ " ${names[*]} " != *" $name "* ]]; then
+        echo "error: $name is none of ${names[*]}" >&2
+        exit 2
+    fi
+    recipe "$name"
+done
