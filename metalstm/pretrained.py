@@ -68,7 +68,7 @@ def start_from(path: Path, learner: Learner, dataset: Dataset, device: torch.dev
         for name, weight in own.items():
             weight.copy_(there[name])
     log.info("start     %s, %s, step %d", path, settings.learner.name, checkpoint.step)
-    _, seconds, before = trained_so_far(checkpoints, device)
+    _, seconds, before = trained_so_far(path, checkpoints, device)
     return seconds + before
 
 

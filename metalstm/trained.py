@@ -21,7 +21,7 @@ from metalstm.learners.finetune import FineTune
 from metalstm.learners.scratch import Scratch
 from metalstm.run import directory, resume
 from metalstm.run.checkpoint import BEST, LATEST, Checkpoint, Checkpoints, fitting
-from metalstm.run.results import picked_lr
+from metalstm.run.results import picked_lr, trained_for
 
 log = logging.getLogger(__name__)
 
@@ -67,14 +67,16 @@ def trained_run(path: Path, dataset_root: str | None, allow_changed_data: bool, 
     with fitting(checkpoint):
         learner.load_state_dict(checkpoint.state["learner"])
     log.info("run       %s, step %d", path, checkpoint.step)
-    return Trained(path, settings, dataset, learner, checkpoint.step, *trained_so_far(checkpoints, device), device)
+    return Trained(
+        path, settings, dataset, learner, checkpoint.step, *trained_so_far(path, checkpoints, device), device
+    )
 
 
-def trained_so_far(checkpoints: Checkpoints, device: torch.device) -> tuple[int, float, float]:
+def trained_so_far(path: Path, checkpoints: Checkpoints, device: torch.device) -> tuple[int, float, float]:
     """Steps, seconds that they took, and seconds of the run that this one started from."""
     newest = checkpoints.newest(LATEST, device)
-    if newest is None:
-        return 0, 0.0, 0.0
+    if newest is None:  # of a run that is over its best checkpoint may have been kept alone
+        return trained_for(path)
     with fitting(newest):
         return newest.step, float(newest.state["seconds"]), float(newest.state["pretraining_seconds"])
 

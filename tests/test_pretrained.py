@@ -110,3 +110,25 @@ def test_going_on(checkpoint: bool, pretrained: Path, in_process: Any, tiny: Any
     one, other = newest(whole), newest(stopped)
     assert all(torch.equal(value, other["learner"][name]) for name, value in one["learner"].items())
     assert other["pretraining_seconds"] == one["pretraining_seconds"] > 0
+
+
+def test_a_run_kept_with_its_best_checkpoint_alone(pretrained: Path, in_process: Any, tiny: Any, only_run: Any) -> None:
+    """It was trained for what its result says."""
+    for checkpoint in (pretrained / "checkpoints").glob(f"{LATEST}_*"):
+        shutil.rmtree(checkpoint)
+    file = pretrained / "result.json"
+    result = json.loads(file.read_text())
+    result["training"] |= {"seconds": 70.5, "pretraining_seconds": 30.0}
+    file.write_text(json.dumps(result))
+    assert in_process("train", *given(tiny)).code == 0
+    training = json.loads((only_run(Path("outputs")) / "result.json").read_text())["training"]
+    assert training["pretraining_seconds"] == 100.5
+    assert in_process("test", "run=pretrained", "tasks=4").code == 0
+    (tested,) = pretrained.glob("tests/*/result.json")
+    names = ("steps", "seconds", "pretraining_seconds")
+    again = json.loads(tested.read_text())["training"]
+    assert [again[name] for name in names] == [3, 70.5, 30.0]
+    file.unlink()
+    assert in_process("test", "run=pretrained", "tasks=4").code == 0  # and where there is none, nothing is known
+    tested = max(pretrained.glob("tests/*/result.json"))
+    assert json.loads(tested.read_text())["training"]["seconds"] == 0
