@@ -35,8 +35,10 @@ def test_a_kept_run_gives_its_numbers_again(
     directory = next(path for path in (kept, kept.parent) if path in RUNS)
     shutil.copytree(directory, run, ignore=shutil.ignore_patterns("tests"))
     result = json.loads((kept / "result.json").read_text(encoding="utf-8"))
-    task = (f"ways={result['ways']}", f"shots={result['shots']}", f"tasks={TASKS}")
-    ended = in_process("test", f"run={run}", f"dataset_root={shared_data('omniglot')}", *task, "threads=1")
+    shape = (f"ways={result['ways']}", f"shots={result['shots']}", f"curve_steps={len(result['curve']) - 1}")
+    ended = in_process(
+        "test", f"run={run}", f"dataset_root={shared_data('omniglot')}", *shape, f"tasks={TASKS}", "threads=1"
+    )
     assert ended.code == 0, ended.err
     (again,) = run.glob("tests/*/per_task.json")
     before, now = per_task(kept, TASKS), per_task(again.parent, TASKS)

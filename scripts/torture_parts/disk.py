@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from torture_parts.run import LOOK_EVERY, Run
+from torture_parts.run import CHECKPOINT_EVERY, LOOK_EVERY, Run
 from torture_parts.states import EndState
 from torture_parts.workshop import Workshop
 
@@ -72,7 +72,8 @@ def filled_at_a_save(run: Run, filler: Path, reference: EndState) -> list[str]:
     problems = []
     process = run.start()
     try:
-        while run.last_step < FULL_AT:
+        # Not while it saves: it would then have the room of the checkpoint that it drops afterwards.
+        while run.last_step < FULL_AT or run.last_step % CHECKPOINT_EVERY == 0:
             if not process.alive:
                 return [f"ended with {process.popen.returncode} before the disk was full:\n{process.err}"]
             process.signal(signal.SIGCONT)
@@ -93,6 +94,8 @@ def filled_at_a_save(run: Run, filler: Path, reference: EndState) -> list[str]:
             read(checkpoint, torch.device("cpu"))
         if len(run.checkpoints) < 2:
             problems.append(f"{len(run.checkpoints)} checkpoints left of 2")
+        if run.over:
+            return [*problems, "it was over with its disk full"]
         filler.unlink()
         problems += [f"{name} differs" for name in run.finish().differences(reference)]
     finally:
