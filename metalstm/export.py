@@ -108,8 +108,12 @@ def card(shape: ModelShape, outputs: int, labels: Sequence[str], what: str, file
         "from safetensors.torch import load_file",
         "",
         f'weights = load_file("{file.name}")',
+        "",
+        "",
         "def part(name):",
-        "    return {key[len(name) + 1 :]: value for key, value in weights.items() if key.startswith(name + '.')}",
+        '    return {key[len(name) + 1 :]: value for key, value in weights.items() if key.startswith(name + ".")}',
+        "",
+        "",
     ]
     if shape.vocabulary:
         lines += [

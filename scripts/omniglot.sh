@@ -52,6 +52,11 @@ tested() {
     rm -r "$folder/tests"
 }
 
+# exported NAME: keeps the start of a run of maml as weights for torch.nn.LSTM.
+exported() {
+    "$venv/bin/metalstm-adapt" run="$reference/$1" export="$reference/$1/start.safetensors" dataset_root="$data"
+}
+
 # recipe NAME: trains it, and first what it starts from.
 recipe() {
     local name=$1 shape learner encoder=encoder settings=()
@@ -70,13 +75,14 @@ recipe() {
     settings=(experiment="omniglot_$learner" $(task "$shape") "${settings[@]}")
     if [[ $learner == article ]]; then
         made "$name" "omniglot_${shape}_maml" "${settings[@]}"
+        # Beside its model from scratch, in pairs of the same tasks.
+        [[ -e $reference/$name/comparison.json ]] || "$venv/bin/metalstm-report" "$reference/$name" --out "$reference/$name"
+        exported "$name"
         return
     fi
     [[ -d $reference/$encoder ]] || recipe "$encoder"
     made "$name" "omniglot_${shape}_$learner" "${settings[@]}" start="$reference/$encoder"
-    # For torch.nn.LSTM; the memory's start is more than one model's weights.
-    [[ $learner != maml ]] || "$venv/bin/metalstm-adapt" run="$reference/$name" export="$reference/$name/start.safetensors" \
-        dataset_root="$data"
+    [[ $learner != maml ]] || exported "$name" # the memory's start is more than one model's weights
 }
 
 for name in "${chosen[@]}"; do

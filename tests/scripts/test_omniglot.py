@@ -24,7 +24,7 @@ train() {
 }
 keep() { mkdir -p "$2"; cp "$1/result.json" "$2"; }
 """
-# In place of metalstm-test and metalstm-adapt: leaves what they would, and says what was asked.
+# In place of metalstm-test, metalstm-adapt and metalstm-report: leaves what they would, and says what was asked.
 TESTER = """#!/bin/bash
 folder=$(sed 's/.*run=\\([^ ]*\\).*/\\1/' <<< "$*")
 mkdir -p "$folder/tests/1"
@@ -33,6 +33,10 @@ echo "test $*"
 """
 EXPORTER = """#!/bin/bash
 touch "$(sed 's/.*export=\\([^ ]*\\).*/\\1/' <<< "$*")"
+"""
+
+REPORTER = """#!/bin/bash
+[[ -e $1/result.json && $2 == --out ]] && touch "$3/comparison.json"
 """
 
 
@@ -51,11 +55,11 @@ def recipes(tmp_path: Path, *names: str) -> subprocess.CompletedProcess[str]:
     (scripts / "side_by_side.sh").write_text(STUBS)
     commands = tmp_path / "venv" / "bin"
     commands.mkdir(parents=True, exist_ok=True)
-    for name, text in (("metalstm-test", TESTER), ("metalstm-adapt", EXPORTER)):
-        (commands / name).write_text(text)
-        (commands / name).chmod(0o755)
-    command = ["bash", str(scripts / "omniglot.sh"), *names]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    for name, text in (("test", TESTER), ("adapt", EXPORTER), ("report", REPORTER)):
+        command = commands / f"metalstm-{name}"
+        command.write_text(text)
+        command.chmod(0o755)
+    return subprocess.run(["bash", str(scripts / "omniglot.sh"), *names], capture_output=True, text=True, check=False)
 
 
 def trained(printed: str) -> list[Trained]:
@@ -109,6 +113,15 @@ def test_what_is_kept_is_a_run_and_the_encoder_is_tested_in_the_other_shapes(tmp
     assert not (kept / "encoder_lake" / "tests").exists()
     again = recipes(tmp_path, "encoder_lake")
     assert "test " not in again.stdout  # as far as that is not done
+
+
+def test_the_article_is_compared_with_its_model_from_scratch(tmp_path: Path) -> None:
+    ended = recipes(tmp_path, "20w5s_article")
+    assert ended.returncode == 0, ended.stderr
+    (run,) = trained(ended.stdout)
+    assert run.settings.scratch_tasks == 600
+    kept = {path.name for path in (tmp_path / "outputs" / "reference" / "omniglot" / "20w5s_article").iterdir()}
+    assert {"comparison.json", "start.safetensors"} <= kept
 
 
 def test_a_recipe_that_is_none(tmp_path: Path) -> None:
