@@ -66,7 +66,7 @@ LOADERS: dict[str, Callable[[Any], Dataset]] = {
         folder(given), given.split_seed, given.min_ratings, given.examples, given.crowd, tokens(given)
     ),
     "omniglot": lambda given: load_omniglot(
-        folder(given), given.download, given.split, given.split_seed, given.rotations, given.augment
+        folder(given), given.download, given.split, given.split_seed, given.rotations, given.augment, given.mirrored
     ),
     "pendulum": lambda given: load_pendulum(given.window),
     "sinusoid": lambda given: load_sinusoid(given.form, given.window),

@@ -24,6 +24,7 @@ class OmniglotSettings:
     split_seed: int = bounded(minimum=0, below=2**32)
     rotations: str = one_of("meta_train", "all", "none")
     augment: float = bounded(minimum=0, maximum=10)
+    mirrored: bool
 
 
 @dataclass(kw_only=True)

@@ -13,9 +13,10 @@ data=${OMNIGLOT:-../shared/data/omniglot}
 threads=${THREADS:-1}
 shapes=(5w1s 5w5s 20w1s 20w5s)
 names=(
-    encoder encoder_{seed1,seed2,lake}
+    encoder encoder_{seed1,seed2,lake,more}
     "${shapes[@]/%/_maml}" 5w1s_maml_{seed1,seed2,lake}
     "${shapes[@]/%/_memory}"
+    "${shapes[@]/%/_scratch}"
     20w5s_article
 )
 (($#)) && chosen=("$@") || chosen=("${names[@]}")
@@ -52,6 +53,12 @@ tested() {
     rm -r "$folder/tests"
 }
 
+# compared NAME...: keeps a comparison, in pairs of the same tasks, in the last one's folder.
+compared() {
+    local folder=$reference/${*: -1}
+    [[ -e $folder/comparison.json ]] || "$venv/bin/metalstm-report" "${@/#/$reference/}" --out "$folder"
+}
+
 # exported NAME: keeps the start of a run of maml as weights for torch.nn.LSTM.
 exported() {
     "$venv/bin/metalstm-adapt" run="$reference/$1" export="$reference/$1/start.safetensors" dataset_root="$data"
@@ -65,7 +72,13 @@ recipe() {
     *_lake) settings+=(dataset.split=lake) encoder=encoder_lake ;;
     esac
     if [[ $name == encoder* ]]; then
-        made "$name" omniglot_20w1s_protonet experiment=omniglot_encoder "${settings[@]}"
+        if [[ $name == encoder_more ]]; then
+            [[ -d $reference/encoder ]] || recipe encoder
+            settings=(experiment=omniglot_encoder_more start="$reference/encoder")
+        else
+            settings+=(experiment=omniglot_encoder)
+        fi
+        made "$name" omniglot_20w1s_protonet "${settings[@]}"
         for shape in 5w1s 5w5s 20w5s; do
             tested "$name" "$shape"
         done
@@ -75,9 +88,15 @@ recipe() {
     settings=(experiment="omniglot_$learner" $(task "$shape") "${settings[@]}")
     if [[ $learner == article ]]; then
         made "$name" "omniglot_${shape}_maml" "${settings[@]}"
-        # Beside its model from scratch, in pairs of the same tasks.
-        [[ -e $reference/$name/comparison.json ]] || "$venv/bin/metalstm-report" "$reference/$name" --out "$reference/$name"
+        compared "$name" # with its own baselines
         exported "$name"
+        return
+    fi
+    if [[ $learner == scratch ]]; then
+        [[ -d $reference/${shape}_maml ]] || recipe "${shape}_maml"
+        train "$runs/$name" "omniglot_${shape}_scratch" "${settings[@]}" dataset.root="$data" threads="$threads"
+        keep "$(finished "$runs/$name" "omniglot_${shape}_scratch")" "$reference/$name" # no checkpoint: nothing is trained
+        compared "${shape}_maml" "$name"
         return
     fi
     [[ -d $reference/$encoder ]] || recipe "$encoder"

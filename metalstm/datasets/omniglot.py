@@ -62,6 +62,7 @@ def load_omniglot(
     split_seed: int = 0,
     rotations: Rotations = "meta_train",
     augment: float = 0,
+    mirrored: bool = False,
     *,
     counts: Counts = OMNIGLOT,
 ) -> Dataset:
@@ -79,6 +80,7 @@ def load_omniglot(
         split_seed: which permutation of the characters the split is made from.
         rotations: the splits that have rotated classes.
         augment: how far meta-train's drawings are bent when they are drawn, see `bent`; 0: not at all.
+        mirrored: whether meta-train has its classes in a mirror too, as further ones: `Tifinagh/character50, mirrored`.
         counts: how many characters there have to be.
 
     Raises:
@@ -91,8 +93,10 @@ def load_omniglot(
     pools = {}
     for name, chosen in _split(characters, split, split_seed, counts).items():
         rotated = rotations == "all" or (rotations == "meta_train" and name == "meta_train")
-        pools[name] = _pool(characters, chosen, rotated, augment if name == "meta_train" else 0)
+        pool = _pool(characters, chosen, rotated)
+        pools[name] = more_of(pool, augment, mirrored) if name == "meta_train" else pool
     check_disjoint(pools)
+    # Not what meta-train alone has: the tasks to be judged on are the same.
     setting = json.dumps([characters.fingerprint, split, split_seed, rotations])
     sizes = " / ".join(str(pool.classes) for pool in pools.values())
     return Dataset(
@@ -189,13 +193,21 @@ def _split(characters: Characters, split: Split, split_seed: int, counts: Counts
     return {name: indices.sort().values for name, indices in chosen.items()}
 
 
-def _pool(characters: Characters, chosen: Tensor, rotated: bool, augment: float) -> ClassPool:
-    """The chosen characters, followed by the same turned by 90, 180 and 270 degrees; bent when drawn."""
+def _pool(characters: Characters, chosen: Tensor, rotated: bool) -> ClassPool:
+    """The chosen characters, followed by the same turned by 90, 180 and 270 degrees."""
     images = characters.images[chosen]
     names = [characters.names[i] for i in chosen.tolist()]
     quarters = (1, 2, 3) if rotated else ()
     return ClassPool(
         torch.cat([images, *(torch.rot90(images, quarter, dims=(-2, -1)) for quarter in quarters)]),
         names + [f"{name}@{90 * quarter}" for quarter in quarters for name in names],
-        augment=partial(bent, by=BEND.times(augment)) if augment > 0 else None,
     )
+
+
+def more_of(pool: ClassPool, augment: float, mirrored: bool) -> ClassPool:
+    """The same classes, followed by the same in a mirror where `mirrored`; bent by `augment` when drawn."""
+    images, names = pool.examples, pool.names
+    if mirrored:
+        images = torch.cat((images, images.flip(-1)))
+        names = names + [f"{name}, mirrored" for name in names]
+    return ClassPool(images, names, augment=partial(bent, by=BEND.times(augment)) if augment > 0 else None)

@@ -23,7 +23,10 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 LATER = {"logger": "none", "averaging": None}  # settings that older runs do not have
-LATER_OF = {"dataset": {"omniglot": {"augment": 0}}, "model": {"lstm": {"stack": 1}}}  # of choices of a group
+LATER_OF = {  # of choices of a group
+    "dataset": {"omniglot": {"augment": 0, "mirrored": False}},
+    "model": {"lstm": {"stack": 1}},
+}
 NOT_KEPT = {"resume": None, "allow_changed_data": False}  # settings of one start, not of the run
 
 

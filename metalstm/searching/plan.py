@@ -25,7 +25,7 @@ NOT_SEARCHED = frozenset(
 SEARCHED_OF_DATASET = frozenset(
     f"dataset.{name}"
     for name in (
-        *("augment", "image_size", "mels", "hop_ms", "seconds", "max_steps", "max_words", "crowd"),
+        *("augment", "mirrored", "image_size", "mels", "hop_ms", "seconds", "max_steps", "max_words", "crowd"),
         *("min_count", "subwords", "ngram_buckets", "ngrams_per_word"),
     )
 )

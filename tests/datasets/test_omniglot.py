@@ -344,6 +344,20 @@ def test_rotated_classes_are_turned_images_in_the_split_of_their_character(zips:
         assert not torch.equal(turned, train.examples[:5])
 
 
+def test_mirrored_classes_are_the_same_left_for_right_and_of_meta_train_alone(zips: Path) -> None:
+    before, after = load(zips), load(zips, mirrored=True)
+    for split, pool in pools(before).items():
+        more = pools(after)[split]
+        assert more.names == pool.names + [f"{name}, mirrored" for name in pool.names] * (split == "meta_train")
+        assert torch.equal(more.examples[: pool.classes], pool.examples)
+        if split == "meta_train":
+            mirrored = more.examples[pool.classes :]
+            assert torch.equal(mirrored[..., 0], pool.examples[..., -1])
+            assert torch.equal(mirrored.flip(-1), pool.examples)
+            assert not torch.equal(mirrored, pool.examples)
+    assert after.fingerprint == before.fingerprint  # the tasks to be judged on are the same
+
+
 @pytest.mark.parametrize(
     ("rotations", "sizes"), [("meta_train", [20, 2, 3]), ("all", [20, 8, 12]), ("none", [5, 2, 3])]
 )

@@ -34,9 +34,8 @@ echo "test $*"
 EXPORTER = """#!/bin/bash
 touch "$(sed 's/.*export=\\([^ ]*\\).*/\\1/' <<< "$*")"
 """
-
 REPORTER = """#!/bin/bash
-[[ -e $1/result.json && $2 == --out ]] && touch "$3/comparison.json"
+echo "$*" > "${*: -1}/comparison.json"
 """
 
 
@@ -77,25 +76,29 @@ def test_every_recipe_is_of_its_shape_and_starts_from_the_encoder_of_its_seed_an
     ended = recipes(tmp_path)
     assert ended.returncode == 0, ended.stderr
     runs = {run.name: run for run in trained(ended.stdout)}
-    assert len(runs) == len(trained(ended.stdout)) == 16
+    assert len(runs) == len(trained(ended.stdout)) == 21
     for name, task, settings in runs.values():
         assert settings.dataset.name == "omniglot"
-        assert settings.test_tasks == 1000
+        assert settings.test_tasks == (100 if settings.learner.name == "scratch" else 1000)
         assert task == f"omniglot_{settings.ways}w{settings.shots}s_{settings.learner.name}"
         seed = re.search(r"_seed(\d)", name)
         assert settings.seed == (int(seed.group(1)) if seed else 0)
         assert settings.dataset.split == ("lake" if name.endswith("_lake") else "random")
-        if name.startswith("encoder") or name.endswith("article"):
+        if settings.learner.name == "scratch":
+            assert settings.model == runs[name.replace("scratch", "maml")].settings.model
+        if name in ("encoder", "encoder_seed1", "encoder_seed2", "encoder_lake") or name.endswith(
+            ("article", "scratch")
+        ):
             assert settings.start is None
             continue
-        assert name.startswith(f"{settings.ways}w{settings.shots}s_{settings.learner.name}")
+        assert name == "encoder_more" or name.startswith(f"{settings.ways}w{settings.shots}s_{settings.learner.name}")
         encoder = Path(settings.start or "").name
         assert settings.start == f"outputs/reference/omniglot/{encoder}"
         assert list(runs).index(encoder) < list(runs).index(name)
         start = runs[encoder].settings
         assert (start.seed, start.dataset.split, start.model) == (settings.seed, settings.dataset.split, settings.model)
     for shape in ("5w1s", "5w5s", "20w1s", "20w5s"):
-        assert {f"{shape}_maml", f"{shape}_memory"} <= runs.keys()
+        assert {f"{shape}_maml", f"{shape}_memory", f"{shape}_scratch"} <= runs.keys()
 
 
 def test_what_is_kept_is_a_run_and_the_encoder_is_tested_in_the_other_shapes(tmp_path: Path) -> None:
@@ -115,13 +118,17 @@ def test_what_is_kept_is_a_run_and_the_encoder_is_tested_in_the_other_shapes(tmp
     assert "test " not in again.stdout  # as far as that is not done
 
 
-def test_the_article_is_compared_with_its_model_from_scratch(tmp_path: Path) -> None:
-    ended = recipes(tmp_path, "20w5s_article")
+def test_what_is_compared_with_its_model_from_scratch(tmp_path: Path) -> None:
+    ended = recipes(tmp_path, "20w5s_article", "5w1s_scratch")
     assert ended.returncode == 0, ended.stderr
-    (run,) = trained(ended.stdout)
-    assert run.settings.scratch_tasks == 600
-    kept = {path.name for path in (tmp_path / "outputs" / "reference" / "omniglot" / "20w5s_article").iterdir()}
-    assert {"comparison.json", "start.safetensors"} <= kept
+    article, *_, scratch = trained(ended.stdout)
+    assert article.settings.scratch_tasks == 600
+    assert scratch.name == "5w1s_scratch"
+    kept = Path("outputs") / "reference" / "omniglot"
+    for name, compared in (("20w5s_article", ["20w5s_article"]), ("5w1s_scratch", ["5w1s_maml", "5w1s_scratch"])):
+        comparison = (tmp_path / kept / name / "comparison.json").read_text()
+        assert comparison.split() == [*(str(kept / each) for each in compared), "--out", str(kept / name)]
+    assert (tmp_path / kept / "20w5s_article" / "start.safetensors").exists()
 
 
 def test_a_recipe_that_is_none(tmp_path: Path) -> None:
