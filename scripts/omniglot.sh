@@ -16,7 +16,7 @@ names=(
     encoder encoder_{seed1,seed2,lake,more}
     "${shapes[@]/%/_maml}" 5w1s_maml_{seed1,seed2,lake}
     "${shapes[@]/%/_memory}"
-    "${shapes[@]/%/_scratch}"
+    {5w1s,20w5s}_scratch
     20w5s_article
 )
 (($#)) && chosen=("$@") || chosen=("${names[@]}")

@@ -68,12 +68,13 @@ lifelong() {
 }
 
 speech_commands() { # SHOTS
+    local tasks=$(($1 == 1 ? 4 : 2)) # a step: about as many recordings
     use "speech_commands_5w$1s" "speech_commands_5w$1s" 3 \
         dataset=speech_commands dataset.root="$data/speech_commands" ways=5 shots="$1" test_tasks=1000 \
-        model.directions=2 model.pooling=mean model.hidden_size=128 model.dropout=0.4 validate_every=250 validation_tasks=200 -- \
-        finetune learner.inner_steps=3 steps=1500 -- \
+        model.directions=2 model.pooling=mean model.hidden_size=128 model.dropout=0.6 validate_every=250 validation_tasks=200 -- \
+        finetune learner.inner_steps=3 meta_batch_size="$tasks" averaging=0.999 steps=4000 -- \
         proto_maml start=finetune learner.adapts=head learner.inner_lr=0.03 learner.metric_scale=5 \
-        train_ways=30 meta_batch_size=1 outer_lr=3e-4 averaging=0.99 steps=600 --
+        train_ways=30 meta_batch_size=2 outer_lr=3e-5 averaging=0.99 steps=200 --
     after 1 "speech_commands_5w$1s" "speech_commands_5w$1s" proto_maml finetune
 }
 

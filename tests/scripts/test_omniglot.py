@@ -76,7 +76,7 @@ def test_every_recipe_is_of_its_shape_and_starts_from_the_encoder_of_its_seed_an
     ended = recipes(tmp_path)
     assert ended.returncode == 0, ended.stderr
     runs = {run.name: run for run in trained(ended.stdout)}
-    assert len(runs) == len(trained(ended.stdout)) == 21
+    assert len(runs) == len(trained(ended.stdout)) == 19
     for name, task, settings in runs.values():
         assert settings.dataset.name == "omniglot"
         assert settings.test_tasks == (100 if settings.learner.name == "scratch" else 1000)
@@ -98,7 +98,7 @@ def test_every_recipe_is_of_its_shape_and_starts_from_the_encoder_of_its_seed_an
         start = runs[encoder].settings
         assert (start.seed, start.dataset.split, start.model) == (settings.seed, settings.dataset.split, settings.model)
     for shape in ("5w1s", "5w5s", "20w1s", "20w5s"):
-        assert {f"{shape}_maml", f"{shape}_memory", f"{shape}_scratch"} <= runs.keys()
+        assert {f"{shape}_maml", f"{shape}_memory"} <= runs.keys()
 
 
 def test_what_is_kept_is_a_run_and_the_encoder_is_tested_in_the_other_shapes(tmp_path: Path) -> None:
