@@ -27,6 +27,13 @@ task() {
     echo "ways=${BASH_REMATCH[1]} shots=${BASH_REMATCH[2]}"
 }
 
+# whole RUN FOLDER: what a run found, in place of what FOLDER held.
+whole() {
+    rm -rf "$2"
+    keep "$1" "$2"
+    cp "$1"/{run.json,figures/adaptation_curve.png} "$2"
+}
+
 # made NAME TASK SETTING...: trains NAME, whose runs are called TASK, as far as that is not done, and keeps it so that it can be
 # tested again and started from: with its best checkpoint.
 made() {
@@ -35,9 +42,7 @@ made() {
     train "$runs/$name" "$task" "$@" dataset.root="$data" threads="$threads" test_tasks=1000
     run=$(finished "$runs/$name" "$task")
     ! cmp -s "$run/result.json" "$folder/result.json" || return 0 # kept before
-    rm -rf "$folder"
-    keep "$run" "$folder"
-    cp "$run"/{run.json,figures/adaptation_curve.png} "$folder"
+    whole "$run" "$folder"
     mkdir "$folder/checkpoints"
     cp -r "$(find "$run/checkpoints" -name 'best_*' | sort | tail -n 1)" "$folder/checkpoints"
 }
@@ -55,8 +60,7 @@ tested() {
 
 # compared NAME...: keeps a comparison, in pairs of the same tasks, in the last one's folder.
 compared() {
-    local folder=$reference/${*: -1}
-    [[ -e $folder/comparison.json ]] || "$venv/bin/metalstm-report" "${@/#/$reference/}" --out "$folder"
+    "$venv/bin/metalstm-report" "${@/#/$reference/}" --out "$reference/${*: -1}"
 }
 
 # exported NAME: keeps the start of a run of maml as weights for torch.nn.LSTM.
@@ -95,7 +99,7 @@ recipe() {
     if [[ $learner == scratch ]]; then
         [[ -d $reference/${shape}_maml ]] || recipe "${shape}_maml"
         train "$runs/$name" "omniglot_${shape}_scratch" "${settings[@]}" dataset.root="$data" threads="$threads"
-        keep "$(finished "$runs/$name" "omniglot_${shape}_scratch")" "$reference/$name" # no checkpoint: nothing is trained
+        whole "$(finished "$runs/$name" "omniglot_${shape}_scratch")" "$reference/$name" # no checkpoint: nothing is trained
         compared "${shape}_maml" "$name"
         return
     fi
