@@ -31,17 +31,23 @@ def dataset_of(group: str, choice: str) -> str:
     """The dataset that a choice of a group runs on: an experiment names its own."""
     if group == "dataset":
         return choice
-    content = OmegaConf.load(CONFIGS / group / f"{choice}.yaml") if group == "experiment" else {}
-    named = [item["override /dataset"] for item in content.get("defaults", []) if "override /dataset" in item]
-    return named[0] if named else "glyphs"
+    return chosen_by(choice).get("dataset", "glyphs") if group == "experiment" else "glyphs"
+
+
+def chosen_by(experiment: str) -> dict[str, str]:
+    """What an experiment chooses of the groups, itself or by the one that it goes on from."""
+    chosen: dict[str, str] = {}
+    for item in OmegaConf.load(CONFIGS / "experiment" / f"{experiment}.yaml").get("defaults", []):
+        if isinstance(item, str):
+            chosen |= chosen_by(item)
+        else:
+            chosen |= {name.removeprefix("override /"): value for name, value in item.items()}
+    return chosen
 
 
 def foreign(group: str, choice: str) -> list[str]:
     """The tiny settings that a choice has not: not every learner takes inner steps, nor every model a hidden size."""
-    chosen = {group: choice}
-    if group == "experiment":
-        overrides = OmegaConf.load(CONFIGS / group / f"{choice}.yaml").get("defaults", [])
-        chosen = {name.removeprefix("override /"): value for item in overrides for name, value in item.items()}
+    chosen = chosen_by(choice) if group == "experiment" else {group: choice}
     missing = []
     for of, setting in (("learner", "inner_steps"), ("model", "hidden_size")):
         content = OmegaConf.load(CONFIGS / of / f"{chosen[of]}.yaml") if of in chosen else {setting: None}
