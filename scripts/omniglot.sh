@@ -63,8 +63,9 @@ compared() {
     "$venv/bin/metalstm-report" "${@/#/$reference/}" --out "$reference/${*: -1}"
 }
 
-# exported NAME: keeps the start of a run of maml as weights for torch.nn.LSTM.
+# exported NAME: keeps the start of a run of maml as weights for torch.nn.LSTM, as far as that is not done.
 exported() {
+    [[ ! -e $reference/$1/start.safetensors ]] || return 0
     "$venv/bin/metalstm-adapt" run="$reference/$1" export="$reference/$1/start.safetensors" dataset_root="$data"
 }
 

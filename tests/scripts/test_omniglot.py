@@ -32,7 +32,7 @@ touch "$folder"/tests/1/{result,per_task}.json
 echo "test $*"
 """
 EXPORTER = """#!/bin/bash
-touch "$(sed 's/.*export=\\([^ ]*\\).*/\\1/' <<< "$*")"
+echo new > "$(sed 's/.*export=\\([^ ]*\\).*/\\1/' <<< "$*")"
 """
 REPORTER = """#!/bin/bash
 echo "$*" > "${*: -1}/comparison.json"
@@ -114,8 +114,11 @@ def test_what_is_kept_is_a_run_and_the_encoder_is_tested_in_the_other_shapes(tmp
         assert f"run=outputs/reference/omniglot/encoder_lake {shape} " in line
     assert (kept / "encoder_lake" / "20w5s" / "per_task.json").exists()
     assert not (kept / "encoder_lake" / "tests").exists()
-    again = recipes(tmp_path, "encoder_lake")
+    start = kept / "5w1s_maml_lake" / "start.safetensors"
+    start.write_text("kept before")
+    again = recipes(tmp_path, "encoder_lake", "5w1s_maml_lake")
     assert "test " not in again.stdout  # as far as that is not done
+    assert start.read_text() == "kept before"
 
 
 def test_what_is_compared_with_its_model_from_scratch(tmp_path: Path) -> None:
