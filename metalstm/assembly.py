@@ -162,7 +162,19 @@ def use_machine(device: str, threads: int | None) -> None:
     """Sets the number of threads and how memory is kept, and makes sure of the device.
 
     Raises:
-        ConfigError: no such device here; there is no silent fall-back.
+        ConfigError: no such device here.
+    """
+    check_device(device)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    keep_freed_memory()
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not here; there is no silent fall-back.
+
+    Raises:
+        ConfigError: no such device.
     """
     try:
         if torch.device(device).type not in ("cpu", "cuda"):
@@ -174,6 +186,3 @@ def use_machine(device: str, threads: int | None) -> None:
         raise ConfigError.of(
             f"device={device} cannot be used here: {str(error).splitlines()[0]}", "use device=cpu"
         ) from error
-    if threads is not None:
-        torch.set_num_threads(threads)
-    keep_freed_memory()

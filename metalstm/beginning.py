@@ -7,14 +7,47 @@ from pathlib import Path
 
 import torch
 
+from metalstm import assembly, learner_assembly
 from metalstm.config import TrainSettings
 from metalstm.datasets.base import Dataset
 from metalstm.errors import ConfigError
 from metalstm.learners.base import Learner
+from metalstm.pretrained import start_from
 from metalstm.run import directory, resume
 from metalstm.run.checkpoint import BEST, LATEST, Checkpoints, fitting
 from metalstm.run.directory import Place
 from metalstm.run.distribution import Processes
+from metalstm.tracking.follow import check_installed
+
+
+def learner_of(settings: TrainSettings, dataset: Dataset) -> Learner:
+    """The learner that is to be trained.
+
+    Raises:
+        ConfigError: the data does not suffice for the tasks, or the learner does not go with it.
+    """
+    assembly.check_tasks_fit(settings, dataset, dataset.splits)
+    return learner_assembly.make_learner(settings, dataset)
+
+
+def check_start(settings: TrainSettings, dataset: Dataset, path: Path | None) -> None:
+    """Refuse what a run of one process would refuse before its first step, once its data is there.
+
+    Args:
+        settings: of the run.
+        dataset: its data.
+        path: the directory of a run to go on with; None: it is new.
+
+    Raises:
+        ConfigError, DataError, CheckpointError: what the run would be refused for.
+    """
+    check_installed(settings.loggers)
+    assembly.check_device(settings.device)
+    learner = learner_of(settings, dataset)
+    if path is not None:
+        resume.check_fingerprint(path, dataset, settings.allow_changed_data)
+    elif settings.start is not None:
+        start_from(Path(settings.start), learner, dataset, torch.device(settings.device))
 
 
 def begun(path: Path) -> bool:

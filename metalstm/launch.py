@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from metalstm.command import complain
 from metalstm.composition import our_configs
 from metalstm.errors import ConfigError, Interrupted, MetalstmError, Problem
 from metalstm.fields import quoted
-from metalstm.run.job import Job, errors_of, failure_of, run_job
+from metalstm.run.job import Job, Owner, errors_of, failure_of, run_job
 
 log = logging.getLogger(__name__)
 
 AGAIN = "give the same command again to go on"
+WATCH = 0.5  # seconds between looks at whether the sweep is there
 
 
 def one_by_one(jobs: Sequence[Job]) -> None:
@@ -61,11 +68,12 @@ def launch(jobs: Sequence[Job], folder: Path, config: Any) -> None:
         return
     with our_configs(), stopped_by_signals():
         config.hydra.sweep.dir = str(folder.absolute())
+        use_no_more_workers(config.hydra.launcher, len(left))
         at = f"hydra.sweep.dir={quoted(config.hydra.sweep.dir)}"
         try:
             launcher = Plugins.instance().instantiate_launcher(
                 hydra_context=HydraContext(config_loader=GlobalHydra.instance().config_loader(), callbacks=Callbacks()),
-                task_function=Launched(left, Path.cwd()),
+                task_function=Launched(left, Path.cwd(), owner(config.hydra.launcher)),
                 config=config,
             )
             launcher.launch([[*job.overrides, at, f"hydra.sweep.subdir={job.path.name}"] for job in left], 0)
@@ -78,22 +86,57 @@ def launch(jobs: Sequence[Job], folder: Path, config: Any) -> None:
         say_failure(number, job)
 
 
+def owner(launcher: Any) -> Owner | None:
+    """The process that the jobs of a launcher end with; None: they are a cluster's, whose queue outlives it."""
+    elsewhere = "Slurm" in launcher._target_ or OmegaConf.select(launcher, "ray.init.address") is not None
+    return None if elsewhere else Owner.here()
+
+
+def use_no_more_workers(launcher: Any, jobs: int) -> None:
+    """Start no more processes of joblib than there are jobs: one that has had none does not know its sweep."""
+    if "n_jobs" in launcher:
+        from joblib import effective_n_jobs
+
+        launcher.n_jobs = min(effective_n_jobs(launcher.n_jobs), jobs)
+
+
 class Launched:
     """What a launcher runs in its workers, as Hydra's task function: the job of a number.
 
     Args:
         jobs: those that are launched, with paths from the root.
         cwd: the command's working directory.
+        owner: the sweep, where the workers and their jobs are to end with it.
     """
 
-    def __init__(self, jobs: Sequence[Job], cwd: Path) -> None:
+    def __init__(self, jobs: Sequence[Job], cwd: Path, owner: Owner | None) -> None:
         self.jobs = jobs
         self.cwd = cwd
+        self.owner = owner
 
     def __call__(self, config: Any) -> None:
         from hydra.core.hydra_config import HydraConfig
 
-        run_job(self.jobs[HydraConfig.get().job.num], self.cwd, quiet=True)
+        if self.owner is not None:
+            end_with(self.owner)
+        with AT_WORK:
+            run_job(self.jobs[HydraConfig.get().job.num], self.cwd, quiet=True, owner=self.owner)
+
+
+AT_WORK = threading.Lock()  # held while a worker has a job
+
+
+@functools.cache
+def end_with(owner: Owner) -> None:
+    """End this worker when its sweep is gone, however that ended, and its job has."""
+
+    def watch() -> None:
+        while not owner.gone:
+            time.sleep(WATCH)
+        with AT_WORK:
+            os._exit(128 + signal.SIGTERM)  # whoever would hear of it is gone
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

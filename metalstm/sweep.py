@@ -11,18 +11,20 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metalstm.combinations import combinations, job_names, sweep_name
 from metalstm.command import as_ours, complain, config_problem, in_our_words
 from metalstm.composition import composed, our_configs
-from metalstm.errors import ConfigError, MetalstmError, Problem
+from metalstm.errors import CheckpointError, ConfigError, DataError, MetalstmError, Problem
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from metalstm.config import TrainSettings
     from metalstm.run.job import Job
 
 log = logging.getLogger(__name__)
@@ -106,6 +108,7 @@ def planned(given: argparse.Namespace) -> Sweep:
     own = [line for line in config.hydra.overrides.hydra if "hydra.searchpath=" in line]
     jobs = [Job(path / name, (*own, *line), swept) for name, (line, swept) in zip(names, combined, strict=True)]
     check(jobs)
+    check_data(jobs)
     return Sweep(path, jobs, config, launched=not launcher.endswith(".BasicLauncher"))
 
 
@@ -115,28 +118,84 @@ def check(jobs: Sequence[Job]) -> None:
     Raises:
         ConfigError: with every problem, and the job that has it where not all do.
     """
-    found: dict[Problem, list[str]] = {}
+    refusals = Refusals(len(jobs))
     for job in jobs:
-        try:
+        with refusals.of(job):
             check_job(job)
-        except ConfigError as error:
+    refusals.say()
+
+
+def check_data(jobs: Sequence[Job]) -> None:
+    """Refuse what a run would refuse once it has its data; each dataset is made once.
+
+    Raises:
+        ConfigError, DataError, CheckpointError: with every problem, and the job that has it where not all do.
+    """
+    from metalstm.assembly import make_dataset
+    from metalstm.beginning import check_start
+    from metalstm.fields import plain
+
+    left = [(job, settings_of(job)) for job in jobs if not job.over]
+    by_dataset: dict[str, list[tuple[Job, TrainSettings]]] = {}
+    for job, settings in left:
+        by_dataset.setdefault(json.dumps(plain(settings.dataset)), []).append((job, settings))
+    refusals = Refusals(len(jobs))
+    for alike in by_dataset.values():
+        dataset = None
+        with refusals.of(*(job for job, _ in alike)):
+            dataset = make_dataset(alike[0][1].dataset)
+        for job, settings in alike if dataset else []:
+            with refusals.of(job):
+                check_start(settings, dataset, job.path if job.begun else None)
+    refusals.say()
+
+
+class Refusals:
+    """What jobs are refused for, each problem once.
+
+    Args:
+        jobs: how many there are.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self.found: dict[Problem, list[str]] = {}
+        self.first: type[MetalstmError] | None = None
+
+    @contextmanager
+    def of(self, *jobs: Job) -> Iterator[None]:
+        """A context in which jobs are checked."""
+        try:
+            with in_our_words(CONFIG_NAME):
+                yield
+        except (ConfigError, DataError, CheckpointError) as error:
+            self.first = self.first or type(error)
             for problem in error.problems:
-                found.setdefault(problem, []).append(job.path.name)
-    problems = []
-    for (what, fix), names in found.items():
-        where = f" (job {names[0]})" if len(names) == 1 else f" ({len(names)} of {len(jobs)} jobs)"
-        problems.append(Problem(what if len(names) == len(jobs) else what + where, fix))
-    if problems:
-        raise ConfigError(*problems)
+                self.found.setdefault(problem, []).extend(job.path.name for job in jobs)
+
+    def say(self) -> None:
+        """Raise an error of the first one's kind with every problem, if there is any."""
+        if self.first is None:
+            return
+        problems = []
+        for (what, fix), names in self.found.items():
+            where = f" (job {names[0]})" if len(names) == 1 else f" ({len(names)} of {self.jobs} jobs)"
+            problems.append(Problem(what if len(names) == self.jobs else what + where, fix))
+        raise self.first(*problems)
+
+
+def settings_of(job: Job) -> TrainSettings:
+    """The settings that a job is given."""
+    from metalstm.config import train_settings
+
+    return train_settings(composed(CONFIG_NAME, job.overrides))
 
 
 def check_job(job: Job) -> None:
     """As `check`, of one job."""
-    from metalstm.config import train_settings
     from metalstm.fields import flat, plain, shown
 
-    with in_our_words(CONFIG_NAME):
-        settings = train_settings(composed(CONFIG_NAME, job.overrides))
+    settings = settings_of(job)
     if settings.resume is not None:
         raise ConfigError.of(
             f"resume={settings.resume} cannot be given with -m",

@@ -93,7 +93,8 @@ def run(
     settings: TrainSettings, resumed: Resumed | None, command: list[str], processes: Processes, place: Place | None
 ) -> Path:
     """Meta-trains and meta-tests; see `begin_or_resume`."""
-    from metalstm import assembly, learner_assembly
+    from metalstm import assembly
+    from metalstm.beginning import learner_of
     from metalstm.tracking.follow import check_installed
 
     if processes.first:
@@ -102,8 +103,7 @@ def run(
     assembly.use_machine(settings.device, settings.threads)
     with processes.one_of_each_host_first():
         dataset = assembly.make_dataset(settings.dataset)
-    assembly.check_tasks_fit(settings, dataset, dataset.splits)
-    learner = learner_assembly.make_learner(settings, dataset)
+    learner = learner_of(settings, dataset)
     if processes.first:
         return lead(settings, resumed, dataset, learner, command, processes, place)
     return follow(settings, dataset, learner, processes)

@@ -21,24 +21,23 @@ LAUNCHERS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cores", "slurm", pytest.param("cluster", marks=pytest.mark.long)])
 def test_one_fails_and_one_does_not(name: str, process: Any, tiny: Any, tmp_path: Path) -> None:
-    given = tiny(steps=2, scratch_tasks=0, threads=1, test_tasks=4, ways=None)
-    ended = process("metalstm-train", "-m", *given, "ways=70,3", *LAUNCHERS[name], cwd=tmp_path)
-    assert ended.code == 2, ended.err
+    given = [*tiny(steps=2, scratch_tasks=0, threads=1, test_tasks=4), "learner.learned_rates=none"]
+    given += ["model.layer_norm=true", "outer_lr=1e+20,0.001"]  # the first one diverges
+    ended = process("metalstm-train", "-m", *given, *LAUNCHERS[name], cwd=tmp_path)
+    assert ended.code == 5, ended.err
     assert "job 0 (dataset.classes=36 " in ended.err
-    assert "error: ways=70, but split 'meta_train'" in ended.err
+    assert "error: maml: the " in ended.err
     (path,) = (tmp_path / "outputs" / "sweeps").iterdir()
-    assert (path / "ways-3" / "result.json").exists()
-    assert not (path / "ways-70" / "config.yaml").exists()
-    assert list(path.rglob("result.json")) == [path / "ways-3" / "result.json"]
+    assert list(path.rglob("result.json")) == [path / "outer_lr-0.001" / "result.json"]
     with open(path / "summary.csv", encoding="utf-8", newline="") as file:
         failed, good = csv.DictReader(file)
-    assert failed["failed"].startswith("ways-70: ways=70, but split 'meta_train'")
+    assert failed["failed"].startswith("outer_lr-1e+20: maml: the ")
     assert (good["metric"], good["seeds"], good["failed"]) == ("accuracy", "1", "")
 
     # The launcher is not of what the sweep is: without one it goes on with the same jobs.
-    again = process("metalstm-train", "-m", *given, "ways=70,3", cwd=tmp_path)
-    assert again.code == 2
-    assert "jobs      2: 1 over, 0 half done" in again.out
+    again = process("metalstm-train", "-m", *given, cwd=tmp_path)
+    assert again.code == 5
+    assert "jobs      2: 1 over, 1 half done" in again.out
     assert len(list((tmp_path / "outputs" / "sweeps").iterdir())) == 1
 
 

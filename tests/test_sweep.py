@@ -15,6 +15,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from metalstm.combinations import combinations, job_names, sweep_name
 
 SMALL = {"scratch_tasks": 0, "steps": 2, "threads": 1, "test_tasks": 4}
+# With a rate that is far too large the second step's loss is not finite.
+DIVERGES = ["learner.learned_rates=none", "model.layer_norm=true"]
 LONGER = {"steps": 40, "validate_every": 20, "scratch_tasks": 0, "test_tasks": 4, "threads": 1}
 
 
@@ -110,35 +112,57 @@ def test_refused_and_nothing_is_left(given: list[str], words: list[str], in_proc
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("given", "code", "words"),
+    [
+        (["dataset.classes=36", "ways=3,70"], 2, ["error: ways=70, but split 'meta_train'", "(job ways-70)"]),
+        (["dataset=glyphs,omniglot", "dataset.root=nowhere"], 2, ["dataset.root is no setting"]),
+        (["dataset=omniglot", "dataset.root=nowhere", "dataset.download=false", "seed=0,1"], 3, ["error: nowhere"]),
+        (["start=nowhere,null"], 4, ["error: nowhere is not a directory", "(job start-nowhere)"]),
+        (["device=cuda", "seed=0,1"], 2, ["error: device=cuda cannot be used here"]),
+    ],
+)
+def test_refused_as_a_single_run_before_the_first_job(
+    given: list[str], code: int, words: list[str], in_process: Any
+) -> None:
+    ended = in_process("train", "-m", *given)
+    assert ended.code == code
+    for word in words:
+        assert word in ended.err
+    assert list(Path().iterdir()) == []
+
+
 def test_a_failed_job_stops_no_other(in_process: Any, tiny: Any, result_of: Any) -> None:
-    given = ["-m", *tiny(**SMALL, ways=None), "ways=70,3"]
+    given = ["-m", *tiny(**SMALL), *DIVERGES, "outer_lr=1e+20,0.001"]
     ended = in_process("train", *given)
-    assert ended.code == 2
+    assert ended.code == 5
     assert ended.err.startswith("job 0 (dataset.classes=36 ")
-    assert "error: ways=70, but split 'meta_train'" in ended.err
+    assert "error: maml: the " in ended.err
     assert "Traceback" not in ended.err
     path = only_sweep()
-    assert {child.name for child in path.iterdir()} == {"ways-70", "ways-3", "summary.csv", ".lock"}
-    assert result_of(path / "ways-3")["ways"] == 3
-    reason = "ways-70: ways=70, but split 'meta_train' of dataset 'glyphs' has 24 classes"
+    assert {child.name for child in path.iterdir()} == {"outer_lr-1e+20", "outer_lr-0.001", "summary.csv", ".lock"}
+    assert result_of(path / "outer_lr-0.001")["settings"]["outer_lr"] == 1e-3
+    reason = "outer_lr-1e+20: maml: the "
     assert f"failed    {reason}" in ended.out
     failed, good = summary_of(path)
-    assert (failed["ways"], failed["value"]) == ("70", "")
+    assert (failed["outer_lr"], failed["value"]) == ("1e+20", "")
     assert failed["failed"].startswith(reason)
-    assert (good["ways"], float(good["value"]), good["failed"]) == ("3", result_of(path / "ways-3")["value"], "")
+    value = result_of(path / "outer_lr-0.001")["value"]
+    assert (good["outer_lr"], float(good["value"]), good["failed"]) == ("0.001", value, "")
 
     # The same command once more: what is over stays as it is, what failed is tried again.
-    log = (path / "ways-3" / "train.log").read_bytes()
+    log = (path / "outer_lr-0.001" / "train.log").read_bytes()
     again = in_process("train", *given)
-    assert (again.code, again.err) == (2, ended.err)
-    assert "jobs      2: 1 over, 0 half done" in again.out
-    assert (path / "ways-3" / "train.log").read_bytes() == log
+    assert (again.code, again.err) == (5, ended.err)
+    assert "jobs      2: 1 over, 1 half done" in again.out
+    assert (path / "outer_lr-0.001" / "train.log").read_bytes() == log
     assert summary_of(path) == [failed, good]
 
     # In the same place, but other settings.
-    other = in_process("train", *given, "outer_lr=1e-3", f"hydra.sweep.dir={path}")
+    other = in_process("train", *given, "clip_norm=2", f"hydra.sweep.dir={path}")
     assert other.code == 2
-    assert f"error: {path}/ways-3 has a run with other settings: outer_lr=0.002 (job ways-3)" in other.err
+    said = "has a run with other settings: clip_norm=1.0 (job outer_lr-0.001)"
+    assert f"error: {path}/outer_lr-0.001 {said}" in other.err
 
 
 def wait_for_checkpoint(running: subprocess.Popen[str], folder: Path, job: str) -> None:

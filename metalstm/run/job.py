@@ -45,6 +45,39 @@ class Job(NamedTuple):
         return (self.path / CONFIG).exists()
 
 
+class Owner(NamedTuple):
+    """The process of a sweep, as its jobs on the same machine see it."""
+
+    pid: int
+    born: str  # when, as the system counts: another process may have the number later
+
+    @classmethod
+    def here(cls) -> Owner:
+        return cls(os.getpid(), born(os.getpid()))
+
+    @property
+    def gone(self) -> bool:
+        return born(self.pid) != self.born
+
+
+def born(pid: int) -> str:
+    """When a process began, in the system's own count; empty where there is none, or it waits to be buried."""
+    try:
+        _, _, told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")
+        state, *fields = told.split()
+        return "" if state in "ZX" else fields[18]  # proc(5): starttime
+    except OSError:
+        return there(pid) if sys.platform != "linux" else ""
+
+
+def there(pid: int) -> str:
+    """Whether there is such a process, where the system does not tell when it began."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return "there"
+    return ""
+
+
 class Failure(NamedTuple):
     """How a job failed."""
 
@@ -52,7 +85,9 @@ class Failure(NamedTuple):
     reason: str
 
 
-def run_job(job: Job, cwd: Path, interruption: Interruption | None = None, quiet: bool = False) -> Failure | None:
+def run_job(
+    job: Job, cwd: Path, interruption: Interruption | None = None, quiet: bool = False, owner: Owner | None = None
+) -> Failure | None:
     """Runs a job, or goes on with it; one that is over is left as it is.
 
     Args:
@@ -60,6 +95,7 @@ def run_job(job: Job, cwd: Path, interruption: Interruption | None = None, quiet
         cwd: the working directory that its settings are relative to.
         interruption: a signal that it notes is passed on; the job then ends at a step boundary.
         quiet: nothing of it is shown; its log is a file anyway.
+        owner: the sweep; where it is gone the job ends at a step boundary.
 
     Returns:
         How it failed; None: it is over, or was interrupted.
@@ -70,8 +106,9 @@ def run_job(job: Job, cwd: Path, interruption: Interruption | None = None, quiet
     wait_until_free(job.path)
     if job.over:
         return None
-    code = ended(started(job, cwd, quiet), interruption)
-    if (code == 0 and job.over) or (interruption is not None and interruption.requested is not None):
+    stopped = Stopped(interruption, owner)
+    code = ended(started(job, cwd, quiet), stopped)
+    if (code == 0 and job.over) or stopped.signal is not None:
         (job.path / ERRORS).unlink()
         return None
     failure = Failure(128 - code if code < 0 else code or 1, reason(job.path, code))
@@ -103,14 +140,29 @@ def started(job: Job, cwd: Path, quiet: bool) -> subprocess.Popen[bytes]:
         )
 
 
-def ended(process: subprocess.Popen[bytes], interruption: Interruption | None) -> int:
+class Stopped(NamedTuple):
+    """What a job is stopped by before its end."""
+
+    interruption: Interruption | None
+    owner: Owner | None
+
+    @property
+    def signal(self) -> int | None:
+        """The signal that it is to have; None: it goes on."""
+        if self.interruption is not None and self.interruption.requested is not None:
+            return self.interruption.requested
+        return signal.SIGTERM if self.owner is not None and self.owner.gone else None
+
+
+def ended(process: subprocess.Popen[bytes], stopped: Stopped) -> int:
     """Waits for a process, passing on a signal once; its exit code, or less than 0 where a signal ended it."""
     passed_on = False
     while True:
         with suppress(subprocess.TimeoutExpired):
             return process.wait(timeout=0.2)
-        if interruption is not None and interruption.requested is not None and not passed_on:
-            process.send_signal(interruption.requested)
+        number = None if passed_on else stopped.signal
+        if number is not None:
+            process.send_signal(number)
             passed_on = True
 
 

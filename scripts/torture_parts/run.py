@@ -144,17 +144,12 @@ class Run:
     @property
     def last_step(self) -> int:
         """The last one in metrics.jsonl; 0: none."""
-        try:
-            lines = [] if self.path is None else (self.path / "metrics.jsonl").read_bytes().splitlines(keepends=True)
-        except FileNotFoundError:
-            return 0
-        whole = [line for line in lines[-2:] if line.endswith(b"\n")]
-        return json.loads(whole[-1])["step"] if whole else 0
+        return 0 if self.path is None else last_step(self.path)
 
     @property
     def checkpoints(self) -> list[Path]:
         """Those for going on, the newest first."""
-        return [] if self.path is None else sorted((self.path / "checkpoints").glob("step_*"), reverse=True)
+        return [] if self.path is None else checkpoints(self.path)
 
     def start(self, environment: Mapping[str, str] | None = None) -> Process:
         """The next process."""
@@ -176,18 +171,38 @@ class Run:
         return self.end_state()
 
     def end_state(self) -> EndState:
-        import torch
-
         assert self.path is not None
-        state = torch.load(self.checkpoints[0] / "state.pt", map_location="cpu", weights_only=True)
-        result = json.loads((self.path / "result.json").read_bytes())
-        return EndState(
-            digest(state["learner"]),
-            digest(state["outer"]),
-            hashlib.sha256((self.path / "metrics.jsonl").read_bytes()).hexdigest(),
-            digest({name: result[name] for name in RESULTS}),
-        )
+        return end_state(self.path)
 
     def end(self) -> None:
         for process in self.processes:
             process.end()
+
+
+def checkpoints(path: Path) -> list[Path]:
+    """A run's checkpoints for going on, the newest first."""
+    return sorted((path / "checkpoints").glob("step_*"), reverse=True)
+
+
+def last_step(path: Path) -> int:
+    """The last step in a run's metrics.jsonl; 0: none."""
+    try:
+        lines = (path / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    except FileNotFoundError:
+        return 0
+    whole = [line for line in lines[-2:] if line.endswith(b"\n")]
+    return json.loads(whole[-1])["step"] if whole else 0
+
+
+def end_state(path: Path) -> EndState:
+    """How a run that is over has ended."""
+    import torch
+
+    state = torch.load(checkpoints(path)[0] / "state.pt", map_location="cpu", weights_only=True)
+    result = json.loads((path / "result.json").read_bytes())
+    return EndState(
+        digest(state["learner"]),
+        digest(state["outer"]),
+        hashlib.sha256((path / "metrics.jsonl").read_bytes()).hexdigest(),
+        digest({name: result[name] for name in RESULTS}),
+    )

@@ -15,7 +15,7 @@ import pytest
 from metalstm.errors import CheckpointError
 from metalstm.run import job as jobs
 from metalstm.run.interruption import Interruption
-from metalstm.run.job import Failure, Job, failure_of, run_job
+from metalstm.run.job import Failure, Job, Owner, born, failure_of, run_job
 
 
 @pytest.fixture
@@ -140,3 +140,24 @@ def test_a_job_does_not_outlive_its_sweep(tmp_path: Path) -> None:
         time.sleep(0.01)
     late = subprocess.run([sys.executable, "-c", job], env=os.environ | {jobs.SWEEP: str(running.pid)}, check=False)
     assert late.returncode == 143
+
+
+def test_an_owner_is_gone_when_its_process_is() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    owner = Owner(process.pid, born(process.pid))
+    assert not owner.gone
+    process.kill()
+    while born(process.pid):  # it is not waited for yet, as where its parent has not looked
+        time.sleep(0.01)
+    assert owner.gone
+    process.wait()
+    assert Owner(os.getpid(), "another one's birth").gone  # the number was given again
+
+
+def test_a_job_whose_sweep_is_gone_is_stopped_and_is_no_failure(child: Any, tmp_path: Path) -> None:
+    job = job_in(tmp_path)
+    child("import time; time.sleep(60)")
+    began = time.monotonic()
+    assert run_job(job, tmp_path, owner=Owner(os.getpid(), "long ago")) is None
+    assert time.monotonic() - began < 30
+    assert list(job.path.iterdir()) == []
