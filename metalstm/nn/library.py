@@ -64,19 +64,11 @@ def compiled_library() -> Library:
         NoCompiler: there is none that works.
         OSError: no folder can be trusted and written; the message has the reasons.
     """
-    compiler = find_compiler()
-    sources = {name: resources.files("metalstm.nn").joinpath(name).read_bytes() for name in SOURCES}
-    made_from = {
-        "sources": digest(repr(sources).encode()),
-        "compiler": compiler,
-        "version": version(compiler),
-        "flags": list(FLAGS),
-        "processor": digest(processor().encode()),
-    }
+    wanted = made_from()
     reasons = []
     for folder in (user_cache_folder, temporary_folder):
         try:
-            library = library_in(own_folder(folder()), sources, made_from)
+            library = library_in(own_folder(folder()), wanted)
         except OSError as error:
             reasons.append(str(error))
             continue
@@ -86,34 +78,50 @@ def compiled_library() -> Library:
     raise OSError("; ".join(reasons))
 
 
-def library_in(folder: Path, sources: dict[str, bytes], made_from: MadeFrom) -> Library:
+def made_from() -> MadeFrom:
+    """Give all that a library depends on: with anything else in it, it is another one.
+
+    Raises:
+        NoCompiler: there is none.
+    """
+    compiler = find_compiler()
+    return {
+        "sources": digest(repr(sources()).encode()),
+        "compiler": compiler,
+        "version": version(compiler),
+        "flags": list(FLAGS),
+        "processor": digest(processor().encode()),
+    }
+
+
+def library_in(folder: Path, wanted: MadeFrom) -> Library:
     """Give the library from a folder of our own, where it is compiled if it is not there, or not whole."""
-    path = folder / f"{STEM}{digest(json.dumps(made_from).encode())[:16]}.so"
+    path = folder / f"{STEM}{digest(json.dumps(wanted).encode())[:16]}.so"
     with suppress(OSError):
-        return Library(path, read_whole(path, made_from))
+        return Library(path, read_whole(path, wanted))
     with one_at_a_time(folder):
         try:
-            return Library(path, read_whole(path, made_from))  # which another process has made meanwhile
+            return Library(path, read_whole(path, wanted))  # which another process has made meanwhile
         except FileNotFoundError:
             pass
         except OSError as error:
             log.warning("%s; compiled anew", error)
         started = time.monotonic()
-        content = compiled(folder, sources, made_from["compiler"])
+        content = compiled(folder, wanted["compiler"])
         write_atomically(path, content, OURS)
-        write_atomically(manifest_path(path), manifest(content, made_from), OURS)
+        write_atomically(manifest_path(path), manifest(content, wanted), OURS)
         log.info("compiled the sweeps of the LSTM in %.1f s, into %s", time.monotonic() - started, path)
     return Library(path, content)
 
 
-def read_whole(path: Path, made_from: MadeFrom) -> bytes:
+def read_whole(path: Path, wanted: MadeFrom) -> bytes:
     """Read a library that fits its manifest.
 
     Raises:
         OSError: it is not there, is another's, or does not fit; the message says which.
     """
     content = read_own(path)
-    if not fits(content, read_own(manifest_path(path)), made_from):
+    if not fits(content, read_own(manifest_path(path)), wanted):
         raise OSError(f"{path} is damaged: it does not fit {manifest_path(path).name}")
     return content
 
@@ -122,14 +130,14 @@ def manifest_path(library: Path) -> Path:
     return library.with_suffix(".json")
 
 
-def manifest(content: bytes, made_from: MadeFrom) -> bytes:
+def manifest(content: bytes, wanted: MadeFrom) -> bytes:
     """Give the manifest of a library with this content."""
-    return json.dumps({"sha256": digest(content), "bytes": len(content), **made_from}, indent=1).encode()
+    return json.dumps({"sha256": digest(content), "bytes": len(content), **wanted}, indent=1).encode()
 
 
-def fits(content: bytes, written: bytes, made_from: MadeFrom) -> bool:
+def fits(content: bytes, written: bytes, wanted: MadeFrom) -> bool:
     """Whether a library and the manifest beside it are whole, and made from what they should be."""
-    return written == manifest(content, made_from)
+    return written == manifest(content, wanted)
 
 
 def digest(content: bytes) -> str:
@@ -160,10 +168,10 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def compiled(folder: Path, sources: dict[str, bytes], compiler: list[str]) -> bytes:
+def compiled(folder: Path, compiler: list[str]) -> bytes:
     """Compile the sources in a temporary folder within a folder of our own; give the library's content."""
     with tempfile.TemporaryDirectory(dir=folder, prefix=f".{STEM}", suffix=TEMPORARY) as scratch:
-        for name, content in sources.items():
+        for name, content in sources().items():
             Path(scratch, name).write_bytes(content)
         built = Path(scratch, "sweeps.so")
         compile_c(compiler, Path(scratch, SOURCES[0]), built)
@@ -177,6 +185,10 @@ def compile_c(compiler: list[str], c_file: Path, built: Path) -> None:
         if done.returncode == 0:
             return
     raise NoCompiler(f"{compiler[0]} failed: {done.stderr.strip()[-300:]}")
+
+
+def sources() -> dict[str, bytes]:
+    return {name: resources.files("metalstm.nn").joinpath(name).read_bytes() for name in SOURCES}
 
 
 def find_compiler() -> list[str]:

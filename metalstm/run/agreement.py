@@ -38,7 +38,7 @@ def check_same_settings(processes: Processes, settings: Mapping[str, Any]) -> No
         for name, said in differences(processes, versions)
     ]
     if problems:
-        raise ConfigError(*problems)
+        processes.refuse(ConfigError(*problems))
 
 
 def check_same_data(processes: Processes, dataset: Dataset) -> None:
@@ -48,10 +48,8 @@ def check_same_data(processes: Processes, dataset: Dataset) -> None:
         DataError: they differ.
     """
     for _, said in differences(processes, lambda: {"fingerprint": dataset.fingerprint[:12]}):
-        raise DataError.of(
-            f"dataset '{dataset.name}' is not the same for all processes: its fingerprint is {said}",
-            "bring the same files to all hosts",
-        )
+        what = f"dataset '{dataset.name}' is not the same for all processes: its fingerprint is {said}"
+        processes.refuse(DataError.of(what, "bring the same files to all hosts"))
 
 
 def check_same_weights(processes: Processes, learner: Learner) -> None:
@@ -61,10 +59,9 @@ def check_same_weights(processes: Processes, learner: Learner) -> None:
         ConfigError: they differ.
     """
     for _, said in differences(processes, lambda: {"weights": digest(learner)[:12]}):
-        raise ConfigError.of(
-            f"the weights at the start are not the same for all processes: their digest is {said}",
-            "use hosts with the same kind of processor, and the same libraries",
-        )
+        what = f"the weights at the start are not the same for all processes: their digest is {said}"
+        fix = "use hosts with the same kind of processor, and the same libraries"
+        processes.refuse(ConfigError.of(what, fix))
 
 
 def differences(processes: Processes, own: Callable[[], dict[str, str]]) -> list[tuple[str, str]]:

@@ -11,9 +11,9 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 
-from metalstm.errors import ConfigError, LostProcessError
+from metalstm.errors import ConfigError, LostProcessError, MetalstmError
 from metalstm.run.heartbeat import REMEDY, Heartbeat
 
 T = TypeVar("T")
@@ -92,6 +92,10 @@ class Processes:
 
     def wait(self) -> None:
         """Until all have come here."""
+
+    def refuse(self, error: MetalstmError) -> NoReturn:
+        """Raise an error that all have found alike: the first one says it, and then all end."""
+        raise error
 
     @contextmanager
     def one_of_each_host_first(self) -> Iterator[None]:
@@ -193,6 +197,13 @@ class ProcessGroup(Processes):
 
     def wait(self) -> None:
         self.agreed(None)
+
+    def refuse(self, error: MetalstmError) -> NoReturn:
+        if self.first:
+            raise error
+        with suppress(LostProcessError):
+            self.wait()  # for the first one's end: `torchrun` would stop it as soon as another one has ended
+        sys.exit(error.exit_code)
 
     @contextmanager
     def one_of_each_host_first(self) -> Iterator[None]:

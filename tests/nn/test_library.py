@@ -208,8 +208,8 @@ def test_what_is_loaded_is_what_was_checked(
         pytest.skip("no C compiler")
     real = library.read_whole
 
-    def cut_after(path: Path, made_from: library.MadeFrom) -> bytes:
-        content = real(path, made_from)
+    def cut_after(path: Path, wanted: library.MadeFrom) -> bytes:
+        content = real(path, wanted)
         os.truncate(path, 100)
         return content
 
