@@ -10,8 +10,9 @@ import io
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NoReturn, Protocol, TypeVar
 
@@ -30,6 +31,7 @@ VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 TO_JOIN = timedelta(minutes=2)
 # Whoever waits may have to wait for long: for a download, say. It is the heartbeat that tells dead from slow.
 TO_ANSWER = timedelta(days=7)
+TO_SPEAK = 2.0  # seconds; as soon as one process has ended, `torchrun` stops the others, whatever they have to say
 
 
 class Stateful(Protocol):
@@ -179,11 +181,19 @@ class ProcessGroup(Processes):
         return None if largest < 0 else int(largest)
 
     def from_first(self, make: Callable[[], T]) -> T:
-        value: list[Any] = [make() if self.first else None]
+        error = None
+        given: list[Any] = [None, None]  # what it has made, or the exit code of what went wrong
+        if self.first:
+            try:
+                given = [make(), None]
+            except MetalstmError as raised:
+                error, given = raised, [None, raised.exit_code]
         with answering(self.rank, self.count):
-            dist.broadcast_object_list(value)
-        made: T = value[0]
-        return made
+            dist.broadcast_object_list(given)
+        if error is not None:
+            raise error
+        made: T = given[0]
+        return made if given[1] is None else sys.exit(given[1])
 
     def spread(self, stateful: Stateful) -> None:
         def saved() -> bytes:
@@ -201,8 +211,6 @@ class ProcessGroup(Processes):
     def refuse(self, error: MetalstmError) -> NoReturn:
         if self.first:
             raise error
-        with suppress(LostProcessError):
-            self.wait()  # for the first one's end: `torchrun` would stop it as soon as another one has ended
         sys.exit(error.exit_code)
 
     @contextmanager
@@ -258,6 +266,10 @@ def processes_together() -> Iterator[Processes]:
     try:
         yield processes
         processes.wait()  # for the first one, which has most to write
+    except SystemExit:  # of one that leaves it to the first one to say why
+        heartbeat.stop()
+        time.sleep(TO_SPEAK)
+        raise
     except Exception as error:
         code = code_of_first_failure(store, rank, getattr(error, "exit_code", 1))
         if code is None:

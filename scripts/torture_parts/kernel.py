@@ -17,7 +17,7 @@ from torture_parts.damage import FLIPS, SHOWN, TRUNCATIONS, Damage, flipped, tru
 from torture_parts.run import TortureError
 from torture_parts.workshop import Workshop
 
-PROCESSES = 10  # of each kind of damage
+PROCESSES = 5  # of each kind of damage
 # What a process does with the kernel, and a digest of the numbers that come out.
 PROGRAM = """
 import hashlib, torch

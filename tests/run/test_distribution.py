@@ -189,6 +189,11 @@ def test_other_settings_are_refused(start_two: Start, tiny: Any, tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
+def test_what_the_first_one_refuses_is_said_by_it_alone(start_two: Start, tiny: Any, tmp_path: Path) -> None:
+    said = refused(start_two("-m", "metalstm.train", *tiny(scratch_tasks=7)), 2)
+    assert said == "error: scratch_tasks=7, but there are test_tasks=6\n  fix: use scratch_tasks<=6\n"
+
+
 @pytest.mark.parametrize(
     ("what", "code", "said"),
     [
