@@ -94,7 +94,8 @@ def check_shares(settings: TrainSettings, processes: Processes) -> None:
         ConfigError: there are more processes than tasks in a meta-batch.
     """
     if processes.count > settings.meta_batch_size:
-        raise ConfigError.of(
+        error = ConfigError.of(
             f"meta_batch_size={settings.meta_batch_size}, but each of {processes.count} processes needs a task",
             f"use meta_batch_size>={processes.count}, or start no more than {settings.meta_batch_size}",
         )
+        processes.refuse(error)

@@ -16,12 +16,25 @@ TEMPORARY = ".tmp"
 
 
 def user_data_folder() -> Path:
-    """Where a person's own copies of datasets live: `$XDG_DATA_HOME/metalstm`, or `~/.local/share/metalstm`."""
-    return _user_folder("XDG_DATA_HOME", ".local/share")
+    """Where a person's own copies of datasets live: `$XDG_DATA_HOME/metalstm`, or `~/.local/share/metalstm`.
+
+    Raises:
+        DataError: nobody knows where this user's home is.
+    """
+    try:
+        return _user_folder("XDG_DATA_HOME", ".local/share")
+    except FileNotFoundError as error:
+        raise DataError.of(
+            f"no folder for the data: {error}", "name the folder that holds it with dataset.root, or set HOME"
+        ) from error
 
 
 def user_cache_folder() -> Path:
-    """Where what can be made anew lives: `$XDG_CACHE_HOME/metalstm`, or `~/.cache/metalstm`."""
+    """Where what can be made anew lives: `$XDG_CACHE_HOME/metalstm`, or `~/.cache/metalstm`.
+
+    Raises:
+        FileNotFoundError: nobody knows where this user's home is.
+    """
     return _user_folder("XDG_CACHE_HOME", ".cache")
 
 
@@ -40,7 +53,12 @@ def expanded(root: Path) -> Path:
 def _user_folder(variable: str, default: str) -> Path:
     named = os.environ.get(variable, "")
     # The XDG base directory specification: a relative path in these variables is to be ignored.
-    return (Path(named) if os.path.isabs(named) else Path.home() / default) / "metalstm"
+    if os.path.isabs(named):
+        return Path(named) / "metalstm"
+    try:
+        return Path.home() / default / "metalstm"
+    except RuntimeError as error:  # as in a container for a user without a name
+        raise FileNotFoundError(f"HOME is not set, and user {os.geteuid()} has no home") from error
 
 
 @contextmanager
@@ -68,21 +86,32 @@ def room(folder: Path) -> float:
     return usage.free if usage.total else math.inf
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Removes what a process that died in `write_atomically` has left in a folder."""
-    for leftover in folder.glob(f".*{TEMPORARY}"):
-        leftover.unlink(missing_ok=True)
+def remove_leftovers(folder: Path, stem: str = "") -> None:
+    """Removes what a process that died in `write_atomically` has left in a folder, of files that begin with `stem`.
+
+    Folders named alike, in which something was being made, are removed as well.
+    """
+    for leftover in folder.glob(f".{stem}*{TEMPORARY}"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, permissions: int = 0o666) -> None:
     """Writes a file so that its name only ever stands for the whole of it.
+
+    Args:
+        path: where.
+        data: its content.
+        permissions: of the file, less the umask.
 
     Raises:
         OSError: where it cannot be written; nothing is left behind.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY}")
     try:
-        with open(temporary, "xb") as file:
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, permissions)) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

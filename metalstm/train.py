@@ -75,7 +75,9 @@ def begin_or_resume(
         place: of a new run; None: as the settings have it.
     """
     from metalstm.beginning import check_shares
-    from metalstm.config import train_settings
+    from metalstm.config import as_mapping, train_settings
+    from metalstm.fields import flat
+    from metalstm.run.agreement import check_same_settings
     from metalstm.run.resume import resumed_settings
 
     def chosen() -> tuple[TrainSettings, Resumed | None]:
@@ -84,6 +86,7 @@ def begin_or_resume(
         resumed = resumed_settings(config, overrides)
         return resumed.settings, resumed
 
+    check_same_settings(processes, flat(as_mapping(config)))
     settings, resumed = processes.from_first(chosen)
     check_shares(settings, processes)
     return run(settings, resumed, command, processes, place)
@@ -95,6 +98,7 @@ def run(
     """Meta-trains and meta-tests; see `begin_or_resume`."""
     from metalstm import assembly
     from metalstm.beginning import learner_of
+    from metalstm.run.agreement import check_same_data, check_same_weights
     from metalstm.tracking.follow import check_installed
 
     if processes.first:
@@ -103,7 +107,9 @@ def run(
     assembly.use_machine(settings.device, settings.threads)
     with processes.one_of_each_host_first():
         dataset = assembly.make_dataset(settings.dataset)
+    check_same_data(processes, dataset)
     learner = learner_of(settings, dataset)
+    check_same_weights(processes, learner)
     if processes.first:
         return lead(settings, resumed, dataset, learner, command, processes, place)
     return follow(settings, dataset, learner, processes)

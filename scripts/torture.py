@@ -4,9 +4,9 @@
     scripts/torture.sh 20 --only kills flips  some parts; the figures of the others stay in the file
 
 The parts: `kills`, SIGKILL at random moments of training; `saves`, at each stage of a checkpoint's save; `flips`, files
-cut off or with a bit flipped; `disk`, a full one; `starts`, in the same instant; `races`, for one run directory;
-`stops`, SIGTERM; `sweeps`, SIGKILL of a whole sweep under each launcher of this
-machine. Ends with 1 where anything did not survive.
+cut off or with a bit flipped; `kernel`, the same of the compiled kernel in its cache; `disk`, a full one; `starts`, in
+the same instant; `races`, for one run directory; `stops`, SIGTERM; `sweeps`, SIGKILL of a whole sweep under each
+launcher of this machine. Ends with 1 where anything did not survive.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported
 
-from torture_parts import damage, disk, kills, report, saves, sweeps, together
+from torture_parts import damage, disk, kernel, kills, report, saves, sweeps, together
 from torture_parts.run import TortureError
 from torture_parts.workshop import Workshop
 
@@ -29,6 +29,7 @@ PARTS = {
     "starts": together.starts,
     "races": together.races,
     "flips": damage.flips,
+    "kernel": kernel.kernel,
     "disk": disk.disk,
     "saves": saves.saves,
     "stops": kills.stops,

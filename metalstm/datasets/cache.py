@@ -6,17 +6,21 @@ import errno
 import hashlib
 import io
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from metalstm.files import user_cache_folder, write_atomically
+from metalstm.ownership import own_folder, owners_of_data, read_own
 
 log = logging.getLogger(__name__)
 
 MAGIC = b"metalstm-cache-1"
+READABLE = 0o644  # by all who may read the data; others' files are trusted only where the data itself is theirs
 Content = dict[str, Any]  # tensors and plain data only
 
 
@@ -26,7 +30,8 @@ def cached(
     """What `make` gives, from the cache where an earlier call left it.
 
     The cache file lies beside the data or, where nothing can be written there, in the user's cache folder. One that
-    is damaged, or belongs to something else, is made anew; one that cannot be written is done without.
+    is damaged, belongs to something else, or may have been written by somebody who could not change the data, is made
+    anew; one that cannot be written is done without.
 
     Args:
         stem: the start of the file's name.
@@ -35,20 +40,27 @@ def cached(
         make: decodes the data; what it gives is tensors and plain data only.
         fits: whether content read back has the shape it should have.
     """
-    places = [folder / f"{stem}-{key[:12]}.cache" for folder in (beside, user_cache_folder())]
-    for place in places:
-        content = _read(place, key, fits)
+    name = f"{stem}-{key[:12]}.cache"
+    for folder in _readable(beside):
+        content = _read(folder / name, beside, key, fits)
         if content is not None:
             return content
     content = make()
-    _write_to_first(places, key, content)
+    _write_to_first((lambda: _free(beside, name), lambda: own_folder(user_cache_folder())), name, key, content)
     return content
 
 
-def _read(path: Path, key: str, fits: Callable[[Content], bool]) -> Content | None:
+def _readable(beside: Path) -> Iterator[Path]:
+    """Where a cache file may be; its own owner and permissions are looked at as it is read."""
+    yield beside
+    with suppress(FileNotFoundError):
+        yield user_cache_folder()
+
+
+def _read(path: Path, beside: Path, key: str, fits: Callable[[Content], bool]) -> Content | None:
     """The content of a cache file; None where there is no whole one for this key."""
     try:
-        header, _, body = path.read_bytes().partition(b"\n")
+        header, _, body = read_own(path, owners_of_data(beside)).partition(b"\n")
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -68,30 +80,34 @@ def _read(path: Path, key: str, fits: Callable[[Content], bool]) -> Content | No
     return content
 
 
-def _write_to_first(places: list[Path], key: str, content: Content) -> None:
+def _write_to_first(folders: Iterable[Callable[[], Path]], name: str, key: str, content: Content) -> None:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     body = buffer.getvalue()
     reasons = []
-    for place in places:
+    for folder in folders:
         try:
-            # Only the user's cache folder is ever created: the data's folder exists, its content has just been read.
-            if place is places[-1]:
-                place.parent.mkdir(parents=True, exist_ok=True)
-            _check_not_protected(place.parent)
-            write_atomically(place, _header(key, body) + b"\n" + body)
+            place = folder() / name
+            write_atomically(place, _header(key, body) + b"\n" + body, READABLE)
         except OSError as error:
-            reasons.append(f"{place}: {error.strerror or error}")
+            reasons.append(str(error))
         else:
             log.info("decoded data cached in %s", place)
             return
     log.warning("decoded data cannot be cached, so that the next start decodes again (%s)", "; ".join(reasons))
 
 
-def _check_not_protected(folder: Path) -> None:
-    """Refuses a folder without any write permission: root could write there, but its owner does not want that."""
+def _free(folder: Path, name: str) -> Path:
+    """Refuses a folder that is not to be written to, or where another user's file has the name.
+
+    Without any write permission root could write there, but its owner does not want that. And users who do not trust
+    each other's files would overwrite them in turns.
+    """
     if not folder.stat().st_mode & 0o222:
         raise PermissionError(errno.EACCES, "write-protected", str(folder))
+    if (folder / name).exists() and (folder / name).stat().st_uid != os.geteuid():
+        raise PermissionError(errno.EACCES, "belongs to another user", str(folder / name))
+    return folder
 
 
 def _header(key: str, body: bytes) -> bytes:

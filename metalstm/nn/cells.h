@@ -20,6 +20,7 @@ static inline float exponential(float x) {
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
+    n = n == n ? n : 0.0f; /* as an integer, not-a-number is undefined; p and r hand it on */
     union {
         int32_t bits;
         float value;

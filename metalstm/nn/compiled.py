@@ -1,45 +1,27 @@
 """Chooses how the sweeps run: fused by a C compiler for float32 on a CPU, in plain torch otherwise.
 
-`sweeps.c` is compiled once for this machine into a user's cache folder (a second or two) and loaded with ctypes. Where
-no compiler works, and for anything but float32 on a CPU, the functions of `sweeps.py` run as they are.
+`sweeps.c` is compiled once for this machine (a second or two, see `library.py`), loaded with ctypes, and tried against
+the plain sweeps before it is used. Where that cannot be, and for anything but float32 on a CPU, the functions of
+`sweeps.py` run as they are.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
 import logging
 import os
-import platform
-import shlex
-import shutil
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable
-from importlib import resources
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from metalstm.files import user_cache_folder
+from metalstm.nn.library import Library, NoCompiler, compiled_library
+from metalstm.nn.self_test import flaw
 from metalstm.nn.sweeps import Sweeps, plain_sweeps
 
 log = logging.getLogger(__name__)
 
-SOURCES = ("sweeps.c", "products.h", "cells.h")
-FLAGS = (
-    "-O3",
-    "-march=native",
-    "-fopenmp-simd",
-    "-fno-math-errno",
-    "-fno-trapping-math",
-    "-std=gnu11",
-    "-fPIC",
-    "-shared",
-)
 SIZES = ("threads", "G", "S", "B", "F", "H", "first", "after", "Z", "to_start", "last")
 TENSORS = (
     *("lengths", "inputs", "w_x", "w_h", "bias", "gates", "h", "c"),
@@ -64,16 +46,40 @@ def sweeps_for(tensor: Tensor, precision: torch.dtype | None = None) -> Sweeps:
 
 @functools.cache
 def fused_sweeps() -> Sweeps | None:
-    """The compiled sweeps; None where `METALSTM_FUSED=0` says so or no compiler works."""
+    """The compiled sweeps; None where `METALSTM_FUSED=0` says so, or a warning has said why there are none."""
     if os.environ.get("METALSTM_FUSED") == "0":
         return None
     try:
-        library = ctypes.CDLL(str(compiled_library()))
-    except (OSError, subprocess.SubprocessError) as error:
+        sweeps = loaded(compiled_library())
+    except NoCompiler as error:
         log.warning("slower without a C compiler: %s", error)
         return None
+    except OSError as error:
+        log.warning("plain torch sweeps, which are slower: %s", error)
+        return None
+    wrong = flaw(sweeps)
+    if wrong is not None:
+        log.warning("plain torch sweeps, which are slower: the compiled ones fail their test (%s)", wrong)
+        return None
+    return sweeps
+
+
+def loaded(library: Library) -> Sweeps:
+    """The sweeps of a library. What is loaded is the content that was checked, whatever becomes of the file.
+
+    Raises:
+        OSError: the system cannot load it.
+    """
+    try:
+        copy = os.memfd_create("metalstm-sweeps")
+        with open(copy, "wb", closefd=False) as file:
+            file.write(library.content)
+        # It stays open: another library under the number of a closed file would be taken for the one loaded before.
+        opened = ctypes.CDLL(f"/proc/self/fd/{copy}")
+    except (AttributeError, OSError):  # not on Linux, or files in memory may not be executed there
+        opened = ctypes.CDLL(str(library.path))  # in a folder that only this user can write
     names = ("forward_sweep", "backward_sweep", "tangent_forward_sweep", "tangent_backward_sweep")
-    return Sweeps(*(fused(getattr(library, name)) for name in names))
+    return Sweeps(*(fused(getattr(opened, name)) for name in names))
 
 
 def describe() -> str:
@@ -112,49 +118,3 @@ def fused(function: Callable[..., int]) -> Callable[..., None]:
             raise MemoryError("no memory for the weights of one LSTM layer")
 
     return sweep
-
-
-def compiled_library() -> Path:
-    """The shared library of `SOURCES` for this machine, compiled if the cache does not hold it.
-
-    Raises:
-        OSError, SubprocessError: no compiler, or it failed, or the cache folder cannot be written.
-    """
-    found = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    compiler = shlex.split(os.environ.get("CC", "")) or ([found] if found else [])
-    if not compiler:
-        raise FileNotFoundError("neither cc, gcc nor clang is installed")
-    sources = {name: resources.files("metalstm.nn").joinpath(name).read_bytes() for name in SOURCES}
-    key = hashlib.sha256(repr((sources, FLAGS, compiler, processor())).encode()).hexdigest()[:16]
-    folder = user_cache_folder()
-    library = folder / f"sweeps-{key}.so"
-    if not library.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            for name, content in sources.items():
-                Path(scratch, name).write_bytes(content)
-            built = Path(scratch, "sweeps.so")
-            started = time.monotonic()
-            compile_c(compiler, Path(scratch, SOURCES[0]), built)
-            os.replace(built, library)
-            log.info("compiled the sweeps of the LSTM in %.1f s, into %s", time.monotonic() - started, library)
-    return library
-
-
-def compile_c(compiler: list[str], c_file: Path, built: Path) -> None:
-    """Compiles with threads where the compiler has OpenMP, else without."""
-    for openmp in (("-fopenmp",), ()):
-        command = [*compiler, *FLAGS, *openmp, str(c_file), "-o", str(built), "-lm"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        if done.returncode == 0:
-            return
-    raise OSError(f"{compiler[0]} failed: {done.stderr.strip()[-300:]}")
-
-
-def processor() -> str:
-    """What `-march=native` depends on: a cache folder may be shared by machines of several kinds."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() + platform.machine()
-    return "\n".join(sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))}))

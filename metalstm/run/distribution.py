@@ -10,10 +10,11 @@ import io
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -21,7 +22,7 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 
-from metalstm.errors import ConfigError, LostProcessError
+from metalstm.errors import ConfigError, LostProcessError, MetalstmError
 from metalstm.run.heartbeat import REMEDY, Heartbeat
 
 T = TypeVar("T")
@@ -30,6 +31,7 @@ VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 TO_JOIN = timedelta(minutes=2)
 # Whoever waits may have to wait for long: for a download, say. It is the heartbeat that tells dead from slow.
 TO_ANSWER = timedelta(days=7)
+TO_SPEAK = 2.0  # seconds; as soon as one process has ended, `torchrun` stops the others, whatever they have to say
 
 
 class Stateful(Protocol):
@@ -92,6 +94,10 @@ class Processes:
 
     def wait(self) -> None:
         """Until all have come here."""
+
+    def refuse(self, error: MetalstmError) -> NoReturn:
+        """Raise an error that all have found alike: the first one says it, and then all end."""
+        raise error
 
     @contextmanager
     def one_of_each_host_first(self) -> Iterator[None]:
@@ -175,11 +181,19 @@ class ProcessGroup(Processes):
         return None if largest < 0 else int(largest)
 
     def from_first(self, make: Callable[[], T]) -> T:
-        value: list[Any] = [make() if self.first else None]
+        error = None
+        given: list[Any] = [None, None]  # what it has made, or the exit code of what went wrong
+        if self.first:
+            try:
+                given = [make(), None]
+            except MetalstmError as raised:
+                error, given = raised, [None, raised.exit_code]
         with answering(self.rank, self.count):
-            dist.broadcast_object_list(value)
-        made: T = value[0]
-        return made
+            dist.broadcast_object_list(given)
+        if error is not None:
+            raise error
+        made: T = given[0]
+        return made if given[1] is None else sys.exit(given[1])
 
     def spread(self, stateful: Stateful) -> None:
         def saved() -> bytes:
@@ -193,6 +207,11 @@ class ProcessGroup(Processes):
 
     def wait(self) -> None:
         self.agreed(None)
+
+    def refuse(self, error: MetalstmError) -> NoReturn:
+        if self.first:
+            raise error
+        sys.exit(error.exit_code)
 
     @contextmanager
     def one_of_each_host_first(self) -> Iterator[None]:
@@ -247,6 +266,10 @@ def processes_together() -> Iterator[Processes]:
     try:
         yield processes
         processes.wait()  # for the first one, which has most to write
+    except SystemExit:  # of one that leaves it to the first one to say why
+        heartbeat.stop()
+        time.sleep(TO_SPEAK)
+        raise
     except Exception as error:
         code = code_of_first_failure(store, rank, getattr(error, "exit_code", 1))
         if code is None:

@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from metalstm.assembly import make_dataset
+from metalstm.composition import composed
 from metalstm.datasets import cache
 from metalstm.datasets.cache import Content, cached
+from metalstm.errors import DataError
 from metalstm.files import user_cache_folder, user_data_folder, write_atomically
 
 KEY = "ab" * 32
@@ -114,6 +117,48 @@ def test_content_that_does_not_fit_is_made_anew(beside: Path, caplog: pytest.Log
     assert "does not hold what it should" in caplog.text
 
 
+@pytest.mark.parametrize("mode", [0o664, 0o646])
+def test_a_cache_that_others_may_write_is_made_anew(mode: int, beside: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make = Maker()
+    get(beside, make)
+    (file,) = beside.iterdir()
+    file.chmod(mode)
+    get(beside, make)
+    assert "can be written by other users (chmod go-w it)); decoding again" in caplog.text
+    assert file.stat().st_mode & 0o777 == 0o644
+    get(beside, make)
+    assert make.calls == 2
+
+
+@pytest.mark.parametrize("owner_of_the_data", [False, True])
+def test_a_cache_of_another_user(
+    owner_of_the_data: bool, beside: Path, home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is trusted where the data is theirs as well; never overwritten."""
+    make = Maker()
+    get(beside, make)
+    (file,) = beside.iterdir()
+    monkeypatch.setattr(cache, "owners_of_data", lambda folder: {file.stat().st_uid} if owner_of_the_data else set())
+    monkeypatch.setattr(os, "geteuid", lambda: file.stat().st_uid + 1)
+    monkeypatch.setattr(cache, "own_folder", lambda folder: home)  # which is this test's all the same
+    home.mkdir(parents=True)
+    get(beside, make)
+    assert make.calls == (1 if owner_of_the_data else 2)
+    assert ("belongs to another user" in caplog.text) is not owner_of_the_data
+    assert len(list(home.iterdir())) == (0 if owner_of_the_data else 1)
+
+
+def test_a_users_cache_that_others_may_write_is_done_without(
+    beside: Path, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    beside.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    home.mkdir(parents=True)
+    home.chmod(0o777)
+    get(beside, Maker())
+    assert f"{home} can be written by other users (chmod go-w it)" in caplog.text
+    assert list(home.iterdir()) == []
+
+
 def test_unreadable_cache_is_made_anew(beside: Path, caplog: pytest.LogCaptureFixture) -> None:
     make = Maker()
     (beside / f"thing-{KEY[:12]}.cache").mkdir()  # a read fails with an OSError, also for root
@@ -169,6 +214,33 @@ def test_user_folders_follow_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert user_data_folder() == tmp_path / ".local" / "share" / "metalstm"
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     assert user_data_folder() == tmp_path / "data" / "metalstm"
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container for a user without a name."""
+
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", home)
+    for variable in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+def test_without_a_home_the_data_is_still_given(homeless: None, beside: Path, caplog: pytest.LogCaptureFixture) -> None:
+    beside.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    get(beside, Maker())
+    assert "write-protected" in caplog.text
+    assert f"HOME is not set, and user {os.geteuid()} has no home" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "name", ["cifar_fs", "clinc150", "ecg", "movietweetings", "omniglot", "speech_commands", "terrain"]
+)
+def test_without_a_home_a_dataset_asks_for_its_folder(name: str, homeless: None) -> None:
+    with pytest.raises(DataError, match=r"HOME is not set.*\n  fix: .*dataset\.root"):
+        make_dataset(composed("train", [f"dataset={name}"]).dataset)
 
 
 def test_cache_says_where_it_is(beside: Path, caplog: pytest.LogCaptureFixture) -> None:

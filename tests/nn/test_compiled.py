@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from metalstm.nn import compiled
+from metalstm.nn import compiled, library
 from metalstm.nn.compiled import fused_sweeps, sweeps_for
 from metalstm.nn.kernel import lstm_layer
+from metalstm.nn.self_test import WRITTEN, flaw
 from metalstm.nn.sweeps import Sweeps, forward
 
 Choose = Callable[..., None]
@@ -78,7 +79,7 @@ def failing_compiler(tmp_path: Path) -> str:
     return str(script)
 
 
-@pytest.mark.parametrize("trouble", ["missing", "failing", "none installed", "cache folder is a file"])
+@pytest.mark.parametrize("trouble", ["missing", "failing", "none installed"])
 def test_without_a_working_compiler_the_plain_sweeps_run(
     choose_sweeps: Choose, caplog: pytest.LogCaptureFixture, tmp_path: Path, failing_compiler: str, trouble: str
 ) -> None:
@@ -87,11 +88,8 @@ def test_without_a_working_compiler_the_plain_sweeps_run(
         choose_sweeps(METALSTM_FUSED=None, XDG_CACHE_HOME=str(cache), CC=str(tmp_path / "no-such-compiler"))
     elif trouble == "failing":
         choose_sweeps(METALSTM_FUSED=None, XDG_CACHE_HOME=str(cache), CC=failing_compiler)
-    elif trouble == "none installed":
-        choose_sweeps(METALSTM_FUSED=None, XDG_CACHE_HOME=str(cache), CC=None, PATH=str(tmp_path))
     else:
-        cache.write_text("")
-        choose_sweeps(METALSTM_FUSED=None, XDG_CACHE_HOME=str(cache))
+        choose_sweeps(METALSTM_FUSED=None, XDG_CACHE_HOME=str(cache), CC=None, PATH=str(tmp_path))
     with caplog.at_level(logging.WARNING):
         assert is_plain(sweeps_for(torch.zeros(1)))
         assert is_plain(sweeps_for(torch.zeros(1)))
@@ -110,36 +108,11 @@ def test_compiled_once_into_the_cache_folder(
         choose_sweeps(METALSTM_FUSED=None, XDG_CACHE_HOME=str(tmp_path))
         with caplog.at_level(logging.INFO):
             assert fused_sweeps() is not None
-        (library,) = (tmp_path / "metalstm").iterdir()  # no scratch files are left
-        assert library.suffix == ".so"
+        manifest, made, lock = sorted((tmp_path / "metalstm").iterdir())  # no scratch files are left
+        assert (manifest.suffix, made.suffix, lock.name) == (".json", ".so", "sweeps-lock")
         assert len(caplog.records) == 1
         assert "compiled the sweeps of the LSTM in" in caplog.text
-        assert str(library) in caplog.text
-
-
-@pytest.mark.parametrize("changed", ["processor", "flags", "compiler", *compiled.SOURCES])
-def test_compiled_anew_where_something_has_changed(
-    choose_sweeps: Choose, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changed: str
-) -> None:
-    sources = tmp_path / "sources"
-    sources.mkdir()
-    for name in compiled.SOURCES:
-        (sources / name).write_bytes((Path(compiled.__file__).parent / name).read_bytes())
-    monkeypatch.setattr(compiled.resources, "files", lambda package: sources)
-    monkeypatch.setattr(compiled, "compile_c", lambda compiler, c_file, built: built.write_bytes(b"built"))
-    choose_sweeps(CC="cc", XDG_CACHE_HOME=str(tmp_path))
-    before = compiled.compiled_library()
-    assert compiled.compiled_library() == before
-    if changed == "processor":
-        monkeypatch.setattr(compiled, "processor", lambda: "another that shares the folder")
-    elif changed == "flags":
-        monkeypatch.setattr(compiled, "FLAGS", ())
-    elif changed == "compiler":
-        choose_sweeps(CC="cc -g")
-    else:
-        (sources / changed).write_text("changed")
-    assert compiled.compiled_library() != before
-    assert len(list((tmp_path / "metalstm").iterdir())) == 2
+        assert str(made) in caplog.text
 
 
 def test_compiles_without_openmp(
@@ -147,18 +120,58 @@ def test_compiles_without_openmp(
     tmp_path: Path,
 ) -> None:  # fmt: skip
     commands = []
-    run = compiled.subprocess.run
+    run = library.subprocess.run
 
     def no_openmp(command: list[str], **options: object) -> object:
-        commands.append(command)
+        if "--version" not in command:
+            commands.append(command)
         return run([*command, "-no-such-flag"] if "-fopenmp" in command else command, **options)
 
     with_openmp = derivatives()
-    monkeypatch.setattr(compiled.subprocess, "run", no_openmp)
+    monkeypatch.setattr(library.subprocess, "run", no_openmp)
     choose_sweeps(METALSTM_FUSED=None, XDG_CACHE_HOME=str(tmp_path))
     assert fused_sweeps() is not None
     assert ["-fopenmp" in command for command in commands] == [True, False]
     assert difference(derivatives(), with_openmp) < 1e-6
+
+
+def test_sweeps_that_give_other_numbers_are_not_used(
+    fused: Sweeps, choose_sweeps: Choose, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def wrong(**given: Tensor) -> None:
+        fused.tangent_backward(**given)
+        given["d_c_dot"][0, 0, 0] += 0.01
+
+    monkeypatch.setattr(compiled, "loaded", lambda made: fused._replace(tangent_backward=wrong))
+    choose_sweeps(METALSTM_FUSED=None)
+    assert is_plain(sweeps_for(torch.zeros(1)))
+    assert (
+        "plain torch sweeps, which are slower: the compiled ones fail their test (d_c_dot of the tangent_backward"
+        in (caplog.text)
+    )
+
+
+@pytest.mark.parametrize("tensor", [f"{name} {one}" for name in WRITTEN for one in WRITTEN[name].split()])
+@pytest.mark.parametrize("error", [1e-2, torch.nan])
+def test_the_self_test_looks_at_all_that_is_written(fused: Sweeps, tensor: str, error: float) -> None:
+    name, written = tensor.split()
+
+    def wrong(**given: Tensor) -> None:
+        getattr(fused, name)(**given)
+        given[written][-1, -1, -1] += error
+
+    assert flaw(fused) is None
+    assert f"{written} of the {name} sweep is off by" in str(flaw(fused._replace(**{name: wrong})))
+
+
+def test_the_self_test_does_not_depend_on_the_torch_of_the_moment(fused: Sweeps) -> None:
+    before = torch.get_default_dtype(), torch.random.get_rng_state()
+    torch.set_default_dtype(torch.float64)
+    with torch.device("meta"), torch.autocast("cpu"):
+        found = flaw(fused)
+    torch.set_default_dtype(before[0])
+    assert found is None
+    assert torch.equal(torch.random.get_rng_state(), before[1])
 
 
 @pytest.mark.parametrize("wrong", range(6), ids=["inputs", "w_x", "w_h", "bias", "h_first", "c_first"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -27,10 +28,13 @@ Start = Callable[..., list[subprocess.Popen[str]]]
 
 @pytest.fixture
 def start_two(cache_home: Path, tmp_path: Path) -> Iterator[Start]:
-    """`start_two("-m", "metalstm.train", *arguments)`: two processes as `torchrun` starts them, without its imports."""
+    """`start_two("-m", "metalstm.train", *arguments)`: two processes as `torchrun` starts them, without its imports.
+
+    With `other` the second one runs something else.
+    """
     started: list[subprocess.Popen[str]] = []
 
-    def start(*program: str) -> list[subprocess.Popen[str]]:
+    def start(*program: str, other: list[str] | None = None) -> list[subprocess.Popen[str]]:
         with socket.socket() as listening:
             listening.bind(("127.0.0.1", 0))
             port = str(listening.getsockname()[1])
@@ -38,7 +42,7 @@ def start_two(cache_home: Path, tmp_path: Path) -> Iterator[Start]:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
         for rank in "01":
             environment = {"RANK": rank, "LOCAL_RANK": rank, "XDG_CACHE_HOME": str(cache_home), "PYTHONUNBUFFERED": "1"}
-            command = [sys.executable, *program]
+            command = [sys.executable, *(program if rank == "0" or other is None else other)]
             environment = os.environ | together | environment
             started.append(subprocess.Popen(command, cwd=tmp_path, env=environment, text=True, **pipes))
         return started[-2:]
@@ -163,6 +167,50 @@ def test_what_is_refused_is_said_once(start_two: Start, tiny: Any, tmp_path: Pat
         "error: meta_batch_size=1, but each of 2 processes needs a task\n"
         "  fix: use meta_batch_size>=2, or start no more than 1\n",
     ]
+    assert not list(tmp_path.iterdir())
+
+
+def refused(running: list[subprocess.Popen[str]], code: int) -> str:
+    """What two processes that cannot go together say: one of them, and both end."""
+    nothing, said = sorted(process.communicate(timeout=120)[1] for process in running)
+    assert [process.returncode for process in running] == [code, code], said
+    assert nothing == ""
+    return said
+
+
+def test_other_settings_are_refused(start_two: Start, tiny: Any, tmp_path: Path) -> None:
+    train = ["-m", "metalstm.train"]
+    running = start_two(*train, *tiny(), other=[*train, *tiny(steps=7, seed=3, **{"model.hidden_size": None})])
+    said = refused(running, 2)
+    assert "error: steps is not the same for all processes: 6 in process 0, 7 in process 1\n" in said
+    assert "error: seed is not the same for all processes: 0 in process 0, 3 in process 1\n" in said
+    assert "error: model.hidden_size is not the same for all processes: 8 in process 0, " in said
+    assert said.count("error: ") == said.count("  fix: start all with the same settings\n") == 3
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_the_first_one_refuses_is_said_by_it_alone(start_two: Start, tiny: Any, tmp_path: Path) -> None:
+    said = refused(start_two("-m", "metalstm.train", *tiny(scratch_tasks=7)), 2)
+    assert said == "error: scratch_tasks=7, but there are test_tasks=6\n  fix: use scratch_tasks<=6\n"
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "said"),
+    [
+        ("data", 3, r"error: dataset 'glyphs' is .*: its fingerprint is \w{12} in process 0, \w{12} in process 1\n"),
+        (
+            "weights",
+            2,
+            r"error: the weights at the start are .*: their digest is \w{12} in process 0, \w{12} in process 1",
+        ),
+        ("versions", 2, r"error: torch is not the same for all processes: [2-9]\S* in process 0, 1.0 in process 1\n"),
+    ],
+)
+def test_another_host_is_refused(start_two: Start, tiny: Any, tmp_path: Path, what: str, code: int, said: str) -> None:
+    other = [str(HERE / "other_process.py"), what, *tiny()]
+    message = refused(start_two("-m", "metalstm.train", *tiny(), other=other), code)
+    assert re.match(said, message), message
+    assert message.count("error: ") == message.count("\n  fix: ") == 1
     assert not list(tmp_path.iterdir())
 
 

@@ -42,6 +42,13 @@ def test_a_part_by_its_name(tmp_path: Path) -> None:
     assert set(report["parts"]) == {"kills", "races", "starts"}
 
 
+def test_every_part_is_described() -> None:
+    import torture
+
+    assert "kernel" in torture.PARTS
+    assert [part for part in torture.PARTS if f"`{part}`, " not in str(torture.__doc__)] == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"), [(["--only", "kils"], "no part: kils"), (["0"], "0 kills"), (["many"], "many")]
 )
