@@ -5,7 +5,8 @@
 
 The parts: `kills`, SIGKILL at random moments of training; `saves`, at each stage of a checkpoint's save; `flips`, files
 cut off or with a bit flipped; `disk`, a full one; `starts`, in the same instant; `races`, for one run directory;
-`stops`, SIGTERM. Ends with 1 where anything did not survive.
+`stops`, SIGTERM; `screens`, SIGHUP, closed pipes and terminals that are gone; `removed`, the run directory; `metrics`,
+damage to metrics.jsonl. Ends with 1 where anything did not survive.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported
 
-from torture_parts import damage, disk, kills, report, saves, together
+from torture_parts import damage, disk, kills, metrics, removed, report, saves, screens, together
 from torture_parts.run import TortureError
 from torture_parts.workshop import Workshop
 
@@ -31,6 +32,9 @@ PARTS = {
     "disk": disk.disk,
     "saves": saves.saves,
     "stops": kills.stops,
+    "screens": screens.screens,
+    "removed": removed.removed,
+    "metrics": metrics.metrics,
     "kills": kills.kills,
 }
 

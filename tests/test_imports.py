@@ -21,9 +21,15 @@ MAY_IMPORT = {
     "nn": set(),
     "learners": {"nn", "tasks"},
     "run": {"learners", "tasks", "datasets.base", "nn.base"},  # the last two for types: what a dataset and a shape are
-    "reporting": {"run.directory"},  # what lies where in a run
+    "reporting": {"run.directory", "run.metrics"},  # what lies where in a run, and how it went
     "tracking": set(),
-    "searching": {"run.directory", "run.interruption", "run.job", "run.metrics"},  # a run as another process sees it
+    "searching": {
+        "run.directory",
+        "run.interruption",
+        "run.job",
+        "run.metrics",
+        "run.signals",
+    },  # a run as another process sees it
 }
 # Resuming compares the config of a run directory with the command line's.
 SEE_CONFIG = {
