@@ -140,3 +140,9 @@ def test_a_job_does_not_outlive_its_sweep(tmp_path: Path) -> None:
         time.sleep(0.01)
     late = subprocess.run([sys.executable, "-c", job], env=os.environ | {jobs.SWEEP: str(running.pid)}, check=False)
     assert late.returncode == 143
+
+
+def test_a_job_whose_directory_is_gone_has_failed(child: Any, tmp_path: Path) -> None:
+    job = job_in(tmp_path)
+    child("import shutil, sys; shutil.rmtree('sweep/seed-1'); sys.exit(4)")
+    assert run_job(job, tmp_path) == failure_of(job) == Failure(4, "exit code 4")
