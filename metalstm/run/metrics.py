@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 LONGEST = 2**16  # bytes of a line; those of a run have some hundred
 TAIL = 2**16  # bytes at the end that the last step is looked for in
 AT_ONCE = 2**20  # bytes that a checksum is taken of
+NUMBERS = (int, float)
 Place = tuple[int, str]  # the step of a record and its split, which is how records follow each other
 VALIDATION, TRAIN = "meta_validation", "meta_train"
 
@@ -38,8 +40,8 @@ class Line(NamedTuple):
     @property
     def place(self) -> Place:
         assert self.record is not None
-        splits = [name.partition("/")[0] for name in self.record if name != "step"]
-        return int(self.record["step"]), splits[0] if splits else ""
+        name = next((name for name in self.record if name != "step"), "")
+        return int(self.record["step"]), name.partition("/")[0]
 
 
 class Mark(NamedTuple):
@@ -177,10 +179,10 @@ def mended(path: Path, mark: Mark) -> tuple[int, int, int]:
 def in_order(found: Iterable[Line]) -> Iterator[Line]:
     """The lines that follow those before them and come before the next: neither again nor far too early."""
     before: Place = (0, "")
-    for line, after in pairwise(chain(found, [None])):
-        assert line is not None
-        if before < line.place and (after is None or line.place < after.place):
-            before = line.place
+    placed: Iterator[tuple[Place, Line | None]] = ((line.place, line) for line in found)
+    for (place, line), (after, _) in pairwise(chain(placed, [((sys.maxsize, ""), None)])):
+        if line is not None and before < place < after:
+            before = place
             yield line
 
 
@@ -211,10 +213,10 @@ def parsed(line: bytes) -> dict[str, float] | None:
     """The record that a line holds; None: it is damaged."""
     try:
         record = json.loads(line)
-        step = record["step"]
-        if type(step) is not int or step < 1 or not all(type(value) in (int, float) for value in record.values()):
+        step = record.pop("step")
+        if type(step) is not int or step < 1 or any(type(value) not in NUMBERS for value in record.values()):
             return None
-        return {name: value if name == "step" else float(value) for name, value in record.items()}
+        return {"step": step, **{name: float(value) for name, value in record.items()}}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
