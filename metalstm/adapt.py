@@ -91,7 +91,7 @@ def check_asked(given: AdaptSettings) -> None:
     if given.query is not None:
         problems += unwritable("out", given.out)
     if given.export is not None:
-        problems += unwritable("export", given.export)
+        problems += unwritable("export", given.export) or unwritable("export", card_of(given.export))
     if problems:
         raise ConfigError(*problems)
     if given.export is not None:
@@ -102,19 +102,21 @@ def check_asked(given: AdaptSettings) -> None:
 
 def unwritable(setting: str, name: str) -> list[Problem]:
     """What is wrong with the place of a file that is to be written."""
-    import os
     from pathlib import Path
 
     from metalstm.errors import Problem
+    from metalstm.files import check_writable
 
     file = Path(name).expanduser()
     fix = f"give {setting}=<a file in a folder of yours>"
-    if file.is_dir():
-        return [Problem(f"{setting}={name} is a folder", fix)]
+    if file.exists() and not file.is_file():
+        return [Problem(f"{setting}={name} is {'a folder' if file.is_dir() else 'no file'}", fix)]
     if not file.parent.is_dir():
         return [Problem(f"{setting}={name}: there is no folder {file.parent}", fix)]
-    if not os.access(file.parent, os.W_OK):
-        return [Problem(f"{setting}={name}: nothing can be written to {file.parent}", fix)]
+    try:
+        check_writable(file.parent)
+    except OSError as error:
+        return [Problem(f"{setting}={name}: nothing can be written to {file.parent}: {error.strerror or error}", fix)]
     return []
 
 
@@ -159,12 +161,15 @@ def sort_query(
 ) -> None:
     """Predicts a label for each query file; prints a table and writes all of it."""
     from metalstm.datasets.own_files import as_examples
+    from metalstm.run.directory import shown_if_lost
     from metalstm.run.prediction import as_csv, as_table, predict
 
     asked = as_examples(query).to(examples.inputs.device)
     probabilities = predict(learner, examples, asked, steps, len(labels))
-    write("out", given.out, as_csv(query.names, labels, probabilities))
     log.info("%s", as_table(query.names, labels, support.labels, probabilities))
+    data = as_csv(query.names, labels, probabilities)
+    with shown_if_lost(data.decode("utf-8", errors="replace")):
+        write("out", given.out, data)
     log.info("written   %s", given.out)
 
 
@@ -185,8 +190,13 @@ def export_weights(
     file = Path(given.export)
     exported = export(learner, settings.learner.name, examples, steps, labels, f"run {given.run}", file)
     write("export", given.export, exported.weights)
-    write("export", str(file.with_suffix(".md")), exported.card.encode("utf-8", errors="replace"))
-    log.info("written   %s and %s", file, file.with_suffix(".md"))
+    write("export", card_of(given.export), exported.card.encode("utf-8", errors="replace"))
+    log.info("written   %s and %s", file, card_of(given.export))
+
+
+def card_of(export: str) -> str:
+    """The file beside exported weights that says what they are."""
+    return export.removesuffix(".safetensors") + ".md"
 
 
 def write(setting: str, name: str, data: bytes) -> None:

@@ -70,9 +70,9 @@ class Run:
     @property
     def metrics(self) -> list[dict[str, float]]:
         """The records of `metrics.jsonl`: one for each training step, and one for each meta-validation."""
-        from metalstm.run.metrics import read_metrics
+        from metalstm.run.metrics import Records
 
-        return read_metrics(self.path)
+        return list(Records(self.path))
 
 
 def meta_train(*settings: str) -> Run:

@@ -1,6 +1,7 @@
 """What all commands share: Hydra reads the command line, and whatever goes wrong is said in one block.
 
-Exit codes: 2 config, 3 data, 4 checkpoint, 5 diverged, 6 another process of the run lost, 130 and 143 interrupted;
+Exit codes: 2 config, 3 data, 4 checkpoint, 5 diverged, 6 another process of the run lost, 129, 130 and 143
+interrupted;
 `METALSTM_DEBUG=1` shows tracebacks.
 """
 
@@ -24,15 +25,10 @@ from metalstm.help import asked_for, help_text
 
 def run_command(config_name: str, job: Callable[..., None]) -> None:
     """Composes the config and runs `job(config)`; exits with the code of what goes wrong."""
-    try:
+    with ending_with_errors():
         failure = run_once(config_name, job)
-    except KeyboardInterrupt:  # before a run heeds it: nothing has been begun
-        sys.exit(130)
-    except BrokenPipeError:  # who reads the output, such as `head`, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more as it ends
-        sys.exit(128 + signal.SIGPIPE)
-    if failure is not None:
-        sys.exit(failure.exit_code)
+        if failure is not None:
+            sys.exit(failure.exit_code)
 
 
 def run_once(config_name: str, job: Callable[..., None]) -> MetalstmError | None:
@@ -80,12 +76,26 @@ def run_once(config_name: str, job: Callable[..., None]) -> MetalstmError | None
 
 @contextmanager
 def ending_with_errors() -> Iterator[None]:
-    """A context in which what a person can mend is shown, and ends the process with its exit code."""
+    """A context for a whole command: what a person can mend is shown, and ends the process with its exit code."""
+    from metalstm.run.screen import prepare
+
+    prepare()
     try:
-        yield
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
     except MetalstmError as error:
         complain(error)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:  # before a run heeds it: nothing has been begun
+        sys.exit(130)
+    except OSError as error:  # of a table or a help text: a run's screen does not fail
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more as it ends
+        if isinstance(error, BrokenPipeError):  # who reads the output, such as `head`, has had enough
+            sys.exit(128 + signal.SIGPIPE)
+        complain(unusable(error))
+        sys.exit(ConfigError.exit_code)
 
 
 def sweep_asked_for() -> argparse.Namespace | None:
@@ -109,14 +119,19 @@ def as_ours(error: Exception, config_name: str) -> MetalstmError | None:
     if isinstance(error, BrokenPipeError):  # see `run_command`
         return None
     if isinstance(error, OSError):  # such as of a sweep's directory, which Hydra makes
-        named = f"{error.filename or 'a file'} cannot be written or read: {error.strerror or error}"
-        return ConfigError.of(named, "give a path of yours, e.g. output_dir=<a folder>, with room in it")
+        return unusable(error)
     if out_of_memory(error):
         return ConfigError.of(
             f"there is not enough memory: {str(error).splitlines()[0] if str(error) else 'none is left'}",
             "use a smaller model, fewer tasks (meta_batch_size, learner.tasks_at_a_time), or fewer inner steps",
         )
     return None
+
+
+def unusable(error: OSError) -> MetalstmError:
+    """A file that a person's command names, or the screen, in our words."""
+    named = f"{error.filename or 'a file'} cannot be written or read: {error.strerror or error}"
+    return ConfigError.of(named, "give a path of yours, e.g. output_dir=<a folder>, with room in it")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,7 @@ import torch
 
 from metalstm import assembly, learner_assembly
 from metalstm.fields import plain
-from metalstm.files import writing
-from metalstm.reporting.page import write_report
+from metalstm.reporting.missing import draw_missing
 from metalstm.reporting.summary import summary
 from metalstm.run import directory, results
 from metalstm.run.checkpoint import BEST, fitting
@@ -43,9 +43,7 @@ def meta_tested(settings: TrainSettings, dataset: Dataset, training: MetaTrainin
 def finish(
     settings: TrainSettings, dataset: Dataset, training: MetaTraining, path: Path, command: list[str]
 ) -> dict[str, Any]:
-    """Meta-tests the best checkpoint beside the baselines; writes `result.json`, which it gives, and the figure."""
-    from metalstm.reporting.figures import draw_adaptation_curve
-
+    """Meta-tests the best checkpoint beside the baselines; writes `result.json`, which it gives, then what is drawn."""
     best = training.checkpoints.newest(BEST, torch.device(settings.device))
     if best is None:
         log.warning("the best checkpoint is gone; the last one is tested")
@@ -63,14 +61,13 @@ def finish(
         | {"peak_memory_mib": results.peak_memory_mib(torch.device(settings.device))},
         training.processes.count,
     )
-    results.write_details(path, tested)
-    figure = path / "figures" / "adaptation_curve.png"
-    with writing(figure):
-        drawn = draw_adaptation_curve(result, figure)
-    directory.write_json(path / directory.RESULT, result)  # last: it says that the run is over
     log.info("%s", summary(result))
+    with directory.shown_if_lost(json.dumps(result)):
+        if training.checkpoints.held is not None:
+            training.checkpoints.held.check()
+        results.write_details(path, tested)
+        directory.write_json(path / directory.RESULT, result)  # last: it says that the run is over
     log.info("result    %s", path / directory.RESULT)
-    write_report(path)
-    if drawn:
-        log.info("figure    %s", figure)
+    for name, file in draw_missing(path):
+        log.info("%-9s %s", name, file)
     return result

@@ -72,13 +72,18 @@ def checked_value(item: dataclasses.Field[Any], value: Any, name: str) -> tuple[
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind != "bool"):
         return None, [Problem(f"{name}={shown(value)} is not {words}", f"give {words}, e.g. as in configs/")]
     value = convert(value)
-    if kind == "str" and not value.isprintable():  # neither a name nor a path that all of the system takes
+    if kind == "str" and not is_name(value):  # neither a name nor a path that all of the system takes
         return None, [Problem(f"{name}={value} has characters that cannot be printed", f"give {name} without them")]
     if value == "":
         return None, [Problem(f"{name} is empty", f"give {name}=..., or leave it out")]
     return value, [
         Problem(f"{name}={shown(value)}, but {bound}", fix) for bound, fix in broken_bounds(item, value, name)
     ]
+
+
+def is_name(text: str) -> bool:
+    """Whether it can be printed, but for bytes of a path that are not UTF-8, which Python has as surrogates."""
+    return all(letter.isprintable() or "\udc80" <= letter <= "\udcff" for letter in text)
 
 
 # For each type: what to call it, what YAML may give for it, and how that becomes it.

@@ -7,12 +7,13 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from metalstm.errors import CheckpointError, DataError
 
 TEMPORARY = ".tmp"
+PROBE = 2**16  # bytes that a folder is tried with
 
 
 def user_data_folder() -> Path:
@@ -86,6 +87,39 @@ def room(folder: Path) -> float:
     return usage.free if usage.total else math.inf
 
 
+def is_same(path: Path, descriptor: int) -> bool:
+    """Whether a name still stands for the file or folder that is open under it."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def check_writable(folder: Path) -> None:
+    """Whether a file can be written into a folder, or into the one that it would be made in; nothing is left there.
+
+    Raises:
+        OSError: it cannot, or there is no room for it.
+    """
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    probe = there / f".{secrets.token_hex(6)}{TEMPORARY}"
+    try:
+        write_synced(probe, bytes(PROBE))
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+
+
+def write_synced(path: Path, data: bytes, permissions: int = 0o666) -> None:
+    """Writes a new file and waits until the disk has it; its permissions are these, less the umask."""
+    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, permissions)) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def remove_leftovers(folder: Path, stem: str = "") -> None:
     """Removes what a process that died in `write_atomically` has left in a folder, of files that begin with `stem`.
 
@@ -111,10 +145,7 @@ def write_atomically(path: Path, data: bytes, permissions: int = 0o666) -> None:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY}")
     try:
-        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, permissions)) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        write_synced(temporary, data, permissions)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -22,6 +22,7 @@ from metalstm.composition import our_configs
 from metalstm.errors import ConfigError, Interrupted, MetalstmError, Problem
 from metalstm.fields import quoted
 from metalstm.run.job import Job, Owner, errors_of, failure_of, run_job
+from metalstm.run.signals import BY_NAME, handled
 
 log = logging.getLogger(__name__)
 
@@ -141,12 +142,12 @@ def end_with(owner: Owner) -> None:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """A context that SIGINT and SIGTERM end with `Interrupted`."""
+    """A context that SIGINT, SIGTERM and SIGHUP end with `Interrupted`."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Interrupted(number, Problem(f"the sweep was stopped by {signal.Signals(number).name}", AGAIN))
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in handled() if number in BY_NAME}
     try:
         yield
     finally:

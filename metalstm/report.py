@@ -13,9 +13,19 @@ from metalstm.errors import ConfigError
 
 def main() -> None:
     """The command."""
-    args = parse()
     with ending_with_errors():
+        args = parse()
         sys.stdout.write(report(args.runs, args.out, args.target))
+        draw_missing(args.runs)
+
+
+def draw_missing(runs: list[Path]) -> None:
+    """Draws what a single run should have and does not, and says so beside the table."""
+    from metalstm.reporting import missing
+
+    if len(runs) == 1:
+        for name, file in missing.draw_missing(runs[0]):
+            sys.stderr.write(f"{name:9} {file}\n")
 
 
 def parse() -> argparse.Namespace:
@@ -56,10 +66,10 @@ def report(runs: list[Path], out: Path | None, target: float | None) -> str:
         whole = page(read, target, left_out)
         try:
             out.mkdir(parents=True, exist_ok=True)
-            (out / "comparison.md").write_text(table, encoding="utf-8")
+            (out / "comparison.md").write_text(table, encoding="utf-8", errors="replace")
             (out / "comparison.json").write_text(json.dumps({**common, "rows": rows}, indent=1) + "\n")
             draw_comparison(common, found, out / "comparison.png")
-            (out / "report.html").write_text(whole, encoding="utf-8")
+            (out / "report.html").write_text(whole, encoding="utf-8", errors="replace")
         except (OSError, ValueError) as error:  # of a path that no system takes, a ValueError
             raise ConfigError.of(
                 f"{out} cannot be written: {getattr(error, 'strerror', None) or error}", "give --out=<a folder>"

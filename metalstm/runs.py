@@ -12,8 +12,8 @@ from metalstm.errors import ConfigError
 
 def main() -> None:
     """The command."""
-    args = parse()
     with ending_with_errors():
+        args = parse()
         sys.stdout.write(table(args.folder))
 
 

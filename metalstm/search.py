@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -60,12 +59,10 @@ def main() -> None:
         formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("settings", nargs="+", metavar="SETTING", help="name=value, or a space to search; see below")
-    given = parser.parse_args().settings
-    try:
-        with ending_with_errors(), in_our_words("train"):
+    with ending_with_errors():
+        given = parser.parse_args().settings
+        with in_our_words("train"):
             search(given)
-    except KeyboardInterrupt:  # before the search heeds it: nothing has been begun
-        sys.exit(130)
 
 
 def search(given: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metalstm.combinations import combinations, job_names, sweep_name
-from metalstm.command import as_ours, complain, config_problem, in_our_words
+from metalstm.command import as_ours, config_problem, ending_with_errors, in_our_words
 from metalstm.composition import composed, our_configs
 from metalstm.errors import CheckpointError, ConfigError, DataError, MetalstmError, Problem
 
@@ -48,15 +48,10 @@ def run_sweep(given: argparse.Namespace) -> None:
     Args:
         given: the command line as Hydra's parser reads it.
     """
-    try:
+    with ending_with_errors():
         code = carry_out(read(given))
-    except MetalstmError as error:
-        complain(error)
-        code = error.exit_code
-    except KeyboardInterrupt:  # before there is a job to end
-        code = 130
-    if code != 0:
-        sys.exit(code)
+        if code != 0:
+            sys.exit(code)
 
 
 def read(given: argparse.Namespace) -> Sweep:
@@ -271,7 +266,7 @@ def summarise(sweep: Sweep) -> None:
         outcomes.append(Outcome(job.path.name, job.swept, result, None if failure is None else failure.reason))
     made = rows(outcomes)
     path = sweep.path / "summary.csv"
-    with writing(path):
-        write_atomically(path, as_csv(made).encode())
     log.info("%s", table(made))
+    with writing(path):
+        write_atomically(path, as_csv(made).encode("utf-8", errors="replace"))
     log.info("summary   %s", path)

@@ -7,6 +7,7 @@ To choose settings by, it judges on meta-validation instead: then no choice has 
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from metalstm.errors import ConfigError
 from metalstm.learner_settings import ANY_WAYS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from omegaconf import DictConfig
 
     from metalstm.config import MetaTestSettings, TrainSettings
@@ -43,6 +46,7 @@ def meta_test_run(config: DictConfig) -> None:
     given = meta_test_settings(config)
     path = Path(given.run)
     asked = asked_shape(resume.run_settings(path), given)
+    check_place(path)
     steps = asked.steps_tested if given.steps is None else given.steps
     directory.start_log()
     trained = trained_run(
@@ -74,6 +78,24 @@ def meta_test_run(config: DictConfig) -> None:
             few_shot(trained, judge)
 
 
+def check_place(run: Path) -> None:
+    """Whether the result can be written into a run's directory.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    from metalstm.files import check_writable
+    from metalstm.run.directory import TESTS
+
+    try:
+        check_writable(run / TESTS)
+    except OSError as error:
+        raise ConfigError.of(
+            f"the result would be written into {run / TESTS}, but that fails: {error.strerror or error}",
+            "make room and give permission there, or test a copy of the run",
+        ) from error
+
+
 def asked_shape(settings: TrainSettings, given: MetaTestSettings) -> TrainSettings:
     """The run's settings, for tasks of the shape asked for.
 
@@ -102,17 +124,19 @@ def few_shot(trained: Trained, judge: Judge) -> None:
     tested = judge.judge(trained.learner, learner_assembly.model_shape(settings, dataset), settings.seed)
     training = results.training(trained.steps, trained.seconds, trained.pretraining_seconds, settings.meta_batch_size)
     result = results.result(plain(settings), command_line(), dataset, tested, trained.best_step, training)
-    file = directory.new_run_directory(trained.path / "tests") / directory.RESULT
-    results.write_details(file.parent, tested)
-    directory.write_json(file, result)
     log.info("%s", summary(result))
+    with directory.shown_if_lost(json.dumps(result)):
+        file = directory.new_run_directory(trained.path / directory.TESTS) / directory.RESULT
+        results.write_details(file.parent, tested)
+        directory.write_json(file, result)
     log.info("result    %s", file)
 
 
 def lifelong(trained: Trained, given: MetaTestSettings, judge: Judge) -> None:
     """Streams of tasks that arrive one after another, in each of the modes."""
     from metalstm.fields import plain
-    from metalstm.reporting.lifelong import draw_lifelong, summary
+    from metalstm.reporting.lifelong import summary
+    from metalstm.reporting.missing import draw_matrices
     from metalstm.run import directory, results
     from metalstm.run.lifelong import MODES, live
     from metalstm.run.progress import Progress
@@ -142,12 +166,12 @@ def lifelong(trained: Trained, given: MetaTestSettings, judge: Judge) -> None:
         modes,
         trained.best_step,
     )
-    file = directory.new_run_directory(trained.path / "tests") / directory.LIFELONG
-    directory.write_json(file, result)
     log.info("%s", summary(result))
+    with directory.shown_if_lost(json.dumps(result)):
+        file = directory.new_run_directory(trained.path / directory.TESTS) / directory.LIFELONG
+        directory.write_json(file, result)
     log.info("result    %s", file)
-    figure = file.parent / "figures" / "lifelong.png"
-    if draw_lifelong(result, figure):
+    for figure in draw_matrices(file, trained.path):
         log.info("figure    %s", figure)
 
 

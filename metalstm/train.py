@@ -146,6 +146,7 @@ def lead(
     place: Place | None,
 ) -> Path:
     """The whole run, by the process that reads and writes its directory."""
+    from contextlib import closing
     from pathlib import Path
 
     import torch
@@ -160,7 +161,7 @@ def lead(
     from metalstm.run.heartbeat import REMEDY
     from metalstm.run.interruption import Interruption
     from metalstm.run.lock import RunLock
-    from metalstm.run.metrics import read_metrics
+    from metalstm.run.metrics import Records
     from metalstm.tracking.base import TrackedRun
     from metalstm.tracking.follow import Tracking
 
@@ -171,11 +172,11 @@ def lead(
     # From here on a signal ends the run at a step boundary; before, there is nothing to save.
     with Interruption(processes) as interruption:
         path = new_run(settings, dataset, learner, place) if resumed is None else resumed.path
-        with RunLock(path):
+        with RunLock(path) as held:
             if resumed is not None:
                 resume.check_fingerprint(path, dataset, settings.allow_changed_data)
-            directory.log_to_file(path / directory.LOG)
-            checkpoints = Checkpoints(path / directory.CHECKPOINTS, settings.keep_checkpoints)
+            held.files[path / directory.LOG] = directory.log_to_file(path / directory.LOG)
+            checkpoints = Checkpoints(path / directory.CHECKPOINTS, settings.keep_checkpoints, held)
             checkpoint = checkpoints.newest(LATEST, device)
             if resumed is not None:
                 resume.check_budget(path, settings.steps, 0 if checkpoint is None else checkpoint.step)
@@ -186,19 +187,23 @@ def lead(
             if resumed is not None:  # and can be gone on with
                 resumed.write_down(training.processes_before, processes.count)
                 resume.write_config(path, settings, dataset.fingerprint)
-                (path / directory.RESULT).unlink(missing_ok=True)  # of fewer steps; a run is over when it has one
+                directory.begin_again(path)  # its result is of fewer steps; a run is over when it has one
             tracked = TrackedRun(path, Path(settings.output_dir), flat(plain(settings)))
             introduce(settings, dataset, training, tracked)
             REMEDY.run = processes.from_first(lambda: path)
             processes.spread(training)
-            with directory.reason_logged(), Tracking(settings.loggers, tracked, read_metrics(path)) as tracking:
+            before = Records(path, training.metrics.size)
+            with (
+                closing(training.metrics),
+                directory.reason_logged(),
+                Tracking(settings.loggers, tracked, before) as tracking,
+            ):
+                held.files[training.metrics.path] = training.metrics.file
                 training.metrics.followers.append(tracking.record)
-                try:
-                    training.run()
-                finally:
-                    training.metrics.close()
+                training.run()
                 if settings.test_tasks > 0:
                     tracking.result(ending.finish(settings, dataset, training, path, command))
+                held.check(files=True)
             conclude(settings, dataset, path)
     return path
 
@@ -219,14 +224,14 @@ def meta_training(
     from metalstm.run import directory
     from metalstm.run.checkpoint import fitting
     from metalstm.run.loop import MetaTraining, Schedule, Validation
-    from metalstm.run.metrics import MetricsFile, NoMetrics
+    from metalstm.run.metrics import Mark, MetricsFile, NoMetrics
     from metalstm.run.outer import OuterOptimizer
 
     processes = interruption.processes
-    lines = 0
+    mark = Mark(0)
     if checkpoint is not None:
         with fitting(checkpoint):
-            lines = int(checkpoint.state["metrics_lines"])
+            mark = Mark.of(checkpoint.state)
     training = MetaTraining(
         learner,
         OuterOptimizer(
@@ -247,7 +252,7 @@ def meta_training(
         ),
         Schedule(settings.steps, settings.log_every, settings.validate_every, settings.checkpoint_every),
         checkpoints,
-        NoMetrics() if path is None else MetricsFile(path / directory.METRICS, lines),
+        NoMetrics() if path is None else MetricsFile(path / directory.METRICS, mark),
         interruption,
         torch.device(settings.device),
         settings.averaging,

@@ -5,8 +5,9 @@
 
 The parts: `kills`, SIGKILL at random moments of training; `saves`, at each stage of a checkpoint's save; `flips`, files
 cut off or with a bit flipped; `kernel`, the same of the compiled kernel in its cache; `disk`, a full one; `starts`, in
-the same instant; `races`, for one run directory; `stops`, SIGTERM; `sweeps`, SIGKILL of a whole sweep under each
-launcher of this machine. Ends with 1 where anything did not survive.
+the same instant; `races`, for one run directory; `stops`, SIGTERM; `screens`, SIGHUP, closed pipes and terminals that
+are gone; `removed`, the run directory; `metrics`, damage to metrics.jsonl; `sweeps`, SIGKILL of a whole sweep under
+each launcher of this machine. Ends with 1 where anything did not survive.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported
 
-from torture_parts import damage, disk, kernel, kills, report, saves, sweeps, together
+from torture_parts import damage, disk, kernel, kills, metrics, removed, report, saves, screens, sweeps, together
 from torture_parts.run import TortureError
 from torture_parts.workshop import Workshop
 
@@ -33,6 +34,9 @@ PARTS = {
     "disk": disk.disk,
     "saves": saves.saves,
     "stops": kills.stops,
+    "screens": screens.screens,
+    "removed": removed.removed,
+    "metrics": metrics.metrics,
     "kills": kills.kills,
     "sweeps": sweeps.sweeps,
 }

@@ -21,9 +21,16 @@ MAY_IMPORT = {
     "nn": set(),
     "learners": {"nn", "tasks"},
     "run": {"learners", "tasks", "datasets.base", "nn.base"},  # the last two for types: what a dataset and a shape are
-    "reporting": {"run.directory", "run.statistics"},  # what lies where in a run; intervals
+    # what lies where in a run, how it went, and intervals
+    "reporting": {"run.directory", "run.metrics", "run.statistics"},
     "tracking": set(),
-    "searching": {"run.directory", "run.interruption", "run.job", "run.metrics"},  # a run as another process sees it
+    "searching": {
+        "run.directory",
+        "run.interruption",
+        "run.job",
+        "run.metrics",
+        "run.signals",
+    },  # a run as another process sees it
 }
 # Resuming compares the config of a run directory with the command line's.
 SEE_CONFIG = {

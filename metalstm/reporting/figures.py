@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from metalstm.files import write_atomically
 from metalstm.reporting.comparison import number, ranked, task_in_words
 from metalstm.reporting.entries import Entry
 from metalstm.run.statistics import mean_and_ci95
@@ -115,8 +117,7 @@ def draw(
         axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
     else:
         axes.legend(fontsize=8, loc="best")
-    path.parent.mkdir(exist_ok=True)
-    figure.savefig(path)
+    save(figure, path)
     return True
 
 
@@ -131,6 +132,14 @@ def new_figure(width: float, height: float) -> Any:
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def save(figure: Any, path: Path) -> None:
+    """Writes a figure, which is whole or not there."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png")
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, drawn.getvalue())
 
 
 UNITS = {

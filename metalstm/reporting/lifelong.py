@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from metalstm.reporting.comparison import counted, task_in_words
-from metalstm.reporting.figures import new_figure
+from metalstm.reporting.figures import new_figure, save
+
+FIGURE = "figures/lifelong.png"
 
 COLUMNS = {
     "final": "all tasks at the end",
@@ -79,6 +81,5 @@ def draw_lifelong(result: Mapping[str, Any], path: Path) -> bool:
     figure.colorbar(image, ax=list(panels), label=name, shrink=0.8)
     title = f"{result['dataset']}, {task_in_words(result)}, {result['learner']}: {tasks} tasks one after another"
     figure.suptitle(f"{title}, mean of {result['streams']} streams", fontsize=10)
-    path.parent.mkdir(exist_ok=True)
-    figure.savefig(path)
+    save(figure, path)
     return True

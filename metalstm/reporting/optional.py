@@ -17,24 +17,6 @@ def read_optional(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def records(path: Path) -> list[dict[str, Any]]:
-    """The lines of `metrics.jsonl` that are whole; none where there is no such file."""
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            read = [parsed(line) for line in file]
-    except OSError:
-        return []
-    return [record for record in read if record is not None]
-
-
-def parsed(line: str) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) else None
-
-
 def found(content: Any, *names: str) -> Any:
     """What a nested mapping has under names, one in the other; None: nothing."""
     for name in names:

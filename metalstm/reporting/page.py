@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metalstm.errors import MetalstmError
 from metalstm.files import write_atomically, writing
 from metalstm.reporting import comparison, confusion, gallery, protocol, results_sections, training_curves
 from metalstm.reporting.charts import STYLES
@@ -17,8 +15,6 @@ from metalstm.reporting.markup import Markup, joined, tag
 from metalstm.reporting.results_sections import with_interval
 from metalstm.reporting.training_curves import in_words
 from metalstm.run.directory import CONFUSION, GALLERY, METRICS, REPORT
-
-log = logging.getLogger(__name__)
 
 STYLE = Path(__file__).with_name("report.css")
 MOST_COLOURED = 16  # curves; of more the best few are coloured, and the rest grey
@@ -126,12 +122,11 @@ def document(title: str, body: Markup) -> str:
 
 
 def write_report(folder: Path) -> None:
-    """Writes a run's own report into its folder; a run that is over stays so whatever becomes of this."""
+    """Writes a run's own report into its folder.
+
+    Raises:
+        MetalstmError: it cannot be written, or a file of the run is broken.
+    """
     path = folder / REPORT
-    try:
-        with writing(path):
-            write_atomically(path, page(on_the_same_tasks([folder])).encode())
-    except MetalstmError as error:
-        log.warning("no report: %s", error.problems[0].what)
-    else:
-        log.info("report    %s", path)
+    with writing(path):
+        write_atomically(path, page(on_the_same_tasks([folder])).encode("utf-8", errors="replace"))

@@ -11,8 +11,8 @@ from metalstm.reporting.charts import Line, Point, legend, lines
 from metalstm.reporting.comparison import number
 from metalstm.reporting.entries import Run, is_number
 from metalstm.reporting.markup import Section, figure, joined, tag
-from metalstm.reporting.optional import records
 from metalstm.run.directory import METRICS
+from metalstm.run.metrics import Records
 
 BINS = 60  # that the training steps of one run are averaged in
 
@@ -29,7 +29,7 @@ def history(run: Run) -> History:
     metric = run.tasks["metric"]
     train: list[Any] = []
     validation: list[Any] = []
-    for record in records(run.folder / METRICS):
+    for record in Records(run.folder):
         for split, into in (("meta_train", train), ("meta_validation", validation)):
             point = record.get("step"), record.get(f"{split}/{metric}"), record.get(f"{split}/{metric}_ci95", 0.0)
             if all(map(is_number, point)):

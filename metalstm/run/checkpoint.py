@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 import torch
 
 from metalstm.errors import CheckpointError, Problem
-from metalstm.files import writing
+from metalstm.files import write_synced, writing
+from metalstm.run.lock import RunLock
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +45,12 @@ class Checkpoints:
     Args:
         folder: where they are; made when the first is saved.
         keep: how many of each kind are kept.
+        held: the run, where this process writes into it.
     """
 
-    def __init__(self, folder: Path, keep: int) -> None:
+    def __init__(self, folder: Path, keep: int, held: RunLock | None = None) -> None:
         self.folder = folder
+        self.held = held
         # One more best one: the newest may be younger than the checkpoint that a killed run goes on from.
         self.keep = {LATEST: keep, BEST: keep + 1}
 
@@ -55,8 +58,10 @@ class Checkpoints:
         """Writes one, then removes the oldest ones of its kind.
 
         Raises:
-            CheckpointError: it could not be written; the older ones are as they were.
+            CheckpointError: it could not be written; the older ones are as they were. Or what the run writes is gone.
         """
+        if self.held is not None:
+            self.held.check()
         name = f"{kind}_{step:08d}"
         # A resumed run comes to a step again: the older checkpoint stays in place until the new one is whole.
         there = sorted(path.name for path in self.folder.glob(f"{name}*"))
@@ -81,6 +86,8 @@ class Checkpoints:
             shutil.rmtree(leftover, ignore_errors=True)
         for old in self.paths(kind)[self.keep[kind] :]:
             shutil.rmtree(old, ignore_errors=True)
+        if self.held is not None:
+            self.held.check(files=kind == LATEST)
         return final
 
     def drop_best_after(self, step: int) -> None:
@@ -182,14 +189,6 @@ def as_manifest(content: Mapping[str, Any]) -> bytes:
 
 def checksum(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def write_synced(path: Path, data: bytes) -> None:
-    """Writes a file and waits until the disk has it."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def sync(folder: Path) -> None:

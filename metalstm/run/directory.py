@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from tqdm import tqdm
 
 from metalstm.errors import ConfigError, Interrupted, MetalstmError
 from metalstm.files import room, write_atomically, writing
+from metalstm.run.screen import Company, Lasting
 
 CONFIG = "config.yaml"
 PER_TASK = "per_task.json"
@@ -26,9 +27,12 @@ METRICS = "metrics.jsonl"
 LOG = "train.log"
 IDENTITY = "run.json"
 CHECKPOINTS = "checkpoints"
+TESTS = "tests"
 REPORT = "report.html"
+CURVE = "figures/adaptation_curve.png"
 
 log = logging.getLogger(__name__)
+company = Company()
 
 
 class Place(NamedTuple):
@@ -93,8 +97,40 @@ def write_json(path: Path, content: Mapping[str, Any], indent: int | None = 2) -
     Raises:
         CheckpointError: it cannot be written.
     """
+    text = json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
     with writing(path):
-        write_atomically(path, (json.dumps(content, indent=indent) + "\n").encode())
+        write_atomically(path, text.encode("utf-8", errors="replace"))  # of names that are not UTF-8
+
+
+def begin_again(path: Path) -> None:
+    """Removes what says that a run is over, and what was drawn of it."""
+    (path / RESULT).unlink(missing_ok=True)
+    for name in (REPORT, CURVE):
+        with suppress(OSError):
+            (path / name).unlink()
+
+
+@contextmanager
+def optional(what: str, remedy: str = "") -> Iterator[None]:
+    """A context for what a result can do without: whatever goes wrong with it is a warning that names the reason."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, MetalstmError):
+            said = "; ".join(problem.what for problem in error.problems)
+        else:
+            said = f"{type(error).__name__}: {error}".splitlines()[0]
+        log.warning("no %s: %s%s", what, said, remedy)
+
+
+@contextmanager
+def shown_if_lost(content: str) -> Iterator[None]:
+    """A context in which a result is written: where it cannot be, its content is shown on the screen."""
+    try:
+        yield
+    except MetalstmError:
+        log.warning("this could not be written:\n%s", content)
+        raise
 
 
 @contextmanager
@@ -126,6 +162,14 @@ class LogFile(logging.FileHandler):
     """Writes log lines to a file; where it cannot, says so once, and the run goes on."""
 
     failed = False
+    alone = False  # whether it has said that there is no screen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        if Lasting.lost is not None and not self.alone:
+            self.alone = True
+            said = f"the screen is gone: {Lasting.lost}; the run goes on without it"
+            super().emit(log.makeRecord(log.name, logging.WARNING, __file__, 0, said, (), None))
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not self.failed:
@@ -146,8 +190,9 @@ def no_log() -> None:
 
 
 def start_log(level: int = logging.INFO) -> None:
-    """The package's log on the screen, from a level on."""
+    """The package's log on the screen, from a level on; what the screen does not take ends nothing."""
     end_log()
+    company.hold()
     logger = logging.getLogger("metalstm")
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -166,12 +211,14 @@ def screen_log(level: int = logging.INFO) -> Iterator[None]:
         end_log()
 
 
-def log_to_file(path: Path) -> None:
-    """The package's log in a file as well, with the time."""
+def log_to_file(path: Path) -> IO[str]:
+    """The package's log in a file as well, with the time; gives the file."""
     with writing(path):
-        to_file = LogFile(path, encoding="utf-8")
+        to_file = LogFile(path, encoding="utf-8", errors="replace")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger("metalstm").addHandler(to_file)
+    assert to_file.stream is not None
+    return to_file.stream
 
 
 def end_log() -> None:
@@ -182,3 +229,4 @@ def end_log() -> None:
         handler.close()
     logger.setLevel(logging.NOTSET)
     logger.propagate = True
+    company.release()

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM, SIGUSR1 and SIGUSR2: noted when they arrive, heeded at the next step boundary."""
+"""SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2: noted when they arrive, heeded at the next step boundary."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 
 from metalstm.errors import Interrupted, Problem
 from metalstm.run.distribution import ALONE, Processes
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+from metalstm.run.signals import BY_NAME, handled
 
 
 class Interruption:
@@ -28,7 +27,7 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():  # signals reach no other, nor may it ask for them
-            for number in SIGNALS:
+            for number in handled():
                 self.before[number] = signal.signal(number, self.note)
         return self
 
@@ -54,5 +53,5 @@ class Interruption:
 
     def error(self, what: str, fix: str) -> Interrupted:
         """What ends the run. SIGUSR1 and SIGUSR2 are a scheduler's warning before SIGTERM and count as that."""
-        number = signal.SIGINT if self.heeded == signal.SIGINT else signal.SIGTERM
+        number = self.heeded if self.heeded in BY_NAME else signal.SIGTERM
         return Interrupted(number, Problem(f"{what} by {signal.Signals(self.heeded or number).name}", fix))

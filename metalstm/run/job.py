@@ -109,9 +109,11 @@ def run_job(
     stopped = Stopped(interruption, owner)
     code = ended(started(job, cwd, quiet), stopped)
     if (code == 0 and job.over) or stopped.signal is not None:
-        (job.path / ERRORS).unlink()
+        (job.path / ERRORS).unlink(missing_ok=True)
         return None
     failure = Failure(128 - code if code < 0 else code or 1, reason(job.path, code))
+    with writing(job.path):
+        job.path.mkdir(parents=True, exist_ok=True)  # a job whose directory is gone has failed, and others have not
     write_json(job.path / FAILED, failure._asdict())
     return failure
 

@@ -11,9 +11,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
-from metalstm.run.directory import CHECKPOINTS, CONFIG, IDENTITY, LOG, METRICS, RESULT
+from metalstm.run.directory import CHECKPOINTS, CONFIG, IDENTITY, LOG, RESULT
 from metalstm.run.job import FAILED
 from metalstm.run.lock import is_held
+from metalstm.run.metrics import last_step
 
 LOGGED = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ (\w+) (.*)$", re.MULTILINE)
 STEPS = re.compile(r"^steps: (\d+)$", re.MULTILINE)
@@ -91,16 +92,6 @@ def reason(path: Path) -> str | None:
     if not lines or lines[-1][0] != "ERROR":
         return None
     return str(lines[-1][1]).removeprefix("error: ")
-
-
-def last_step(path: Path) -> int:
-    """The last step that `metrics.jsonl` has."""
-    for line in reversed(tail(path / METRICS).splitlines()):
-        try:
-            return int(json.loads(line)["step"])
-        except UNREADABLE:
-            continue  # being written, or cut off
-    return 0
 
 
 def step_of(checkpoint: Path) -> int:

@@ -10,11 +10,12 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
-from metalstm.errors import ConfigError
-from metalstm.files import remove_leftovers, write_atomically
+from metalstm.errors import CheckpointError, ConfigError
+from metalstm.files import is_same, remove_leftovers, write_atomically, writing
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ HOLDER = ".holder.json"  # beside the lock, which whoever asks for it may empty
 
 
 class RunLock:
-    """A context in which this process is the only one to write into a run directory.
+    """A context in which this process is the only one to write into a run directory, and notices if that goes away.
 
     Args:
         path: of the run.
@@ -32,6 +33,8 @@ class RunLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.lock = FileLock(path / LOCK)
+        self.folder = -1  # its descriptor: while it is open no other folder can have its number
+        self.files: dict[Path, IO[Any]] = {}  # that the run keeps open
 
     def __enter__(self) -> RunLock:
         """Takes the lock.
@@ -39,9 +42,12 @@ class RunLock:
         Raises:
             ConfigError: another process has it; names it.
         """
+        with writing(self.path):
+            self.folder = os.open(self.path, os.O_RDONLY)
         try:
             self.lock.acquire(blocking=False)
         except Timeout as error:
+            os.close(self.folder)
             raise ConfigError.of(
                 f"{self.path} is in use by {self.holder()}", "wait for it to end, stop it, or start a new run"
             ) from error
@@ -58,8 +64,27 @@ class RunLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.lock.is_locked:
-            (self.path / HOLDER).unlink(missing_ok=True)
+            with suppress(OSError):
+                if is_same(self.path, self.folder):
+                    (self.path / HOLDER).unlink(missing_ok=True)
             self.lock.release()
+        os.close(self.folder)
+
+    def check(self, files: bool = False) -> None:
+        """Whether the directory is still the one that was locked; with `files`, also what the run keeps open in it.
+
+        Raises:
+            CheckpointError: it was removed, moved or replaced.
+        """
+        opened = {self.path: self.folder}
+        if files:
+            opened |= {path: file.fileno() for path, file in self.files.items() if not file.closed}
+        gone = [path for path, descriptor in opened.items() if not is_same(path, descriptor)]
+        if gone:
+            raise CheckpointError.of(
+                f"{gone[0]} is gone: removed, moved or replaced while the run was writing",
+                f"leave it where it is; if there is a checkpoint, go on with resume={self.path}",
+            )
 
     def holder(self) -> str:
         """Who has the lock, in words."""

@@ -185,17 +185,20 @@ class MetaTraining:
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain data only."""
         averaged = {} if self.average is None else {"average": self.average.state_dict()}
-        return averaged | {
-            "learner": self.learner.state_dict(),
-            "outer": self.outer.state_dict(),
-            "step": self.step,
-            "validated": self.validated,
-            "best": self.best,
-            "metrics_lines": self.metrics.lines,
-            "seconds": self.seconds,
-            "pretraining_seconds": self.pretraining_seconds,
-            "processes": self.processes.count,
-        }
+        return (
+            averaged
+            | self.metrics.state()
+            | {
+                "learner": self.learner.state_dict(),
+                "outer": self.outer.state_dict(),
+                "step": self.step,
+                "validated": self.validated,
+                "best": self.best,
+                "seconds": self.seconds,
+                "pretraining_seconds": self.pretraining_seconds,
+                "processes": self.processes.count,
+            }
+        )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.learner.load_state_dict(state["learner"])

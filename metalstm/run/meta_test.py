@@ -26,6 +26,7 @@ from metalstm.run.baselines import (
     scratch_same_steps,
 )
 from metalstm.run.confusion import Confusion
+from metalstm.run.directory import CONFUSION, GALLERY, optional
 from metalstm.run.distribution import ALONE, Processes
 from metalstm.run.evaluation import Adapts, Curve, meta_evaluate
 from metalstm.run.gallery import gallery
@@ -60,9 +61,16 @@ class MetaTested(NamedTuple):
     seconds_per_step: float  # that a task's adaptation takes
     picked_lr: float | None  # on meta-validation, by a learner that leaves its inner rate open
     baselines: dict[str, Baseline]
-    gallery: dict[str, Any]  # one of the tasks, see `run.gallery`
-    confusion: dict[str, Any] | None  # see `run.confusion`; None: there are no classes
-    over_classes: Interval | None = None  # the accuracy's interval over classes, where tasks are drawn from them
+    gallery: dict[str, Any] | None  # one of the tasks, see `run.gallery`; None: it could not be made
+    confusion: dict[str, Any] | None  # see `run.confusion`; None: there are no classes, or it could not be made
+    over_classes: Interval | None = None  # the interval of accuracy over classes, where tasks are drawn from them
+
+
+def made(name: str, make: Callable[..., dict[str, Any]], *given: Any) -> dict[str, Any] | None:
+    """What is made to look at; None, with a warning, where that fails: it costs no result."""
+    with optional(name):
+        return make(*given)
+    return None
 
 
 class Judge(NamedTuple):
@@ -98,8 +106,9 @@ class Judge(NamedTuple):
             seconds,
             picked,
             self.baselines(shape, seed),
-            gallery(learner, self.test, self.kind, protocol.steps, protocol.step_unit, self.device),
-            *((None, None) if confusion is None else (confusion.content(), confusion.interval())),
+            made(GALLERY, gallery, learner, self.test, self.kind, protocol.steps, protocol.step_unit, self.device),
+            None if confusion is None else made(CONFUSION, confusion.content),
+            None if confusion is None else confusion.interval(),
         )
 
     def meta_test(self, learner: Adapts, confusion: Confusion | None = None) -> Curve:

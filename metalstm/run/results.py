@@ -16,7 +16,7 @@ import torch
 from metalstm.datasets.base import Dataset
 from metalstm.learners.objective import metric_name
 from metalstm.run.baselines import Baseline
-from metalstm.run.directory import CONFUSION, GALLERY, PER_TASK, RESULT, write_json
+from metalstm.run.directory import CONFUSION, GALLERY, PER_TASK, RESULT, optional, write_json
 from metalstm.run.evaluation import Curve
 from metalstm.run.lifelong import Lifelong
 from metalstm.run.meta_test import MetaTested
@@ -226,10 +226,14 @@ def per_task(tested: MetaTested) -> dict[str, Any]:
 def write_details(path: Path, tested: MetaTested) -> None:
     """Writes what lies beside `result.json` in a folder: every task's metric, one task to look at, the hardest classes.
 
+    The last two are for looking at: without them, which is a warning, there is a result.
+
     Raises:
         CheckpointError: it cannot be written.
     """
     write_json(path / PER_TASK, per_task(tested), indent=None)
-    write_json(path / GALLERY, tested.gallery, indent=None)
-    if tested.confusion is not None:
-        write_json(path / CONFUSION, tested.confusion, indent=None)
+    for name, content in ((GALLERY, tested.gallery), (CONFUSION, tested.confusion)):
+        with optional(name):
+            (path / name).unlink(missing_ok=True)  # of fewer steps
+            if content is not None:
+                write_json(path / name, content, indent=None)

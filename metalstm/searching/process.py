@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,6 +10,8 @@ from typing import NamedTuple
 
 from metalstm.run.directory import METRICS
 from metalstm.run.job import ERRORS, Job, reason, started
+from metalstm.run.metrics import VALIDATION, lines
+from metalstm.run.signals import STOPPED
 
 
 class Validated(NamedTuple):
@@ -42,7 +42,7 @@ class TrialProcess:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait()
-        if self.process.returncode in (0, 128 + signal.SIGTERM):
+        if self.process.returncode in (0, *STOPPED):
             (self.path / ERRORS).unlink(missing_ok=True)
 
     def why(self) -> str:
@@ -64,17 +64,15 @@ class Validations:
 
     def so_far(self) -> list[Validated]:
         """All of them; of a line that is being written the whole comes later."""
-        with suppress(FileNotFoundError), self.file.open("rb") as file:
-            if file.seek(0, os.SEEK_END) < self.read:  # cut back by a run that goes on from a checkpoint
+        with suppress(FileNotFoundError):
+            if self.file.stat().st_size < self.read:  # cut back by a run that goes on from a checkpoint
                 self.read, self.found = 0, []
-            file.seek(self.read)
-            new, newline, _ = file.read().rpartition(b"\n")
-            self.read += len(new + newline)
+        for line in lines(self.file, self.read):
+            self.read = line.end
             self.found += [
-                Validated(int(record["step"]), float(value))
-                for record in map(json.loads, new.splitlines())
-                for name, value in record.items()
-                if name.startswith("meta_validation/") and not name.endswith("_ci95")
+                Validated(line.place[0], value)
+                for name, value in (line.record or {}).items()
+                if name.startswith(f"{VALIDATION}/") and not name.endswith("_ci95")
             ]
         return self.found
 

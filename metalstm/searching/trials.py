@@ -10,6 +10,7 @@ from pathlib import Path
 from metalstm.errors import CheckpointError, DataError, DivergedError, Interrupted, MetalstmError, Problem
 from metalstm.run.interruption import Interruption
 from metalstm.run.job import wait_until_free
+from metalstm.run.signals import STOPPED
 from metalstm.searching.plan import Plan
 from metalstm.searching.process import TrialProcess, Validated, Validations, validations
 from metalstm.searching.study import Study, TrialUnderWay, Tried
@@ -119,7 +120,7 @@ def check_own(code: int, why: str) -> None:
     Raises:
         MetalstmError: what fails every trial, or is meant for the search.
     """
-    if code in (130, 143):
+    if code in STOPPED:
         raise Interrupted(code - 128, Problem(why, GO_ON))
     for kind in (DataError, CheckpointError):
         if code == kind.exit_code:

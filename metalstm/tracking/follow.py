@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import islice
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 PERIOD = 1.0  # seconds between two deliveries
 PATIENCE = 60.0  # seconds that the end of a run waits for a tracker
+AT_ONCE = 1000  # records that a run had before
 
 
 class Library(NamedTuple):
@@ -75,15 +77,18 @@ class Following(threading.Thread):
         name: of the tracker.
         make: makes it; called in the thread, as libraries take seconds to import.
         run: what is tracked.
-        records: what the run had before.
+        records: what the run had before, as `metrics.jsonl` has it.
     """
 
-    def __init__(self, name: str, make: Callable[[str], Tracker], run: TrackedRun, records: Sequence[Record]) -> None:
+    def __init__(
+        self, name: str, make: Callable[[str], Tracker], run: TrackedRun, records: Iterable[Mapping[str, float]]
+    ) -> None:
         super().__init__(name=f"tracking-{name}", daemon=True)
         self.tracker_name = name
         self.make = make
         self.tracked = run
-        self.waiting = list(records)
+        self.before = records
+        self.waiting: list[Record] = []
         self.lock = threading.Lock()
         self.over = threading.Event()
         self.ending: Ending = "failed"
@@ -93,6 +98,9 @@ class Following(threading.Thread):
         try:
             tracker = self.make(self.tracker_name)
             tracker.begin(self.tracked)
+            before, now = iter(self.before), time.time()
+            while some := [as_record(one, now) for one in islice(before, AT_ONCE)]:
+                tracker.log(some)
             over = False
             while not over:
                 over = self.over.wait(PERIOD)
@@ -125,13 +133,18 @@ class Following(threading.Thread):
         )
 
 
+def as_record(read: Mapping[str, float], now: float) -> Record:
+    """A record that was written before, as of now."""
+    return Record(int(read["step"]), {name: value for name, value in read.items() if name != "step"}, now)
+
+
 class Tracking:
     """All trackers of a run; a context, whose end tells them how the run ended.
 
     Args:
         names: of the trackers; none is fine.
         run: what is tracked.
-        records: what the run had before, as `metrics.jsonl` has it.
+        records: what the run had before, as `metrics.jsonl` has it; each tracker goes through them by itself.
         make: makes a tracker.
     """
 
@@ -142,12 +155,7 @@ class Tracking:
         records: Iterable[Mapping[str, float]],
         make: Callable[[str], Tracker] = make_tracker,
     ) -> None:
-        now = time.time()
-        before = [
-            Record(int(record["step"]), {name: value for name, value in record.items() if name != "step"}, now)
-            for record in records
-        ]
-        self.followers = [Following(name, make, run, before) for name in names]
+        self.followers = [Following(name, make, run, records) for name in names]
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
         """Passes on one line of `metrics.jsonl`."""

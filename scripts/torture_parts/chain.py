@@ -37,7 +37,7 @@ class Outcome:
     learner: str
     stops: int = 0  # that hit
     lost: list[int] = field(default_factory=list)  # steps, at each resume
-    seconds: list[float] = field(default_factory=list)  # from SIGTERM to the process's end
+    seconds: list[float] = field(default_factory=list)  # from a signal to the process's end, saved
     readable: bool = True
     equal: bool = False
     problems: list[str] = field(default_factory=list)
@@ -73,7 +73,7 @@ def _once(run: Run, stop: Stop | None, outcome: Outcome) -> bool:
         _send(run, process, stop)
     sent = time.monotonic()
     code = process.wait()
-    hit = stop is not None and code == {signal.SIGTERM: 143}.get(signal.Signals(stop.number), -stop.number)
+    hit = stop is not None and code == (-stop.number if stop.number == signal.SIGKILL else 128 + stop.number)
     outcome.stops += hit
     if "Traceback" in process.err:
         outcome.problems.append(f"a traceback:\n{process.err}")
@@ -84,11 +84,11 @@ def _once(run: Run, stop: Stop | None, outcome: Outcome) -> bool:
         outcome.lost.append(before - process.began_at)
         if not 0 <= outcome.lost[-1] <= CHECKPOINT_EVERY:
             outcome.problems.append(f"went on from step {process.began_at}, with {before} done")
-    if hit and code == 143:
+    if hit and code > 0:
         outcome.seconds.append(time.monotonic() - sent)
         saved = newest_step(run)
         if saved != run.last_step:
-            outcome.problems.append(f"SIGTERM after step {run.last_step}, saved was {saved}")
+            outcome.problems.append(f"stopped after step {run.last_step}, saved was {saved}")
     return hit and not outcome.problems
 
 

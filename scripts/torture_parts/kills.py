@@ -22,9 +22,9 @@ TERMS = 40  # SIGTERMs, enough for a 95th percentile
 
 def random_stops(rng: random.Random, count: int, number: int) -> list[Stop]:
     """Moments in their order, drawn from the whole of a run: steps, and what lies between two of them."""
-    last = LAST_TERM if number == signal.SIGTERM else STEPS
+    last = STEPS if number == signal.SIGKILL else LAST_TERM
     stops = [Stop(number, step, rng.uniform(0, STEP_S)) for step in sorted(rng.choices(range(1, last + 1), k=count))]
-    if number == signal.SIGTERM:
+    if number != signal.SIGKILL:
         return stops
     # Not the first one: there would be no run yet to go on with.
     early = [Stop(number, None, rng.uniform(0, START_S)) for _ in stops]

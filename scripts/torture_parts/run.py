@@ -10,9 +10,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torture_parts.states import EndState, digest
 
@@ -44,6 +44,14 @@ class TortureError(Exception):
     """The harness itself cannot go on."""
 
 
+class Screen(NamedTuple):
+    """Where a process writes, by descriptors."""
+
+    out: int
+    err: int
+    before: Callable[[], None] | None = None  # called in the process before it begins
+
+
 class Process:
     """One `metalstm-train` of a run, its output in files.
 
@@ -52,14 +60,29 @@ class Process:
         folder: to work in.
         environment: of the process.
         name: of the two files.
+        screen: what it writes to in place of files, and a call before it begins.
     """
 
-    def __init__(self, arguments: list[str], folder: Path, environment: Mapping[str, str], name: str) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        name: str,
+        screen: Screen | None = None,
+    ) -> None:
         self.out_file, self.err_file = folder / f"{name}.out", folder / f"{name}.err"
         command = [str(Path(sys.executable).with_name("metalstm-train")), *arguments]
         with self.out_file.open("wb") as out, self.err_file.open("wb") as err:
+            screen = screen or Screen(out.fileno(), err.fileno())
             self.popen = subprocess.Popen(
-                command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=out, stderr=err
+                command,
+                cwd=folder,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=screen.out,
+                stderr=screen.err,
+                preexec_fn=screen.before,
             )
         self.started = time.monotonic()
 
@@ -151,12 +174,12 @@ class Run:
         """Those for going on, the newest first."""
         return [] if self.path is None else checkpoints(self.path)
 
-    def start(self, environment: Mapping[str, str] | None = None) -> Process:
+    def start(self, environment: Mapping[str, str] | None = None, screen: Screen | None = None) -> Process:
         """The next process."""
         given = [f"{name}={value}" for name, value in self.settings.items()]
         arguments = [f"learner={self.learner}", *given] if self.path is None else [f"resume={self.path}"]
         name = f"process_{len(self.processes):03d}"
-        self.processes.append(Process(arguments, self.folder, self.environment | dict(environment or {}), name))
+        self.processes.append(Process(arguments, self.folder, self.environment | dict(environment or {}), name, screen))
         return self.processes[-1]
 
     def finish(self, environment: Mapping[str, str] | None = None) -> EndState:

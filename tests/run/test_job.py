@@ -161,3 +161,9 @@ def test_a_job_whose_sweep_is_gone_is_stopped_and_is_no_failure(child: Any, tmp_
     assert run_job(job, tmp_path, owner=Owner(os.getpid(), "long ago")) is None
     assert time.monotonic() - began < 30
     assert list(job.path.iterdir()) == []
+
+
+def test_a_job_whose_directory_is_gone_has_failed(child: Any, tmp_path: Path) -> None:
+    job = job_in(tmp_path)
+    child("import shutil, sys; shutil.rmtree('sweep/seed-1'); sys.exit(4)")
+    assert run_job(job, tmp_path) == failure_of(job) == Failure(4, "exit code 4")

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from metalstm.errors import Interrupted
+from metalstm.launch import stopped_by_signals
 from metalstm.run.checkpoint import Checkpoints
 from metalstm.run.interruption import Interruption
 
@@ -169,3 +170,29 @@ def test_a_real_process(
     ended = process("metalstm-train", f"resume={stopped}", cwd=tmp_path)
     assert ended.code == 0, ended.err
     assert_same_run(whole, stopped, result_of)
+
+
+def test_a_hang_up_has_an_exit_code_of_its_own() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    with Interruption() as interruption:
+        os.kill(os.getpid(), signal.SIGHUP)
+        with pytest.raises(Interrupted, match="stopped by SIGHUP") as caught:
+            interruption.heed("stopped", "go on")
+    assert caught.value.exit_code == 129
+    assert signal.getsignal(signal.SIGHUP) == before
+
+
+def test_a_hang_up_that_was_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interruption() as interruption:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert interruption.requested is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_hang_up_stops_what_a_launcher_runs() -> None:
+    with pytest.raises(Interrupted, match="the sweep was stopped by SIGHUP") as caught, stopped_by_signals():
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert caught.value.exit_code == 129

@@ -323,7 +323,7 @@ def test_what_a_run_writes_is_read_once(tmp_path: Path, monkeypatch: pytest.Monk
         parsed.append(line)
         return json.loads(line)
 
-    monkeypatch.setattr("metalstm.searching.process.json", SimpleNamespace(loads=loads))
+    monkeypatch.setattr("metalstm.run.metrics.json", SimpleNamespace(loads=loads))
     listening = Validations(tmp_path)
     assert listening.so_far() == []
     file = tmp_path / "metrics.jsonl"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -162,3 +162,20 @@ def test_the_numbers_of_a_result() -> None:
         "meta_test/scratch_accuracy": 0.5,
         "meta_test/scratch_accuracy_ci95": 0.02,
     }
+
+
+def test_what_a_run_had_before_is_read_bit_by_bit_and_by_trackers_alone() -> None:
+    class Before:
+        def __iter__(self) -> Iterator[dict[str, float]]:
+            yield from ({"step": step, "a/b": 0.5} for step in range(1, 2501))
+
+    taken: list[int] = []
+    tracker = Remembering()
+    real = tracker.log
+    tracker.log = lambda records: (taken.append(len(records)), real(records))[1]  # type: ignore[method-assign]
+    with Tracking(["mine"], RUN, Before(), lambda name: tracker) as tracking:
+        tracking.record(2501, {"a/b": 0.5})
+    assert steps(tracker) == list(range(1, 2502))
+    assert taken == [1000, 1000, 500, 1]
+    with Tracking([], RUN, iter(lambda: pytest.fail("read"), None)):
+        pass
