@@ -17,12 +17,12 @@ torch.Size([75, 5])
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metalstm.arguments import run_choices
 from metalstm.command import in_our_words
 from metalstm.composition import composed
 from metalstm.errors import CheckpointError, Interrupted
@@ -56,13 +56,14 @@ class Run:
         Raises:
             CheckpointError: the run is not over, or this is none.
         """
+        from metalstm.reading import Unreadable, read_json
         from metalstm.run.directory import RESULT
 
         try:
-            content: dict[str, Any] = json.loads((self.path / RESULT).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            content: dict[str, Any] = read_json(self.path / RESULT)
+        except Unreadable as error:
             raise CheckpointError.of(
-                f"{self.path / RESULT} cannot be read: there is no run, or it is not over",
+                f"{self.path / RESULT} cannot be read: there is no run, or it is not over ({error})",
                 f"if there is one, go on with it: resume={self.path}",
             ) from error
         return content
@@ -93,7 +94,7 @@ def meta_train(*settings: str) -> Run:
     from metalstm.train import begin_or_resume
 
     with in_our_words("train"):
-        config = composed("train", settings)
+        config = composed("train", [*run_choices(settings), *settings])
         with screen_log(logging.WARNING):
             try:
                 return Run(begin_or_resume(config, settings, ["metalstm-train", *settings], ALONE))

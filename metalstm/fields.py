@@ -136,6 +136,11 @@ def shown(value: Any) -> str:
     return str(value)
 
 
+def name_of(override: str) -> str:
+    """The setting or group that an override such as `+steps=10` is about."""
+    return override.lstrip("+~").split("=")[0].split("@")[0]
+
+
 def quoted(text: str) -> str:
     """A text as an override's value, whatever stands in it."""
     escaped = text.replace("'", "\\'")
@@ -148,6 +153,11 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in values.items():
         result |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return result
+
+
+def unlike(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The names that both have, under other values."""
+    return [name for name, value in one.items() if name in other and other[name] != value]
 
 
 def plain(settings: Any) -> dict[str, Any]:

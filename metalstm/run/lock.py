@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from metalstm.errors import ConfigError
 from metalstm.files import remove_leftovers, write_atomically
+from metalstm.reading import read_json
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +65,9 @@ class RunLock:
     def holder(self) -> str:
         """Who has the lock, in words."""
         try:
-            holder = json.loads((self.path / HOLDER).read_text(encoding="utf-8"))
+            holder = read_json(self.path / HOLDER)
             return f"process {holder['pid']} on {holder['host']}, since {holder['since']}"
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             return "another process"
 
 
