@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
 from typing import Any
@@ -142,8 +143,9 @@ def name_of(override: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text as an override's value, whatever stands in it."""
-    escaped = text.replace("'", "\\'")
+    """A text as an override's value, whatever stands in it: quotes, backslashes and what OmegaConf would resolve."""
+    literal = re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", text)
+    escaped = re.sub(r"(\\*)('|\Z)", lambda found: 2 * found[1] + (r"\'" if found[2] else ""), literal)
     return f"'{escaped}'"
 
 
