@@ -6,6 +6,7 @@ Legend: B support examples, Q query examples, S time steps, F features, N labels
 from __future__ import annotations
 
 import dataclasses
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,14 @@ from metalstm.config import TrainSettings
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.own_files import as_examples, read_query, read_support
 from metalstm.errors import ConfigError, DataError
+from metalstm.handed_over import Wanted
+from metalstm.learner_assembly import model_shape
+from metalstm.learner_settings import ANY_WAYS
 from metalstm.learners.base import Learner
 from metalstm.run import resume
 from metalstm.run.prediction import answers
 from metalstm.tasks.examples import Examples, TaskBatch
+from metalstm.torch_state import own_torch
 from metalstm.trained import learner_for, open_dataset, reader_of
 
 
@@ -40,6 +45,7 @@ class TrainedLearner:
         self.learners: dict[int, Learner] = {}  # by the number of labels: some take any
 
     @classmethod
+    @own_torch()
     def of_run(cls, path: Path, dataset_root: str | None, device: str, allow_changed: bool) -> TrainedLearner:
         """See `metalstm.load`."""
         settings = dataclasses.replace(resume.run_settings(path), device=device, threads=None)
@@ -61,89 +67,107 @@ class TrainedLearner:
             self.learners[labels] = learner_for(self.path, self.settings, self.dataset, labels)
         return self.learners[labels]
 
+    @own_torch()
     def task(self, number: int = 0, split: str = "meta_test") -> TaskBatch:
         """A task of the run's data, `support` and `query`: of meta-test number n is the n-th that was tested on.
 
         Raises:
-            ConfigError: there is no such split.
+            ConfigError: there is no such split, or no such number.
         """
         if split not in self.dataset.splits:
             raise ConfigError.of(f"split={split} is unknown", f"use one of {', '.join(self.dataset.splits)}")
-        return assembly.make_sampler(self.settings, self.dataset, split)(number).task(0)
+        return assembly.make_sampler(self.settings, self.dataset, split)(counted("number", number)).task(0)
 
-    def adapt(self, support: Any, steps: int | None = None) -> Adapted:
+    @own_torch()
+    def adapt(self, support: Any, steps: int | None = None, lengths: Any = None) -> Adapted:
         """Learns one task.
 
         Args:
-            support: a pair of inputs [B, S, F], prepared as the run's data is, and labels [B] (regression: targets
-                [B, O]), tensors or arrays; or the `support` of a `task`; or a folder with a sub-folder of files for
-                each label.
+            support: a pair of inputs and labels; or the `support` of a `task`; or a folder with a sub-folder of files
+                for each label.
+
+                - inputs: [B, S, F], prepared as the run's data is; or a list of B sequences [S, F], which may differ in
+                  length. Tensors, arrays or lists of numbers; of images also uint8, 0..255, which is scaled to 0..1.
+                - labels: [B] whole numbers from 0 on, or names; in regression targets, [B, O].
             steps: inner steps; None: as the run did. Learners that read take all there is.
+            lengths: how many steps of each of the inputs are real, [B], where they are padded; None: all.
 
         Raises:
             ConfigError, DataError: the support set is not of the run's kind.
+
+        Example:
+            `learner.adapt(([walk, run, rest], ["walk", "run", "rest"])).predict([unknown])`, each [S, F].
         """
-        names: list[str] | None = None
-        if isinstance(support, (str, Path)):
-            names, own = read_support(Path(support).expanduser(), reader_of(self.dataset))
-            support = as_examples(own)
-        elif not isinstance(support, Examples):
-            inputs, targets = self.inputs(support[0]), self.targets(support[1])
-            if inputs.shape[1] != targets.shape[1]:
-                raise DataError.of(
-                    f"there are {inputs.shape[1]} inputs, but {targets.shape[1]} labels", "give one for each"
-                )
-            support = Examples(inputs, targets)
-        support = support.to(torch.device(self.settings.device))
-        labels = self.settings.ways
-        if self.dataset.kind == "classification":
-            labels = int(support.targets.max()) + 1
-            if labels < 2:
-                raise DataError.of("the support set has one label, but telling classes apart takes 2", "add another")
-            names = names or [str(label) for label in range(labels)]
+        steps = self.settings.steps_tested if steps is None else counted("steps", steps)
+        examples, names = self.support(support, lengths)
+        examples = examples.to(torch.device(self.settings.device))
+        labels = self.settings.ways if names is None else len(names)
+        if names is not None:
+            self.check_labels(examples.targets, labels)
         learner = self.learner(labels)
         if self.settings.steps_are_shots:
-            counted = support.targets[0].bincount() if names else torch.tensor(support.targets.shape[1])
-            steps = int(counted.max())
-        known = learner.learn(support, self.settings.steps_tested if steps is None else steps)
+            shots = torch.tensor(examples.targets.shape[1]) if names is None else examples.targets[0].bincount()
+            steps = int(shots.max())
+        known = learner.learn(examples, steps)
         return Adapted(self, learner, known, names)
 
-    def inputs(self, given: Any) -> Tensor:
-        """Inputs of one task, [1, B, S, F].
+    @property
+    def wanted(self) -> Wanted:
+        """What the run reads."""
+        directions = getattr(model_shape(self.settings, self.dataset), "directions", None)
+        one_length = self.settings.model.name == "mlp" or directions == 4  # which reads columns, too
+        return Wanted(self.dataset, one_length and self.dataset.steps is not None)
+
+    def support(self, given: Any, lengths: Any) -> tuple[Examples, list[str] | None]:
+        """The support set that `adapt` is given, and the names of its labels; None in regression.
 
         Raises:
-            DataError: they are not of this shape.
+            DataError: it is none, or not of the run's kind.
         """
-        inputs = torch.as_tensor(given)
-        if inputs.ndim != 3 or inputs.shape[2] != self.dataset.features or 0 in inputs.shape:
+        wanted = self.wanted
+        if isinstance(given, (str, Path)):
+            names, own = read_support(Path(given).expanduser(), reader_of(self.dataset))
+            return as_examples(own), names
+        if isinstance(given, Examples):
+            return wanted.whole(given), wanted.targets(given.targets[0])[1]
+        if isinstance(given, TaskBatch) or not isinstance(given, (tuple, list)) or len(given) != 2:
             raise DataError.of(
-                f"inputs have the shape {list(inputs.shape)}, but the run reads [examples, time steps, "
-                f"{self.dataset.features} features]",
-                "give them so; an image is a row of pixels a time step",
+                f"the support set is a {type(given).__name__}, but wanted are inputs and their labels",
+                "give adapt((inputs, labels)), adapt(task.support), or adapt(<folder>)",
             )
-        return (inputs if self.dataset.vocabulary else inputs.float()).unsqueeze(0)
+        inputs, real = wanted.inputs(given[0], lengths)
+        targets, labels = wanted.targets(given[1])
+        if inputs.shape[1] != targets.shape[1]:
+            raise DataError.of(
+                f"there are {inputs.shape[1]} inputs, but {targets.shape[1]} labels", "give one for each"
+            )
+        return Examples(inputs, targets, real), labels
 
-    def targets(self, given: Any) -> Tensor:
-        """Labels of one task, [1, B], or numbers, [1, B, O].
+    def check_labels(self, targets: Tensor, labels: int) -> None:
+        """Whether there are labels to tell apart, and an example of each that a learner makes something of.
 
         Raises:
-            DataError: they are not of this shape.
+            DataError: there are or is not.
         """
-        targets = torch.as_tensor(given)
-        if self.dataset.kind == "regression":
-            if targets.ndim != 2 or targets.shape[1] != self.dataset.outputs:
-                raise DataError.of(
-                    f"targets have the shape {list(targets.shape)}, but the run predicts [examples, "
-                    f"{self.dataset.outputs} numbers]",
-                    "give them so",
-                )
-            return targets.float().unsqueeze(0)
-        if targets.ndim != 1 or targets.is_floating_point() or int(targets.min()) < 0:
+        if labels < 2:
+            raise DataError.of("the support set has one label, but telling classes apart takes 2", "add another")
+        missing = [label for label, count in enumerate(targets[0].bincount(minlength=labels).tolist()) if count == 0]
+        if missing and self.settings.learner.name in ANY_WAYS:
             raise DataError.of(
-                f"labels are {targets.dtype} of the shape {list(targets.shape)}, or below 0",
-                "give a whole number from 0 on for each example",
+                f"label {missing[0]} has no example, but there is a label {labels - 1}",
+                "count labels from 0 on, without a gap",
             )
-        return targets.long().unsqueeze(0)
+
+
+def counted(name: str, value: Any) -> int:
+    """A whole number of at least 0.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+        raise ConfigError.of(f"{name}={value!r} is not a whole number of at least 0", f"give {name}=0, 1, 2 ...")
+    return int(value)
 
 
 class Adapted:
@@ -162,11 +186,13 @@ class Adapted:
         self.known = known
         self.names = names
 
-    def predict(self, query: Any) -> Tensor:
+    @own_torch()
+    def predict(self, query: Any, lengths: Any = None) -> Tensor:
         """The probability of each label for each query, [Q, N] float64; in regression the numbers, [Q, O].
 
         Args:
-            query: inputs [Q, S, F], or the `query` of a `task`, or a folder of files.
+            query: inputs, as `TrainedLearner.adapt` takes them; or the `query` of a `task`, or a folder of files.
+            lengths: how many steps of each of the inputs are real, [Q], where they are padded; None: all.
 
         Raises:
             DataError: queries are not of the run's kind.
@@ -174,8 +200,10 @@ class Adapted:
         """
         if isinstance(query, (str, Path)):
             query = as_examples(read_query(Path(query).expanduser(), reader_of(self.trained.dataset)))
-        elif not isinstance(query, Examples):
-            inputs = self.trained.inputs(query)
-            query = Examples(inputs, torch.zeros(inputs.shape[:2], dtype=torch.long))
+        elif isinstance(query, Examples):
+            query = self.trained.wanted.whole(query)
+        else:
+            inputs, real = self.trained.wanted.inputs(query, lengths)
+            query = Examples(inputs, torch.zeros(inputs.shape[:2], dtype=torch.long), real)
         outputs = answers(self.learner, self.known, query.to(torch.device(self.trained.settings.device)))
         return outputs if self.names is None else outputs[:, : len(self.names)].softmax(dim=-1)

@@ -17,15 +17,16 @@ torch.Size([75, 5])
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+from metalstm.arguments import run_choices
 from metalstm.command import in_our_words
 from metalstm.composition import composed
-from metalstm.errors import CheckpointError, Interrupted
+from metalstm.errors import CheckpointError, ConfigError, Interrupted
+from metalstm.fields import quoted, shown
 
 if TYPE_CHECKING:
     from metalstm.adapting import TrainedLearner
@@ -56,13 +57,14 @@ class Run:
         Raises:
             CheckpointError: the run is not over, or this is none.
         """
+        from metalstm.reading import Unreadable, read_json
         from metalstm.run.directory import RESULT
 
         try:
-            content: dict[str, Any] = json.loads((self.path / RESULT).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            content: dict[str, Any] = read_json(self.path / RESULT)
+        except Unreadable as error:
             raise CheckpointError.of(
-                f"{self.path / RESULT} cannot be read: there is no run, or it is not over",
+                f"{self.path / RESULT} cannot be read ({error}): there is no run, or it is not over",
                 f"if there is one, go on with it: resume={self.path}",
             ) from error
         return content
@@ -75,36 +77,82 @@ class Run:
         return list(Records(self.path))
 
 
-def meta_train(*settings: str) -> Run:
+def meta_train(*settings: str, **named: Any) -> Run:
     """As `metalstm-train`: meta-trains and meta-tests, with a progress bar and warnings alone on the screen.
 
     Ctrl-C, or a notebook's stop button, ends the run at the next step with a checkpoint; the KeyboardInterrupt says how
-    to go on. As many runs as one likes may follow each other in a process.
+    to go on. As many runs as one likes may follow each other in a process; torch's number of threads, default dtype and
+    random state are afterwards as they were.
 
     Args:
         settings: as on the command line, e.g. `"ways=5"`, `"resume=<run directory>"`.
+        named: the same by name, as values of Python: `ways=5`, `dataset="omniglot"`, `clip_norm=None`, `resume=run`,
+            `**{"model.hidden_size": 8}`.
 
     Raises:
         MetalstmError: what the command would have said; `ConfigError`, `DataError`, `CheckpointError`, `DivergedError`.
         KeyboardInterrupt: stopped by Ctrl-C; the run can be gone on with.
+
+    Example:
+        `meta_train(dataset="folder", ways=5, **{"dataset.root": Path("my photos")})`
     """
+    given = [*map(checked, settings), *(as_override(name, value) for name, value in named.items())]
     from metalstm.run.directory import screen_log
     from metalstm.run.distribution import ALONE
+    from metalstm.torch_state import own_torch
     from metalstm.train import begin_or_resume
 
-    with in_our_words("train"):
-        config = composed("train", settings)
+    with in_our_words("train"), own_torch():
+        config = composed("train", [*run_choices(given), *given])
         with screen_log(logging.WARNING):
             try:
-                return Run(begin_or_resume(config, settings, ["metalstm-train", *settings], ALONE))
+                return Run(begin_or_resume(config, given, ["metalstm-train", *given], ALONE))
             except Interrupted as error:
                 if error.exit_code == 128 + signal.SIGINT:
                     raise KeyboardInterrupt(str(error)) from error
                 raise
 
 
+def checked(setting: Any) -> str:
+    """A setting as on the command line.
+
+    Raises:
+        ConfigError: it is no text.
+    """
+    if not isinstance(setting, str):
+        raise ConfigError.of(
+            f"{setting!r} is a {type(setting).__name__}, but a setting is a text or has a name",
+            'give "ways=5", or ways=5',
+        )
+    return setting
+
+
+def as_override(name: str, value: Any) -> str:
+    """A setting given by its name, as the command line writes it.
+
+    Raises:
+        ConfigError: the value is none that a setting can have.
+    """
+    if hasattr(value, "item") and not getattr(value, "shape", None):  # a number of numpy's or torch's
+        value = value.item()
+    if isinstance(value, Run):
+        value = value.path
+    if isinstance(value, (str, PurePath)):
+        return f"{name}={quoted(str(value))}"
+    if value is None or isinstance(value, (bool, int, float)):
+        return f"{name}={shown(value)}"
+    raise ConfigError.of(
+        f"{name}={value!r} is a {type(value).__name__}, but a setting has one value: a number, a text, true or false, "
+        "or nothing",
+        f"give {name} one of these; for several, call meta_train once for each",
+    )
+
+
 def load(
-    run: Run | str | Path, dataset_root: str | None = None, device: str = "cpu", allow_changed_data: bool = False
+    run: Run | str | Path,
+    dataset_root: str | Path | None = None,
+    device: str = "cpu",
+    allow_changed_data: bool = False,
 ) -> TrainedLearner:
     """A run's learner at its best, with its data: ready to adapt to tasks that it has never seen.
 
@@ -119,6 +167,9 @@ def load(
     """
     from metalstm.adapting import TrainedLearner
 
+    if not isinstance(run, (Run, str, PurePath)):
+        raise ConfigError.of(f"run={run!r} is no run", "give what meta_train returned, or a run directory")
     path = run.path if isinstance(run, Run) else Path(run)
+    root = None if dataset_root is None else str(dataset_root)
     with in_our_words("test"):
-        return TrainedLearner.of_run(path, dataset_root, device, allow_changed_data)
+        return TrainedLearner.of_run(path, root, str(device), allow_changed_data)

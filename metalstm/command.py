@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from metalstm.arguments import completed
 from metalstm.combinations import sweep_name
 from metalstm.composition import setting_names
 from metalstm.errors import ConfigError, MetalstmError, Problem
@@ -42,8 +43,11 @@ def run_once(config_name: str, job: Callable[..., None]) -> MetalstmError | None
     failure: MetalstmError | None = None
     unforeseen = False
 
+    given = sys.argv
+
     def guarded(config: DictConfig) -> None:
         nonlocal failure, unforeseen
+        sys.argv = given
         try:
             job(config)
         except Exception as raised:
@@ -64,6 +68,11 @@ def run_once(config_name: str, job: Callable[..., None]) -> MetalstmError | None
             )
             complain(failure)
             return failure
+        try:
+            sys.argv = [given[0], *completed(config_name, given[1:])]
+        except MetalstmError as refused:
+            complain(refused)
+            return refused
         hydra.main(version_base="1.3", config_path="pkg://metalstm.configs", config_name=config_name)(guarded)()
     except Exception as raised:
         if unforeseen or isinstance(raised, (MetalstmError, BrokenPipeError)):
@@ -71,6 +80,8 @@ def run_once(config_name: str, job: Callable[..., None]) -> MetalstmError | None
         # What is not a job's own is Hydra's, which refuses a command line by errors of every kind.
         failure = as_ours(raised, config_name) or ConfigError(config_problem(raised, config_name))
         complain(failure)
+    finally:
+        sys.argv = given
     return failure
 
 

@@ -182,12 +182,17 @@ BUDGETS = frozenset(
 
 
 def train_settings(config: DictConfig) -> TrainSettings:
-    """The settings in a composed config.
+    """The settings in a composed config; see `checked`."""
+    return checked(as_mapping(config))
+
+
+def checked(values: Mapping[str, Any]) -> TrainSettings:
+    """Make typed settings of nested plain values.
 
     Raises:
         ConfigError: with every problem found: unknown and missing names, types, bounds, and settings at odds.
     """
-    plain = as_mapping(config)
+    plain = dict(values)
     problems: list[Problem] = []
     groups = {}
     for group, registry in GROUPS.items():

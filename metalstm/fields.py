@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
 from typing import Any
@@ -141,9 +142,15 @@ def shown(value: Any) -> str:
     return str(value)
 
 
+def name_of(override: str) -> str:
+    """The setting or group that an override such as `+steps=10` is about."""
+    return override.lstrip("+~").split("=")[0].split("@")[0]
+
+
 def quoted(text: str) -> str:
-    """A text as an override's value, whatever stands in it."""
-    escaped = text.replace("'", "\\'")
+    """A text as an override's value, whatever stands in it: quotes, backslashes and what OmegaConf would resolve."""
+    literal = re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", text)
+    escaped = re.sub(r"(\\*)('|\Z)", lambda found: 2 * found[1] + (r"\'" if found[2] else ""), literal)
     return f"'{escaped}'"
 
 
@@ -153,6 +160,11 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in values.items():
         result |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return result
+
+
+def unlike(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The names that both have, under other values."""
+    return [name for name, value in one.items() if name in other and other[name] != value]
 
 
 def plain(settings: Any) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from metalstm.datasets.base import Dataset
 from metalstm.errors import CheckpointError, ConfigError, Problem
 from metalstm.learners.base import Learner
 from metalstm.nn.base import HEAD, Model
-from metalstm.run import directory, resume
-from metalstm.run.checkpoint import Checkpoint, Checkpoints
+from metalstm.run import resume
+from metalstm.run.checkpoint import Checkpoint, fitting
 from metalstm.trained import best_checkpoint, trained_so_far
 
 log = logging.getLogger(__name__)
@@ -47,11 +47,12 @@ def start_from(path: Path, learner: Learner, dataset: Dataset, device: torch.dev
             "give the same dataset settings as that run's",
         )
     left_out = () if dataset.same_outputs else HEAD
-    checkpoints = Checkpoints(path / directory.CHECKPOINTS, settings.keep_checkpoints)
+    checkpoints = resume.checkpoints_of(path, settings)
     checkpoint = best_checkpoint(path, checkpoints, device)
     own = {name: weight for name, weight in model_of(learner).named_parameters() if name not in left_out}
     there = {name: weight for name, weight in model_weights(checkpoint).items() if name not in left_out}
-    shapes, wanted = ({name: tuple(w.shape) for name, w in weights.items()} for weights in (there, own))
+    with fitting(checkpoint):
+        shapes, wanted = ({name: tuple(w.shape) for name, w in weights.items()} for weights in (there, own))
     if shapes != wanted:
         raise ConfigError(
             *(
@@ -83,9 +84,10 @@ def model_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
     Raises:
         CheckpointError: there is no model in it.
     """
-    state = checkpoint.state.get("learner", {})
-    for prefix in ("model.", "encoder."):  # as learners call it
-        found = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-        if found:
-            return found
+    state = checkpoint.state["learner"]
+    with fitting(checkpoint):
+        for prefix in ("model.", "encoder."):  # as learners call it
+            found = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+            if found:
+                return found
     raise CheckpointError.of(f"checkpoint {checkpoint.path} has no model", "start from a run of another learner")

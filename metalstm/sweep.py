@@ -7,7 +7,6 @@ is there: jobs that are over are left as they are, half-done ones go on, and the
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -128,12 +127,11 @@ def check_data(jobs: Sequence[Job]) -> None:
     """
     from metalstm.assembly import make_dataset
     from metalstm.beginning import check_start
-    from metalstm.fields import plain
 
     left = [(job, settings_of(job)) for job in jobs if not job.over]
     by_dataset: dict[str, list[tuple[Job, TrainSettings]]] = {}
     for job, settings in left:
-        by_dataset.setdefault(json.dumps(plain(settings.dataset)), []).append((job, settings))
+        by_dataset.setdefault(repr(settings.dataset), []).append((job, settings))
     refusals = Refusals(len(jobs))
     for alike in by_dataset.values():
         dataset = None
@@ -209,18 +207,13 @@ def check_job(job: Job) -> None:
 
 def settings_there(job: Job) -> dict[str, Any]:
     """The settings of the run in a job's directory; none where there is no run, or it cannot be read."""
-    from omegaconf import DictConfig, OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
-    from metalstm.config import as_mapping
     from metalstm.fields import flat
-    from metalstm.run.directory import CONFIG
+    from metalstm.reading import Unreadable
+    from metalstm.run.resume import config_values
 
     try:
-        found = OmegaConf.load(job.path / CONFIG)
-        return flat(as_mapping(found)) if isinstance(found, DictConfig) else {}
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException, MetalstmError):
+        return flat(config_values(job.path))
+    except Unreadable:
         return {}
 
 
@@ -255,6 +248,7 @@ def carry_out(sweep: Sweep) -> int:
 def summarise(sweep: Sweep) -> None:
     """Shows and writes the sweep's table."""
     from metalstm.files import write_atomically, writing
+    from metalstm.reading import read_json
     from metalstm.reporting.sweeps import Outcome, as_csv, rows, table
     from metalstm.run.directory import RESULT
     from metalstm.run.job import failure_of
@@ -262,7 +256,7 @@ def summarise(sweep: Sweep) -> None:
     outcomes = []
     for job in sweep.jobs:
         failure = failure_of(job)
-        result = json.loads((job.path / RESULT).read_text(encoding="utf-8")) if failure is None else None
+        result = read_json(job.path / RESULT) if failure is None else None
         outcomes.append(Outcome(job.path.name, job.swept, result, None if failure is None else failure.reason))
     made = rows(outcomes)
     path = sweep.path / "summary.csv"

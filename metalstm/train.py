@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from metalstm.run.distribution import Processes
     from metalstm.run.interruption import Interruption
     from metalstm.run.loop import MetaTraining
-    from metalstm.run.resume import Resumed
+    from metalstm.run.resumed import Resumed
 
 log = logging.getLogger("metalstm.train")  # also where it is run as `python -m`
 
@@ -78,7 +78,7 @@ def begin_or_resume(
     from metalstm.config import as_mapping, train_settings
     from metalstm.fields import flat
     from metalstm.run.agreement import check_same_settings
-    from metalstm.run.resume import resumed_settings
+    from metalstm.run.resumed import resumed_settings
 
     def chosen() -> tuple[TrainSettings, Resumed | None]:
         if config.resume is None:
@@ -99,13 +99,14 @@ def run(
     from metalstm import assembly
     from metalstm.beginning import learner_of
     from metalstm.run.agreement import check_same_data, check_same_weights
+    from metalstm.run.resume import found_again
     from metalstm.tracking.follow import check_installed
 
     if processes.first:
         check_installed(settings.loggers)
     processes.take_device(settings.device)
     assembly.use_machine(settings.device, settings.threads)
-    with processes.one_of_each_host_first():
+    with processes.one_of_each_host_first(), found_again(None if resumed is None else resumed.path, "dataset.root"):
         dataset = assembly.make_dataset(settings.dataset)
     check_same_data(processes, dataset)
     learner = learner_of(settings, dataset)
@@ -157,11 +158,12 @@ def lead(
     from metalstm.fields import flat, plain
     from metalstm.pretrained import start_from
     from metalstm.run import directory, resume
-    from metalstm.run.checkpoint import LATEST, Checkpoints
+    from metalstm.run.checkpoint import LATEST
     from metalstm.run.heartbeat import REMEDY
     from metalstm.run.interruption import Interruption
     from metalstm.run.lock import RunLock
     from metalstm.run.metrics import Records
+    from metalstm.run.resumed import check_budget
     from metalstm.tracking.base import TrackedRun
     from metalstm.tracking.follow import Tracking
 
@@ -176,16 +178,16 @@ def lead(
             if resumed is not None:
                 resume.check_fingerprint(path, dataset, settings.allow_changed_data)
             held.files[path / directory.LOG] = directory.log_to_file(path / directory.LOG)
-            checkpoints = Checkpoints(path / directory.CHECKPOINTS, settings.keep_checkpoints, held)
+            checkpoints = resume.checkpoints_of(path, settings, held)
             checkpoint = checkpoints.newest(LATEST, device)
             if resumed is not None:
-                resume.check_budget(path, settings.steps, 0 if checkpoint is None else checkpoint.step)
+                check_budget(path, settings.steps, 0 if checkpoint is None else checkpoint.step)
                 check_best(checkpoints, learner, device)
             training = meta_training(settings, dataset, learner, path, checkpoints, checkpoint, interruption)
             if checkpoint is None:
                 training.pretraining_seconds = pretraining
             if resumed is not None:  # and can be gone on with
-                resumed.write_down(training.processes_before, processes.count)
+                resumed.write_down(checkpoint, training)
                 resume.write_config(path, settings, dataset.fingerprint)
                 directory.begin_again(path)  # its result is of fewer steps; a run is over when it has one
             tracked = TrackedRun(path, Path(settings.output_dir), flat(plain(settings)))

@@ -19,7 +19,7 @@ from metalstm.learner_settings import ANY_WAYS
 from metalstm.learners.base import Learner
 from metalstm.learners.finetune import FineTune
 from metalstm.learners.scratch import Scratch
-from metalstm.run import directory, resume
+from metalstm.run import resume
 from metalstm.run.checkpoint import BEST, LATEST, Checkpoint, Checkpoints, fitting
 from metalstm.run.results import picked_lr, trained_for
 
@@ -54,14 +54,15 @@ def trained_run(path: Path, dataset_root: str | None, allow_changed_data: bool, 
         DataError: the data is missing or has changed.
         CheckpointError: no run, or one without a checkpoint that can be read.
     """
-    settings = dataclasses.replace(resume.run_settings(path), **changes)
+    trained_with = resume.run_settings(path)
+    settings = dataclasses.replace(trained_with, **changes)
     problems = list(at_odds(settings))
     if problems:
         raise ConfigError(*problems)
     assembly.use_machine(settings.device, settings.threads)
     dataset = open_dataset(path, settings, dataset_root, allow_changed_data)
     device = torch.device(settings.device)
-    checkpoints = Checkpoints(path / directory.CHECKPOINTS, settings.keep_checkpoints)
+    checkpoints = resume.checkpoints_of(path, trained_with)
     checkpoint = best_checkpoint(path, checkpoints, device)
     learner = learner_assembly.make_learner(settings, dataset)
     with fitting(checkpoint):
@@ -100,7 +101,8 @@ def open_dataset(path: Path, settings: TrainSettings, root: str | None, allow_ch
                 f"dataset_root={root}, but dataset '{settings.dataset.name}' has no folder", "leave it out"
             )
         settings.dataset.root = root
-    dataset = assembly.make_dataset(settings.dataset)
+    with resume.found_again(path, "dataset_root"):
+        dataset = assembly.make_dataset(settings.dataset)
     resume.check_fingerprint(path, dataset, allow_changed)
     return dataset
 
@@ -133,6 +135,7 @@ def learner_for(path: Path, settings: TrainSettings, dataset: Dataset, labels: i
         CheckpointError: there is no whole checkpoint.
     """
     name = settings.learner.name
+    checkpoints = resume.checkpoints_of(path, settings)
     if name in ANY_WAYS and labels is not None:
         settings = dataclasses.replace(settings, ways=labels)
     elif labels is not None and labels > settings.ways:
@@ -142,7 +145,7 @@ def learner_for(path: Path, settings: TrainSettings, dataset: Dataset, labels: i
             f"use at most {settings.ways} labels, or a run with more ways, or with learner=one of {any_ways}",
         )
     device = torch.device(settings.device)
-    checkpoint = best_checkpoint(path, Checkpoints(path / directory.CHECKPOINTS, settings.keep_checkpoints), device)
+    checkpoint = best_checkpoint(path, checkpoints, device)
     learner = learner_assembly.make_learner(settings, dataset)
     with fitting(checkpoint):
         learner.load_state_dict(checkpoint.state["learner"])

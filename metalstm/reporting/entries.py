@@ -5,7 +5,6 @@ Legend: P points of an adaptation curve, N test tasks.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shlex
@@ -17,6 +16,8 @@ from typing import Any, NamedTuple
 
 from metalstm.errors import ConfigError, Problem
 from metalstm.fields import flat, shown
+from metalstm.reading import Unreadable, read_json
+from metalstm.reporting.optional import LARGEST as LARGEST_FILE
 from metalstm.run.directory import IDENTITY, PER_TASK, RESULT
 
 TRAINING = ("pretraining_seconds", "seconds")
@@ -260,8 +261,8 @@ def settings_of(run: Run) -> Mapping[str, Any]:
 
 def read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return read_json(path, LARGEST_FILE)
+    except Unreadable as error:
         raise ConfigError.of(f"{path} cannot be read: {error}", OVER) from error
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from metalstm.reading import Unreadable, read_json
+
+LARGEST = 2**28  # bytes; every task of every curve takes ten or so
 
 
 def read_optional(path: Path) -> dict[str, Any] | None:
     """A file of JSON with one mapping; None: it is not there or broken."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        content = read_json(path, LARGEST)
+    except Unreadable:
         return None
     return content if isinstance(content, dict) else None
 

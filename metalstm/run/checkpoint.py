@@ -11,18 +11,18 @@ import io
 import json
 import logging
 import os
-import pickle
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from metalstm.errors import CheckpointError, Problem
+from metalstm.errors import CheckpointError, Problem, first_line
 from metalstm.files import write_synced, writing
+from metalstm.reading import Unreadable, read_bytes
 from metalstm.run.lock import RunLock
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 FORMAT = 3
 STATE = "state.pt"
 MANIFEST = "manifest.json"
+LARGEST_MANIFEST = 2**20  # bytes
 LATEST, BEST = "step", "best"  # kinds
 
 
@@ -37,6 +38,7 @@ class Checkpoint(NamedTuple):
     step: int
     state: dict[str, Any]
     path: Path
+    settings: Mapping[str, Any]  # that it was made with, by dotted names; none where it is older than this
 
 
 class Checkpoints:
@@ -45,11 +47,22 @@ class Checkpoints:
     Args:
         folder: where they are; made when the first is saved.
         keep: how many of each kind are kept.
+        settings: that they are made with, by dotted names; written beside each.
+        check: refuses one that is whole, but not of this run.
         held: the run, where this process writes into it.
     """
 
-    def __init__(self, folder: Path, keep: int, held: RunLock | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        keep: int,
+        settings: Mapping[str, Any] | None = None,
+        check: Callable[[Checkpoint], None] = lambda checkpoint: None,
+        held: RunLock | None = None,
+    ) -> None:
         self.folder = folder
+        self.settings = dict(settings or {})
+        self.check = check
         self.held = held
         # One more best one: the newest may be younger than the checkpoint that a killed run goes on from.
         self.keep = {LATEST: keep, BEST: keep + 1}
@@ -71,11 +84,12 @@ class Checkpoints:
         torch.save(state, buffer)
         data = buffer.getvalue()
         files = {STATE: {"size": len(data), "sha256": checksum(data)}}
+        manifest = {"format": FORMAT, "step": step, "files": files, "settings": self.settings}
         try:
             with writing(final):
                 partial.mkdir(parents=True)
                 write_synced(partial / STATE, data)
-                write_synced(partial / MANIFEST, as_manifest({"format": FORMAT, "step": step, "files": files}))
+                write_synced(partial / MANIFEST, as_manifest(manifest))
                 sync(partial)
                 os.replace(partial, final)
                 sync(self.folder)
@@ -105,14 +119,18 @@ class Checkpoints:
 
         Raises:
             CheckpointError: there are some, but none is whole; with a reason for each.
+            whatever `check` raises, which no older one would mend.
         """
         problems: list[Problem] = []
         for path in self.paths(kind):
             try:
-                return read(path, device)
+                found = read(path, device)
             except CheckpointError as error:
                 problems += error.problems
                 log.warning("%s; falling back to the one before", error.problems[0].what)
+                continue
+            self.check(found)
+            return found
         if problems:
             raise CheckpointError(*problems)
         return None
@@ -136,32 +154,45 @@ def read(path: Path, device: torch.device) -> Checkpoint:
     """
     fix = "remove it; the run goes on from an older one, or starts anew"
     try:
-        as_written = (path / MANIFEST).read_bytes()
+        as_written = read_bytes(path / MANIFEST, LARGEST_MANIFEST)
         data = (path / STATE).read_bytes()
         manifest = json.loads(as_written)
+        rewritten = as_manifest(manifest)
         known_format, step, entry = manifest["format"], manifest["step"], manifest["files"][STATE]
-        size, wanted = entry["size"], entry["sha256"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointError.of(f"checkpoint {path} is broken: {type(error).__name__}: {error}", fix) from error
+        size, wanted, settings = entry["size"], entry["sha256"], manifest.get("settings", {})
+    except (Unreadable, OSError) as error:
+        raise CheckpointError.of(f"checkpoint {path} is broken: {first_line(error)}", fix) from error
+    except (AttributeError, ValueError, KeyError, TypeError, RecursionError) as error:
+        said = f"{type(error).__name__}: {first_line(error)}"
+        raise CheckpointError.of(f"checkpoint {path} is broken: {MANIFEST} is none: {said}", fix) from error
     if isinstance(known_format, int) and known_format > FORMAT:
         raise CheckpointError.of(
             f"checkpoint {path} has format {known_format}, this version reads {FORMAT}",
             "install the version that wrote it",
         )
-    if as_manifest(manifest) != as_written:
+    if rewritten != as_written:
         raise CheckpointError.of(f"checkpoint {path} is broken: the checksum of {MANIFEST} differs", fix)
     if len(data) != size:
         raise CheckpointError.of(f"checkpoint {path} is broken: {STATE} has {len(data)} bytes, not {size}", fix)
     if checksum(data) != wanted:
         raise CheckpointError.of(f"checkpoint {path} is broken: the checksum of {STATE} differs", fix)
+    if not isinstance(step, int) or not isinstance(settings, dict):
+        raise CheckpointError.of(f"checkpoint {path} is refused: {MANIFEST} has no step, or no settings", fix)
     try:
         state = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        first_line = str(error).splitlines()[0]
-        raise CheckpointError.of(f"checkpoint {path} is refused: {first_line}", fix) from error
-    if not isinstance(state, dict) or state.get("step", step) != step:
+    except Exception as error:  # torch reads what a stranger may have written, and has errors of every kind for it
+        raise CheckpointError.of(f"checkpoint {path} is refused: {STATE}: {first_line(error)}", fix) from error
+    if not is_state(state, step):
         raise CheckpointError.of(f"checkpoint {path} is refused: it is not one of step {step}", fix)
-    return Checkpoint(step, state, path)
+    return Checkpoint(step, state, path, settings)
+
+
+def is_state(content: Any, step: int) -> bool:
+    """Whether this is what `save` was given: a learner's state, and of one to go on from also its step."""
+    if not isinstance(content, dict) or not isinstance(content.get("learner"), dict):
+        return False
+    of = content.get("step", step)
+    return isinstance(of, int) and of == step
 
 
 @contextmanager
@@ -174,9 +205,8 @@ def fitting(checkpoint: Checkpoint) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError) as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError.of(
-            f"checkpoint {checkpoint.path} does not fit the run's config: {type(error).__name__}: {first_line}",
+            f"checkpoint {checkpoint.path} does not fit the run's config: {type(error).__name__}: {first_line(error)}",
             "bring back the config.yaml that the run began with, or start a new run",
         ) from error
 

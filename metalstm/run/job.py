@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from metalstm.fields import quoted
 from metalstm.files import writing
+from metalstm.reading import read_json
 from metalstm.run.directory import CONFIG, RESULT, write_json
 from metalstm.run.lock import LOCK
 
@@ -199,9 +199,9 @@ def failure_of(job: Job) -> Failure | None:
     if job.over:
         return None
     try:
-        said = json.loads((job.path / FAILED).read_text(encoding="utf-8"))
+        said = read_json(job.path / FAILED)
         return Failure(int(said["exit_code"]), str(said["reason"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return Failure(1, "it has no result")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
+from metalstm.reading import read_json
 from metalstm.run.directory import CHECKPOINTS, CONFIG, IDENTITY, LOG, RESULT
 from metalstm.run.job import FAILED
 from metalstm.run.lock import is_held
@@ -75,7 +75,7 @@ def begun(path: Path) -> datetime:
 def result(path: Path) -> str:
     """What a finished run has reached."""
     try:
-        found = json.loads((path / RESULT).read_text(encoding="utf-8"))
+        found = read_json(path / RESULT)
         value, half = float(found["value"]), float(found["ci95"])
         if found["metric"] == "accuracy":
             return f"accuracy {100 * value:.2f} ± {100 * half:.2f}%"
@@ -87,7 +87,7 @@ def result(path: Path) -> str:
 def reason(path: Path) -> str | None:
     """Why a run has failed: what its sweep says, or what its log ends with; None: that is no error."""
     with suppress(*UNREADABLE):
-        return str(json.loads((path / FAILED).read_text(encoding="utf-8"))["reason"])
+        return str(read_json(path / FAILED)["reason"])
     lines = LOGGED.findall(tail(path / LOG))
     if not lines or lines[-1][0] != "ERROR":
         return None

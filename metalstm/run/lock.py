@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from metalstm.errors import CheckpointError, ConfigError
 from metalstm.files import is_same, remove_leftovers, write_atomically, writing
+from metalstm.reading import read_json
 
 log = logging.getLogger(__name__)
 
@@ -89,9 +90,9 @@ class RunLock:
     def holder(self) -> str:
         """Who has the lock, in words."""
         try:
-            holder = json.loads((self.path / HOLDER).read_text(encoding="utf-8"))
+            holder = read_json(self.path / HOLDER)
             return f"process {holder['pid']} on {holder['host']}, since {holder['since']}"
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             return "another process"
 
 

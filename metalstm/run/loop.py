@@ -122,7 +122,7 @@ class MetaTraining:
                 if self.average is not None:
                     self.average.update_parameters(self.learner)
                 values = self.processes.means(outcome.metrics)
-                self.metrics.record(step, "meta_train", values)
+                self.metrics.record(step, "meta_train", {**values, "outer_lr": self.outer.rate(step)})
                 self.step = step
                 self.seconds += time.monotonic() - started
                 progress.advance(step, values)

@@ -51,6 +51,13 @@ class OuterOptimizer:
             return self.lr
         return self.lr * 0.5 * (1 + math.cos(math.pi * (step - 1) / self.steps))
 
+    def jump(self, step: int) -> tuple[float, float] | None:
+        """The rate that step was taken at, and that of the next one, where another schedule goes on from there."""
+        last = float(self.adam.param_groups[0]["lr"])
+        if not self.parameters or math.isclose(last, self.rate(step), rel_tol=1e-9, abs_tol=1e-30):
+            return None
+        return last, self.rate(step + 1)
+
     def step(self, loss: Tensor, step: int, tasks: int = 1) -> None:
         """Back-propagates the meta-loss and updates the meta-parameters.
 

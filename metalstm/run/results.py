@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import resource
 import sys
@@ -15,6 +14,7 @@ import torch
 
 from metalstm.datasets.base import Dataset
 from metalstm.learners.objective import metric_name
+from metalstm.reading import read_json
 from metalstm.run.baselines import Baseline
 from metalstm.run.directory import CONFUSION, GALLERY, PER_TASK, RESULT, optional, write_json
 from metalstm.run.evaluation import Curve
@@ -203,9 +203,9 @@ def trained_for(path: Path) -> tuple[int, float, float]:
 def number_in(path: Path, part: str, name: str) -> float | None:
     """A number in a part of a run's `result.json`; None where there is none."""
     try:
-        found = json.loads((path / RESULT).read_text(encoding="utf-8"))[part][name]
+        found = read_json(path / RESULT)[part][name]
         return None if found is None else float(found)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None
 
 

@@ -1,23 +1,27 @@
-"""Going on with a run: its config is restored whole, and what would change its meaning is refused."""
+"""What a run is, as it wrote it down: its config is restored whole, and refused where it was edited since."""
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from omegaconf import OmegaConf
 
-from metalstm.config import BUDGETS, GROUPS, TrainSettings, as_mapping, train_settings
+from metalstm.config import BUDGETS, TrainSettings, checked
 from metalstm.datasets.base import Dataset
 from metalstm.errors import CheckpointError, ConfigError, DataError, Problem
-from metalstm.fields import flat, plain, shown
+from metalstm.fields import flat, plain, shown, unlike
 from metalstm.files import write_atomically, writing
-from metalstm.run.directory import CONFIG, IDENTITY, RESULT, write_json
+from metalstm.reading import Unreadable, read_json, read_yaml
+from metalstm.run.checkpoint import Checkpoint, Checkpoints
+from metalstm.run.directory import CHECKPOINTS, CONFIG, IDENTITY, write_json
+from metalstm.run.lock import RunLock
+
+if TYPE_CHECKING:
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +32,37 @@ LATER_OF = {  # of choices of a group
     "model": {"lstm": {"stack": 1}},
 }
 NOT_KEPT = {"resume": None, "allow_changed_data": False}  # settings of one start, not of the run
+FIX = "give the directory that a run printed as its first line"
+
+
+def kept(settings: TrainSettings) -> dict[str, Any]:
+    """The settings that are written down, by their dotted names."""
+    return flat(plain(settings) | NOT_KEPT)
+
+
+def unchangeable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, by their dotted names, that say what a run is: no resume may change them."""
+    return {name: value for name, value in settings.items() if name not in BUDGETS}
 
 
 def write_config(path: Path, settings: TrainSettings, fingerprint: str) -> None:
-    """Writes down what a run is: its whole config, and the fingerprint of its data."""
-    write_json(path / IDENTITY, {"format": FORMAT, "fingerprint": fingerprint})
+    """Write down what a run is: its config, once more the part that never changes, and its data's fingerprint."""
+    own = unchangeable(kept(settings))
+    write_json(path / IDENTITY, {"format": FORMAT, "fingerprint": fingerprint, "settings": own})
     with writing(path / CONFIG):
         write_atomically(path / CONFIG, OmegaConf.to_yaml(plain(settings) | NOT_KEPT).encode())
+
+
+def config_values(path: Path) -> dict[str, Any]:
+    """The nested settings in a run's config, as they are written there.
+
+    Raises:
+        Unreadable: it is missing or broken, or no mapping.
+    """
+    values = read_yaml(path / CONFIG)
+    if not isinstance(values, dict):
+        raise Unreadable("it is not a mapping")
+    return {str(name): value for name, value in values.items()}
 
 
 def run_settings(path: Path) -> TrainSettings:
@@ -42,104 +70,110 @@ def run_settings(path: Path) -> TrainSettings:
 
     Raises:
         CheckpointError: this is no run directory, or one of a newer format.
+        ConfigError: the config is not as the run wrote it, or not one of this version.
     """
-    fix = "give the directory that a run printed as its first line"
     if not path.is_dir():
-        raise CheckpointError.of(f"{path} is not a directory", fix)
+        raise CheckpointError.of(f"{path} is not a directory", FIX)
+    identity = run_identity(path)
     try:
-        config = OmegaConf.load(path / CONFIG)
-        identity = json.loads((path / IDENTITY).read_text(encoding="utf-8"))
-        known_format, _ = identity["format"], identity["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, YAMLError, OmegaConfBaseException) as error:
-        raise CheckpointError.of(
-            f"{path} is not a run directory: {CONFIG} or {IDENTITY} is missing or broken ({type(error).__name__})", fix
-        ) from error
-    if known_format != FORMAT:
-        raise CheckpointError.of(
-            f"{path} has format {known_format}, this version reads {FORMAT}", "install the version that wrote it"
-        )
-    if not isinstance(config, DictConfig):
-        raise CheckpointError.of(f"{path / CONFIG} is not a mapping", fix)
-    values = LATER | as_mapping(config)
+        values = config_values(path)
+    except Unreadable as error:
+        raise CheckpointError.of(f"{path} is not a run directory: {CONFIG}: {error}", FIX) from error
+    check_unedited(path, flat(values), identity.get("settings", {}), "the run began with")
+    values = LATER | values
     for group, later in LATER_OF.items():
         if isinstance(chosen := values.get(group), dict):
             values[group] = later.get(str(chosen.get("name")), {}) | chosen
-    return train_settings(OmegaConf.create(values))
+    return checked(values)
 
 
-class Resumed(NamedTuple):
-    """A run to go on with."""
-
-    settings: TrainSettings
-    path: Path
-    changes: list[str]  # of settings, in words
-
-    def write_down(self, processes_before: int, processes: int) -> None:
-        """Says what is not as it was, on the screen and in the run's log."""
-        changes = list(self.changes)
-        if processes != processes_before:
-            changes.append(f"processes from {processes_before} to {processes}")
-        for change in changes:
-            log.info("changed: %s", change)
-            name = change.split()[0]
-            if name in ("device", "threads", "processes"):
-                what = "number of processes" if name == "processes" else name
-                log.warning("with another %s the run is no longer bit for bit the one never stopped", what)
-
-
-def resumed_settings(config: DictConfig, overrides: Sequence[str]) -> Resumed:
-    """The settings to go on with: the run's own, with the budgets that the command line gives.
-
-    Args:
-        config: composed from the command line; `resume` is the run directory.
-        overrides: the command line's.
+def run_identity(path: Path) -> dict[str, Any]:
+    """The content of a run's `run.json`.
 
     Raises:
-        CheckpointError: `resume` is no run directory.
-        ConfigError: the command line changes what the run is; with each difference.
+        CheckpointError: this is no run directory, or one of a newer format.
     """
-    path = Path(str(config.resume))
-    before = plain(run_settings(path))
-    old, new = flat(before), flat(as_mapping(config))
-    problems, changes = [], []
-    for name in given_names(overrides, new):
-        if name == "experiment" or name not in old or name not in new:
-            problems.append(Problem(f"{name} cannot be given to a run under way", "leave it out"))
-        elif name not in BUDGETS and old[name] != new[name]:
-            problems.append(
-                Problem(
-                    f"{name}={shown(new[name])}, but the run has {name}={shown(old[name])}",
-                    f"leave {name} out, or start a new run",
-                )
-            )
-        elif name != "resume" and old[name] != new[name]:
-            changes.append(f"{name} from {shown(old[name])} to {shown(new[name])}")
-            put(before, name, new[name])
+    try:
+        identity = read_json(path / IDENTITY)
+    except Unreadable as error:
+        raise CheckpointError.of(f"{path} is not a run directory: {IDENTITY}: {error}", FIX) from error
+    wanted = ("format", "fingerprint")
+    if not isinstance(identity, dict) or not all(name in identity for name in wanted):
+        raise CheckpointError.of(f"{path} is not a run directory: {IDENTITY} lacks {' or '.join(wanted)}", FIX)
+    if identity["format"] != FORMAT:
+        raise CheckpointError.of(
+            f"{path} has format {identity['format']}, this version reads {FORMAT}", "install the version that wrote it"
+        )
+    if not isinstance(identity.get("settings", {}), dict):
+        raise CheckpointError.of(f"{path} is not a run directory: the settings of {IDENTITY} are no mapping", FIX)
+    return identity
+
+
+def check_unedited(path: Path, now: Mapping[str, Any], then: Mapping[str, Any], who: str) -> None:
+    """Whether a run's config says what the run is as it was said before; budgets may differ.
+
+    Args:
+        path: the run directory.
+        now: its settings by their dotted names.
+        then: those that were written down, as far as they were.
+        who: has them, in words.
+
+    Raises:
+        ConfigError: with each difference.
+    """
+    problems = [
+        Problem(
+            f"{path / CONFIG} has {name}={shown(now[name])}, but {who} {name}={shown(then[name])}",
+            f"bring {name}={shown(then[name])} back into {CONFIG}, or start a new run with {name}={shown(now[name])}",
+        )
+        for name in unlike(unchangeable(now), then)
+    ]
     if problems:
         raise ConfigError(*problems)
-    return Resumed(train_settings(OmegaConf.create(before)), path, changes)
 
 
-def given_names(overrides: Sequence[str], values: Mapping[str, Any]) -> list[str]:
-    """The settings that overrides such as `steps=10` and `dataset=glyphs` are about, by their dotted names."""
-    names = []
-    for override in overrides:
-        name = override.lstrip("+~").split("=")[0].split("@")[0]
-        names += [other for other in values if other.startswith(f"{name}.")] if name in GROUPS else [name]
-    return names
+def checkpoints_of(path: Path, settings: TrainSettings, held: RunLock | None = None) -> Checkpoints:
+    """The checkpoints of a run: each is written with its settings, and refused where it was made with others.
 
+    Args:
+        path: the run directory.
+        settings: the run's; of a run that is tested on other tasks those that it was trained with.
+        held: the run, where this process writes into it.
+    """
+    own = kept(settings)
 
-def put(nested: dict[str, Any], name: str, value: Any) -> None:
-    """Sets a value in nested mappings by its dotted name."""
-    *groups, last = name.split(".")
-    for group in groups:
-        nested = nested[group]
-    nested[last] = value
+    def check(checkpoint: Checkpoint) -> None:
+        check_unedited(path, own, checkpoint.settings, f"checkpoint {checkpoint.path.name} was made with")
+
+    return Checkpoints(path / CHECKPOINTS, settings.keep_checkpoints, own, check, held)
 
 
 def fingerprint(path: Path) -> str:
     """That of the data which a run began with."""
-    return str(json.loads((path / IDENTITY).read_text(encoding="utf-8"))["fingerprint"])
+    return str(run_identity(path)["fingerprint"])
+
+
+@contextmanager
+def found_again(path: Path | None, setting: str) -> Iterator[None]:
+    """A context in which a run's data is read: whatever is wrong with it names the run and how to say where it is now.
+
+    Args:
+        path: the run directory; None: of a new run, whose messages are the dataset's own.
+        setting: by which the command in question is told of another folder.
+
+    Raises:
+        DataError: as the dataset does.
+    """
+    try:
+        yield
+    except DataError as error:
+        if path is None:
+            raise
+        *others, last = (
+            Problem(what, fix.replace("dataset.root", f"{setting}=<folder>")) for what, fix in error.problems
+        )
+        elsewhere = f"{last.fix}; if the data of run {path} lies elsewhere now, give {setting}=<its folder>"
+        raise DataError(*others, last._replace(fix=elsewhere)) from error
 
 
 def check_fingerprint(path: Path, dataset: Dataset, allow_changed: bool) -> None:
@@ -158,18 +192,3 @@ def check_fingerprint(path: Path, dataset: Dataset, allow_changed: bool) -> None
     if not allow_changed:
         raise DataError.of(what, "bring the data back as it was, start a new run, or give allow_changed_data=true")
     log.warning("%s", what)
-
-
-def check_budget(path: Path, steps: int, done: int) -> None:
-    """Whether there is anything left to do.
-
-    Raises:
-        ConfigError: fewer steps than are done, or the run is over.
-    """
-    if steps < done:
-        raise ConfigError.of(f"steps={steps}, but the run has done {done}", f"use steps>={done}")
-    if steps == done and (path / RESULT).exists():
-        raise ConfigError.of(
-            f"the run is over: its {done} steps are done, and {path / RESULT} is its result",
-            f"use steps>{done} to train on, or metalstm-test run={path} to test it again",
-        )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from metalstm.errors import CheckpointError, ConfigError, Problem
 from metalstm.files import write_atomically, writing
+from metalstm.reading import Unreadable, read_yaml
 from metalstm.searching.space import Space
 
 PLAN = "search.yaml"
@@ -98,13 +99,12 @@ def keep_plan(folder: Path, plan: Plan) -> None:
             write_atomically(path, yaml.safe_dump(mine, sort_keys=False, width=1000).encode())
         return
     try:
-        there = yaml.safe_load(path.read_text(encoding="utf-8"))
+        there = read_yaml(path)
         before = {str(text) for part in ("settings", "spaces") for text in there[part]}
         known_format = there["format"]
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise CheckpointError.of(
-            f"{path} cannot be read: {type(error).__name__}", "give search=<another folder>"
-        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        said = error if isinstance(error, Unreadable) else type(error).__name__
+        raise CheckpointError.of(f"{path} cannot be read: {said}", "give search=<another folder>") from error
     if known_format != FORMAT:
         raise CheckpointError.of(
             f"{path} has format {known_format}, this version reads {FORMAT}", "use a newer version"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from metalstm.files import write_atomically
+from metalstm.reading import read_json
 
 Ending = Literal["finished", "interrupted", "failed"]
 
@@ -36,11 +37,8 @@ class TrackedRun(NamedTuple):
 
     def known_id(self, tracker: str) -> str | None:
         """What a tracker has called the run at an earlier start."""
-        try:
-            content = json.loads((self.path / f"{tracker}.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        return str(content["run_id"])
+        file = self.path / f"{tracker}.json"
+        return str(read_json(file)["run_id"]) if file.exists() else None
 
     def remember_id(self, tracker: str, run_id: str) -> None:
         write_atomically(self.path / f"{tracker}.json", json.dumps({"run_id": run_id}).encode())

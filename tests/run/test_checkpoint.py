@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ import torch
 
 from metalstm.errors import CheckpointError
 from metalstm.run import checkpoint
-from metalstm.run.checkpoint import BEST, LATEST, MANIFEST, STATE, Checkpoints, as_manifest, read
+from metalstm.run.checkpoint import BEST, LATEST, MANIFEST, STATE, Checkpoints, as_manifest, checksum, read
 
 CPU = torch.device("cpu")
 
@@ -183,4 +184,56 @@ def test_a_newer_format(checkpoints: Checkpoints) -> None:
     manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8")) | {"format": 4}
     (path / MANIFEST).write_bytes(as_manifest(manifest))
     with pytest.raises(CheckpointError, match="has format 4, this version reads 3"):
+        read(path, CPU)
+
+
+def with_content(path: Path, data: bytes, **changes: Any) -> Path:
+    """The checkpoint with another state, under a manifest that fits it."""
+    manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8")) | changes
+    manifest["files"][STATE] = {"size": len(data), "sha256": checksum(data)}
+    (path / STATE).write_bytes(data)
+    (path / MANIFEST).write_bytes(as_manifest(manifest))
+    return path
+
+
+def saved(content: Any, **how: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer, **how)
+    return buffer.getvalue()
+
+
+SEVERAL = torch.arange(3)
+STATES: list[Any] = [
+    *(b"", b"\0" * 100, b"PK\x05\x06" + b"\0" * 18, saved(state(1))[:-40], saved(state(1))[40:], b"\x80\x02."),
+    *map(saved, ([1], None, "text", SEVERAL, {}, {"w": SEVERAL}, {1: 2}, {"learner": SEVERAL, "step": 1})),
+    *map(saved, ({"learner": {}, "step": SEVERAL}, {"learner": {}, "step": "1"}, {"learner": [], "step": 1})),
+    saved([1], _use_new_zipfile_serialization=False),
+]
+
+
+@pytest.mark.parametrize("number", range(len(STATES)))
+def test_a_state_that_is_none_is_named_and_passed_over(number: int, checkpoints: Checkpoints, caplog: Any) -> None:
+    _, newest = damaged(checkpoints)
+    with_content(newest, STATES[number])
+    with caplog.at_level(logging.WARNING, "metalstm"):
+        assert checkpoints.newest(LATEST, CPU).step == 1  # type: ignore[union-attr]
+    assert f"checkpoint {newest} is refused: " in caplog.text
+
+
+DEEP = b'{"format": ' + b"[" * 400 + b"]" * 400 + b"}"
+MANIFESTS = [b"", b"\xff\xfe{", b"[" * 100_000, DEEP, b'{"a":' * 100_000, b"9" * 10_000, b" " * 2**21, b"{} {}"]
+
+
+@pytest.mark.parametrize("number", range(len(MANIFESTS)))
+def test_a_manifest_of_other_bytes(number: int, checkpoints: Checkpoints) -> None:
+    path = checkpoints.save(LATEST, 1, state(1))
+    (path / MANIFEST).write_bytes(MANIFESTS[number])
+    with pytest.raises(CheckpointError, match="is broken: "):
+        read(path, CPU)
+
+
+@pytest.mark.parametrize("changes", [{"step": "1"}, {"step": None}, {"settings": [1]}, {"settings": None}], ids=str)
+def test_a_manifest_of_other_values(changes: dict[str, Any], checkpoints: Checkpoints) -> None:
+    path = with_content(checkpoints.save(LATEST, 1, state(1)), saved(state(1)), **changes)
+    with pytest.raises(CheckpointError, match=r"is refused: manifest.json has no step, or no settings"):
         read(path, CPU)

@@ -20,30 +20,6 @@ CPU = torch.device("cpu")
 LAST, BEFORE = "step_00000006", "step_00000004"
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a finished run is kept; tests change copies of it."""
-    return tmp_path_factory.mktemp("trained")
-
-
-@pytest.fixture
-def run(trained: Path, in_process: Any, tiny: Any, only_run: Any, tmp_path: Path) -> Path:
-    if not any(trained.iterdir()):
-        given = tiny(scratch_tasks=0, outer_schedule="constant")
-        assert in_process("train", *given, f"output_dir={trained}").code == 0
-    path = tmp_path / "run"
-    shutil.copytree(only_run(trained), path)
-    return path
-
-
-@pytest.fixture
-def resume(run: Path, in_process: Any) -> Callable[..., Any]:
-    def again(*arguments: str) -> Any:
-        return in_process("train", f"resume={run}", *arguments)
-
-    return again
-
-
 def content(run: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in run.rglob("*") if path.is_file()}
 

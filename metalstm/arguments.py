@@ -1,0 +1,94 @@
+"""The command line as Hydra is to read it: on top of the run that it goes on with, and with our use of Hydra."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from metalstm.errors import ConfigError
+from metalstm.fields import name_of
+from metalstm.reading import Unreadable, read_yaml
+
+# As `configs/hydra.yaml` has it, for a config that is made without it, such as a run's `config.yaml`.
+HYDRA = ("hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none")
+
+
+def completed(config_name: str, arguments: Sequence[str]) -> list[str]:
+    """A command's arguments, with those that they leave to be understood.
+
+    Args:
+        config_name: the command, such as `train`.
+        arguments: as they were given, flags among them.
+
+    Raises:
+        CheckpointError: the run to go on with is none.
+        ConfigError: its config, or one that a flag names, cannot be used.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    given, _ = get_args_parser().parse_known_args(arguments)
+    more = [one for one in use_of_hydra(given) if name_of(one) not in map(name_of, given.overrides)]
+    if config_name == "train":
+        more += run_choices(given.overrides)
+    at = list(arguments).index(given.overrides[0]) if given.overrides else len(arguments)
+    return [*arguments[:at], *more, *arguments[at:]]
+
+
+def use_of_hydra(given: argparse.Namespace) -> Sequence[str]:
+    """How the commands use Hydra, where a config of a person's own does not say it.
+
+    Raises:
+        ConfigError: the config, or a choice of a group beside it, is too large or broken.
+    """
+    for choice in given.overrides:
+        own_config(given, choice.replace("=", "/", 1))
+    config = None if given.config_name is None else own_config(given, given.config_name)
+    return () if config is None or {"defaults", "hydra"} & set(config) else HYDRA
+
+
+def own_config(given: argparse.Namespace, name: str) -> dict[str, object] | None:
+    """A config in the folder that `--config-dir` or `--config-path` names; None: it is not there."""
+    folder = given.config_dir or given.config_path
+    file = Path(f"{folder}/{name.removesuffix('.yaml')}.yaml")
+    try:
+        config = read_yaml(file) if folder and file.is_file() else None
+    except (Unreadable, ValueError) as error:
+        raise ConfigError.of(
+            f"{file} cannot be read: {error}", "give a config that is whole, small and YAML"
+        ) from error
+    return config if isinstance(config, dict) else None
+
+
+def run_choices(overrides: Sequence[str]) -> list[str]:
+    """The choices of groups that the run to go on with was made with, but for those that are given.
+
+    Raises:
+        CheckpointError: it is no run.
+        ConfigError: its config is not as the run wrote it.
+    """
+    named = list(resumed(overrides))
+    if not named:
+        return []
+    from metalstm.config import GROUPS
+    from metalstm.run.resume import run_settings
+
+    settings = run_settings(Path(named[-1]))
+    given = set(map(name_of, overrides))
+    return [f"{group}={getattr(settings, group).name}" for group in GROUPS if group not in given]
+
+
+def resumed(overrides: Sequence[str]) -> Iterator[str]:
+    """The run directories that overrides name to go on with; what Hydra will refuse is left to it."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+    for override in overrides:
+        if name_of(override) == "resume" and not override.startswith("~"):
+            try:
+                value = parser.parse_override(override).value()
+            except HydraException:
+                continue
+            if isinstance(value, (str, int, float)) and value != "" and "${" not in str(value):
+                yield str(value)
