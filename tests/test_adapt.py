@@ -113,6 +113,7 @@ def test_the_export_predicts_the_same_in_torch(trained: Any, in_process: Any) ->
     from safetensors.torch import load_file
 
     from metalstm.datasets.folder import load_folder
+    from metalstm.datasets.folder_splits import SplitSettings
     from metalstm.datasets.own_files import as_examples, read_query
 
     run = trained("tables", "model.layer_norm=false", "model.directions=1", "learner.inner_lr=0.5")
@@ -130,7 +131,7 @@ def test_the_export_predicts_the_same_in_torch(trained: Any, in_process: Any) ->
     lstm.load_state_dict(part("lstms.0"))
     head = torch.nn.Linear(8, 2)
     head.load_state_dict(part("head"))
-    reader = load_folder(Path("data"), least=2).reader
+    reader = load_folder(Path("data"), SplitSettings(least=2)).reader
     assert reader is not None
     query = as_examples(read_query(Path("query"), reader))
     assert query.lengths is not None

@@ -13,8 +13,9 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.folder import load_folder, split_classes
+from metalstm.datasets.folder import load_folder
 from metalstm.datasets.folder_readers import FolderSettings
+from metalstm.datasets.folder_splits import split_classes
 from metalstm.datasets.tokens import TokenSettings
 from metalstm.errors import DataError
 from metalstm.tasks.classes import ClassPool
@@ -145,7 +146,8 @@ def test_sizes_of_the_splits(classes: int, least: int, sizes: list[int]) -> None
         ("class0/x.csv", b"1,2,3\n1,two,3\n", ["x.csv, line 2: 'two' is not a number"]),
         ("class0/x.csv", b"1,2\n1,2\n", ["x.csv: 2 columns, but", "0.csv has 3"]),
         ("class0/x.csv", b"", ["x.csv: cannot be read: there are no rows"]),
-        ("class0/x.csv", b"\xff\xfe", ["x.csv, line 1: it is not UTF-8"]),
+        ("class0/x.csv", b"1,2,3\n\xff,2,3\n", ["x.csv, line 2: it is not UTF-8"]),
+        ("class0/x.csv", "1,2,3\n".encode("utf-16-le"), ["x.csv, line 1: it is not UTF-8", "UTF-16 without its mark"]),
         ("class0/x.npy", b"\x93NUMPY cut", ["x.npy: cannot be read"]),
         ("class0/x.png", b"", ["several kinds: 1 images, 24 tables"]),
         ("class9/x.doc", b"", ["class9: no examples", "1 files of no known kind"]),
