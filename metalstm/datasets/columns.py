@@ -13,6 +13,7 @@ from metalstm.datasets.tables import Numbers, Table, TableSettings, named
 SAME = (
     "give all files the same columns, or name those to read, or to leave out: dataset.columns=[...], dataset.drop=[...]"
 )
+SINCE_1970 = 9e8  # s: whole years ago, in whatever unit
 
 
 class Columns(NamedTuple):
@@ -58,6 +59,7 @@ class Settled(NamedTuple):
 
     columns: Columns
     notes: list[str]  # what was recognised, for the log
+    hints: list[str]  # what may be meant otherwise, with its setting
     changes: list[str]  # what makes numbers others than those of the rows as they stand
 
 
@@ -96,7 +98,22 @@ def settle(tables: Sequence[Table], settings: TableSettings) -> Settled:
         names = tuple(rest)
         notes.append(f"column {listed([counter])} counts the rows and is left out (dataset.columns takes it in)")
         changes.append("index")
-    return Settled(Columns(names, counter, bool(first.header), numbered), notes, changes)
+    hints = [] if settings.columns or settings.header is not None else look_again(written, names)
+    return Settled(Columns(names, counter, bool(first.header), numbered), notes, hints, changes)
+
+
+def look_again(written: list[Table], names: tuple[str, ...]) -> list[str]:
+    """Rows that may be headers, and columns that may be times, although they can be numbers as well."""
+    hints = []
+    firsts = [table.values[0] for table in written if not table.header]
+    if len(firsts) > 2 and all(np.array_equal(first, firsts[0]) for first in firsts) and len(set(firsts[0])) > 1:
+        row = ", ".join(f"{value:g}" for value in firsts[0][:8])
+        hints.append(f"all {len(firsts)} tables begin with {row}: if that is a header, give dataset.header=true")
+    for name in names if written else ():
+        columns = [table.values[:, table.names.index(name)] for table in written if name in table.names]
+        if all(column[0] > SINCE_1970 and (np.diff(column) > 0).all() for column in columns):
+            hints.append(f"column '{name}' may be times since 1970: if so, leave it out with dataset.drop=[{name}]")
+    return hints
 
 
 def with_headers(written: list[Table]) -> list[Table]:

@@ -107,6 +107,7 @@ class Made(NamedTuple):
     reader: Reader
     grey: bool = False  # whether they are images of one channel
     vocabulary: int = 0
+    notes: tuple[str, ...] = ()  # on columns
 
 
 class Texts(NamedTuple):
@@ -179,6 +180,8 @@ def of_numbers(
     root: Path, kind: str, classes: Classes, chosen: Chosen, settings: FolderSettings, tables: TableSettings
 ) -> Made:
     content = read_all(root, kind, classes, settings, tables)
+    for hint in content["hints"]:
+        log.warning("%s", hint)
     sequences = dict(zip(classes, grouped(content, [len(files) for files in classes.values()]), strict=True))
     steps: Tensor = content["steps"]
     shortest, longest = int(steps.min()), int(steps.max())
@@ -202,9 +205,7 @@ def of_numbers(
         how = f"log-mel frames of the first {frames.seconds:g} s; {content['cut']} recordings cut"
         reader = Reader(kind, lambda data: whole(scale(read_recording(data, frames)[0])))
     else:
-        how = "; ".join(
-            [f"a row is a step; the first {settings.max_steps}: {content['cut']} files cut", *content["notes"]]
-        )
+        how = f"a row is a step; the first {settings.max_steps}: {content['cut']} files cut"
         reader = table_reader(Columns(*content["columns"]), tables, settings.max_steps, scale)
     return Made(
         {split: pool(names, sequences, scale) for split, names in chosen.items()},
@@ -213,6 +214,7 @@ def of_numbers(
         f"{how}; mean 0 and standard deviation 1 over meta_train",
         content["fingerprint"],
         reader,
+        notes=(*content["notes"],),
     )
 
 
@@ -264,4 +266,5 @@ def details(made: Made) -> tuple[str, ...]:
         f"examples  {sum(held):,}: {min(held)} to {max(held)} a class, median {median(held):g}",
         f"steps     {longest if shortest == longest else f'{shortest} to {longest}'} of {made.features} {what}{tokens}",
         f"prepared  {made.prepared}",
+        *(f"columns   {note}" for note in made.notes),
     )

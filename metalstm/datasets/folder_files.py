@@ -25,7 +25,7 @@ from metalstm.datasets.folder_readers import (
     read_table,
     rows_of,
 )
-from metalstm.datasets.reader import UNREADABLE, broken
+from metalstm.datasets.reader import UNREADABLE, broken, whole_file
 from metalstm.datasets.tables import Table, TableSettings, table_content
 from metalstm.errors import DataError, Problem
 
@@ -38,7 +38,7 @@ def read_all(root: Path, kind: str, classes: Classes, settings: FolderSettings, 
 
     Returns:
         `values` [all steps of all examples, F], uint8 or float32; `steps` [N] int64 of each example; `cut`, how many
-        were longer; a `fingerprint` of the files' content; of tables the `columns`, and `notes` on them.
+        were longer; a `fingerprint` of the files' content; of tables the `columns`, `notes` on them, and `hints`.
 
     Raises:
         DataError: naming the files that cannot be read, or have other columns.
@@ -48,7 +48,7 @@ def read_all(root: Path, kind: str, classes: Classes, settings: FolderSettings, 
     count = sum(map(len, classes.values()))
 
     def fits(content: Content) -> bool:
-        if content.keys() != {"values", "steps", "cut", "fingerprint", "columns", "notes"}:
+        if content.keys() != {"values", "steps", "cut", "fingerprint", "columns", "notes", "hints"}:
             return False
         return len(content["steps"]) == count and int(content["steps"].sum()) == len(content["values"])
 
@@ -111,12 +111,13 @@ def decode(kind: str, classes: Classes, settings: FolderSettings, tables: TableS
         "fingerprint": digest.hexdigest(),
         "columns": None if settled is None else tuple(settled.columns),
         "notes": [] if settled is None else settled.notes,
+        "hints": [] if settled is None else settled.hints,
     }
 
 
 def content_of(file: Path, rows: int) -> bytes:
     """As much of a file as is read."""
-    return table_content(file, rows) if file.suffix.lower() == ".csv" else file.read_bytes()
+    return table_content(file, rows) if file.suffix.lower() == ".csv" else whole_file(file)
 
 
 def digest_of(name: bytes, file: Path) -> bytes:

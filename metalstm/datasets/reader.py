@@ -16,7 +16,21 @@ from torch import Tensor
 
 from metalstm.errors import DataError, Problem
 
+LARGEST = 2 * 2**30  # bytes of a file that is read whole
 FORMATS = ("PNG", "JPEG", "BMP")
+
+
+def whole_file(path: Path, largest: int = LARGEST) -> bytes:
+    """A file's content.
+
+    Raises:
+        BrokenFile: it is larger than is read.
+    """
+    size = path.stat().st_size
+    if size > largest:
+        what = f"it has {size / 2**20:,.0f} MiB, but no more than {largest / 2**20:,.0f} MiB are read"
+        raise BrokenFile(what, "split it, or remove it")
+    return path.read_bytes()
 
 
 class Example(NamedTuple):
@@ -38,7 +52,7 @@ class Reader:
 
     kind: str
     values: Callable[[bytes], list[Example]]
-    content: Callable[[Path], bytes] = Path.read_bytes
+    content: Callable[[Path], bytes] = lambda path: whole_file(path)
 
     def read(self, path: Path) -> list[Example]:
         """The examples in a file, one or more.

@@ -22,6 +22,7 @@ from metalstm.fields import quoted
 
 Numbers = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 SEPARATORS = (";", "\t", "|", ",", " ")  # a space: any number of spaces and tabs
+LIKE_TIME = re.compile(r"\d[-/:]\d|\d\.\d+\.\d")
 BLANKS = {" ": None}  # as str.split calls any number of spaces
 LONGEST_LINE = 16 * 2**20  # bytes
 SPARE = 3  # lines more than rows are read: a header, one of numbers, and a row to see that a table goes on
@@ -122,10 +123,13 @@ def separator_of(lines: list[str]) -> str:
     """The separator by which most cells are values; of a table with a single column any."""
     best, chosen = (0.0, 0), max(",;\t", key=lines[0].count)
     for separator in SEPARATORS:
-        rows = [cells(Line(0, line), separator, strict=False) for line in lines[1:] or lines]
+        first, *rows = [cells(Line(0, line), separator, strict=False) for line in lines]
+        rows = rows or [first]
         width = Counter(map(len, rows)).most_common(1)[0][0]
-        found = [is_value(cell) for row in rows for cell in row if len(row) == width > 1]
-        if found and (score := (sum(found) / len(found), sum(found))) > best:
+        if width < 2 or (len(first) != width and not 1 < len(first) == width - 1):
+            continue
+        found = [is_value(cell) for row in rows for cell in row if len(row) == width]
+        if (score := (sum(found) / len(found), sum(found))) > best:
             best, chosen = score, separator
     return chosen
 
@@ -137,7 +141,7 @@ def cells(line: Line, separator: str, strict: bool = True) -> list[str]:
     try:
         return [cell.strip() for row in reader for cell in row]
     except csv.Error as error:
-        raise BrokenLine(line.number, str(error)) from error
+        raise BrokenLine(line.number, f"a quote is not closed, or out of place: {error}") from error
 
 
 def is_header(first: list[str], second: list[str]) -> bool:
@@ -187,6 +191,9 @@ def read_cells(lines: list[Line], separator: str, table: Table, settings: TableS
     for line, row in zip(lines, rows, strict=True):
         if len(row) != width:
             raise BrokenLine(line.number, f"{len(row)} columns, but {width} before")
+    if table.header and not any(map(is_value, rows[0])):
+        fix = "remove it, or begin it with # (units of the columns, say)"
+        raise BrokenLine(lines[0].number, "there is no number in it, after the header", fix)
     places = {name: place for place, name in enumerate(table.names[:width])}
     kept = {name: place for name, place in places.items() if is_read(name, settings)}
     decimal = settings.decimal or decimal_of([row[place] for row in rows for place in kept.values()])
@@ -222,9 +229,10 @@ def number_in(line: Line, cell: str, name: str, decimal: Decimal) -> float:
     if not cell:
         raise BrokenLine(line.number, f"there is nothing in column '{name}'", f"fill it in, {leave_out}")
     if value is None:
-        times = "write times as 2024-12-31 23:59:59, " if re.search(r"\d[-/:.]\d", cell) else ""
+        comma = " with a decimal comma" if decimal == "comma" else ""
+        times = "write times as 2024-12-31 23:59:59, " if LIKE_TIME.search(cell) else ""
         raise BrokenLine(
-            line.number, f"{cell[:40]!r} is not a number, in column '{name}'", f"mend it, {times}{leave_out}"
+            line.number, f"{cell[:40]!r} is not a number{comma}, in column '{name}'", f"mend it, {times}{leave_out}"
         )
     if not np.isfinite(value):
         raise BrokenLine(line.number, f"{cell} is not finite", f"mend it, {leave_out}")

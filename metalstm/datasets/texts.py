@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from metalstm.datasets.reader import BrokenFile, BrokenLine, Example
+from metalstm.datasets.reader import BrokenFile, BrokenLine, Example, whole_file
 from metalstm.datasets.tokens import NEW_SCRIPTS, Vocabulary, encode, normalised, words
 
 log = logging.getLogger(__name__)
@@ -52,16 +52,8 @@ def read_lines(data: bytes, max_words: int | None) -> Lines:
 
 
 def text_content(path: Path) -> bytes:
-    """A text's content.
-
-    Raises:
-        BrokenFile: it is larger than a text may be.
-    """
-    size = path.stat().st_size
-    if size > LARGEST_TEXT:
-        what = f"{size / 2**20:,.0f} MiB, but a text may have {LARGEST_TEXT / 2**20:,.0f} MiB"
-        raise BrokenFile(what, "split it into several files, or leave lines out")
-    return path.read_bytes()
+    """A text's content; `BrokenFile` where it is larger than a text may be."""
+    return whole_file(path, LARGEST_TEXT)
 
 
 def as_text(data: bytes) -> str:
