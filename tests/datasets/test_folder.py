@@ -181,3 +181,8 @@ def test_settings_of_the_yaml_file_are_the_defaults() -> None:
         for name, value in defaults._asdict().items():
             if name != "max_words":
                 assert given[name] == value, name
+
+
+@pytest.mark.parametrize(("kind", "digest"), [("tables", "d2ae01b7b45534e4"), ("texts", "190227f552ec93d3")])
+def test_data_of_runs_made_before_is_the_same(kind: str, digest: str, make: Callable[..., Path]) -> None:
+    assert load_folder(make(kind)).fingerprint.startswith(digest)
