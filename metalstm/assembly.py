@@ -121,7 +121,7 @@ def check_tasks_fit(settings: TrainSettings, dataset: Dataset, splits: Iterable[
                 Problem(
                     f"shots={settings.shots} and {name}={queries} take {settings.shots + queries} examples of a "
                     f"class, but class '{smallest}' of split '{split}' holds {holds}",
-                    remedy_for_few(settings, name, holds),
+                    remedy_for_few(settings, name, holds, source.examples.shape[1]),
                 )
             )
     if getattr(settings.model, "directions", None) == 4 and not dataset.images:
@@ -132,13 +132,13 @@ def check_tasks_fit(settings: TrainSettings, dataset: Dataset, splits: Iterable[
         raise ConfigError(*problems)
 
 
-def remedy_for_few(settings: TrainSettings, name: str, holds: int) -> str:
-    """What helps where a class holds too few examples: what can be met alone."""
+def remedy_for_few(settings: TrainSettings, name: str, holds: int, largest: int) -> str:
+    """What can be done where a class holds too few examples, and another one holds `largest`."""
+    take = settings.shots + max(settings.queries, settings.train_queries)
     remedies = [f"use shots+{name}<={holds}"] if holds >= 2 else []  # one of each
-    if hasattr(settings.dataset, "min_examples"):
-        take = settings.shots + max(settings.queries, settings.train_queries)
+    if hasattr(settings.dataset, "min_examples") and take <= largest:
         remedies.append(f"leave out classes with fewer: dataset.min_examples={take}")
-    return ", or ".join(remedies or ["use another split"])
+    return ", or ".join(remedies or ["add examples to it"])
 
 
 def task_shape(settings: TrainSettings, split: str) -> TaskShape:

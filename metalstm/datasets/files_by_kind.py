@@ -58,8 +58,8 @@ def sub_folders(root: Path) -> list[Path]:
     return folders
 
 
-def files_of(root: Path, folders: Mapping[str, Path], kind: str | None = None) -> tuple[str, Classes]:
-    """The kind of all files, and those in each class's folder; see `find_classes`."""
+def files_of(root: Path, folders: Mapping[str, Path], kind: str | None = None, least: int = 1) -> tuple[str, Classes]:
+    """The kind of all files, and those in each class's folder, at least so many; see `find_classes`."""
     problems: list[Problem] = []
     classes: Classes = {}
     nested: list[Path] = []
@@ -73,7 +73,7 @@ def files_of(root: Path, folders: Mapping[str, Path], kind: str | None = None) -
     kept = of_one_kind(root, [file for files in classes.values() for file in files], kind, problems)
     for name, files in classes.items():
         classes[name] = [file for file in files if kind_of(file) is not None]
-        if not classes[name] and not any(str(folders[name]) in problem.what for problem in problems):
+        if len(classes[name]) < least and not any(str(folders[name]) in problem.what for problem in problems):
             what = f"{folders[name]}: no examples in this folder, {len(files)} files of no known kind"
             problems.append(Problem(what, f"put examples into it ({LISTED}), or remove it"))
     if problems:

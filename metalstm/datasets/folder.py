@@ -32,7 +32,7 @@ from metalstm.datasets.folder_readers import (
 from metalstm.datasets.folder_splits import Chosen, SplitSettings, class_folders, deal, large_enough
 from metalstm.datasets.reader import UNREADABLE, Example, Reader, Scale, broken, scale_of, whole
 from metalstm.datasets.tables import TableSettings
-from metalstm.datasets.texts import left_out, line_reader, read_lines, text_content
+from metalstm.datasets.texts import Lines, left_out, line_reader, read_lines, text_content
 from metalstm.datasets.tokens import TokenSettings, Vocabulary, encode, spelling
 from metalstm.errors import DataError, Problem
 from metalstm.tasks.classes import ClassPool, check_disjoint
@@ -67,7 +67,8 @@ def load_folder(
     """
     root = Path(root).expanduser()
     folders, given = class_folders(root)
-    kind, classes = files_of(root, folders)
+    least = 1 if splitting.min_examples is None else 0
+    kind, classes = files_of(root, folders, least=least)
     texts = read_texts(classes, settings) if kind == "texts" else None
     sizes = {name: len(files if texts is None else texts.of_class[name]) for name, files in classes.items()}
     kept = large_enough(root, sizes, splitting.min_examples)
@@ -114,15 +115,17 @@ class Texts(NamedTuple):
     """The lines of all classes."""
 
     of_class: dict[str, list[list[str]]]
-    digests: list[bytes]  # of each file
+    fingerprint: bytes  # of all files
     cut: int  # lines that are longer than is read
     wordless: int  # lines without a word
     new_scripts: bool  # whether there is what was cut into words in another way before
 
 
 def read_texts(classes: Classes, settings: FolderSettings) -> Texts:
-    """Raises DataError naming the files that cannot be read, and classes without a word."""
-    found = Texts({name: [] for name in classes}, [], 0, 0, False)
+    """Raises DataError naming the files that cannot be read."""
+    texts: dict[str, list[list[str]]] = {name: [] for name in classes}
+    found: list[tuple[Path, Lines]] = []
+    digests: list[bytes] = []
     problems: list[Problem] = []
     for name, file in [(name, file) for name, files in classes.items() for file in files]:
         try:
@@ -131,26 +134,20 @@ def read_texts(classes: Classes, settings: FolderSettings) -> Texts:
         except UNREADABLE as error:
             problems.append(broken(file, error))
             continue
-        if lines.wordless:
-            log.warning("%s: %s", file, left_out(lines.wordless))
-        found.of_class[name].extend(lines.texts.values())
-        found.digests.append(hashlib.sha256(json.dumps([name, file.name]).encode() + data).digest())
-        found = found._replace(
-            cut=found.cut + lines.cut,
-            wordless=found.wordless + len(lines.wordless),
-            new_scripts=found.new_scripts or lines.new_scripts,
-        )
-    for name, texts in found.of_class.items():
-        if not texts and not problems:
-            what = f"class '{name}': no line with a word in {', '.join(map(str, classes[name][:3]))}"
-            problems.append(Problem(what, "add lines with words, or remove this class"))
+        digests.append(hashlib.sha256(json.dumps([name, file.name]).encode() + data).digest())
+        found.append((file, lines))
+        texts[name] += lines.texts.values()
     if problems:
         raise DataError(*first(problems))
-    return found
+    wordless = [f"{file}, line {number}: {line!r}" for file, lines in found for number, line in lines.wordless.items()]
+    if wordless:
+        log.warning("%s", left_out(len(wordless), wordless[0]))
+    cut = sum(lines.cut for _, lines in found)
+    return Texts(texts, b"".join(digests), cut, len(wordless), any(lines.new_scripts for _, lines in found))
 
 
 def of_texts(found: Texts, chosen: Chosen, settings: FolderSettings, tokens: TokenSettings) -> Made:
-    digest = hashlib.sha256(json.dumps([settings.max_steps, tokens]).encode() + b"".join(found.digests))
+    digest = hashlib.sha256(json.dumps([settings.max_steps, tokens]).encode() + found.fingerprint)
     if found.new_scripts:
         digest.update(b"words by UAX 29")
     texts = found.of_class

@@ -89,15 +89,22 @@ def large_enough(root: Path, sizes: Mapping[str, int], least: int | None) -> lis
     """The classes with examples enough; the others are said to be left out.
 
     Raises:
-        DataError: no class has.
+        DataError: a class has none, or no class has as many as are asked for.
     """
-    kept = [name for name, size in sizes.items() if least is None or size >= least]
-    small = [name for name in sizes if name not in set(kept)]
+    kept = [name for name, size in sizes.items() if size >= (least or 1)]
+    small = [name for name, size in sizes.items() if size < (least or 1)]
+    if small and least is None:
+        fix = "add examples, or leave out small classes: dataset.min_examples=2"
+        raise DataError(
+            *first([Problem(f"{root}: class '{name}' has no examples, no line with a word", fix) for name in small])
+        )
+    if not kept:
+        most = max(sizes.values())
+        fix = f"use dataset.min_examples={most} at most" if most >= 2 else "add examples to the classes"
+        raise DataError.of(f"{root}: no class has dataset.min_examples={least}", fix)
     if small:
         such = f"such as '{small[0]}' with {sizes[small[0]]}"
         log.warning("%d classes with fewer than %s examples are left out, %s", len(small), least, such)
-    if not kept:
-        raise DataError.of(f"{root}: no class has dataset.min_examples={least}", f"use {max(sizes.values())} at most")
     return kept
 
 
@@ -127,7 +134,8 @@ def deal(root: Path, names: list[str], given: Mapping[str, str] | None, settings
         return chosen
     if len(names) < FEWEST * len(SPLITS):
         raise DataError.of(
-            f"{root}: {len(names)} classes found, but the splits need {FEWEST * len(SPLITS)}, {FEWEST} in each",
+            f"{root}: {len(names)} classes found, but the splits need {FEWEST * len(SPLITS)}, {FEWEST} in each, "
+            "in folders train, val and test as well",
             "add folders of further classes, or name another folder with dataset.root; a few classes alone are learned "
             "by a run trained on others of their kind: metalstm-adapt run=<run> support=<folder> query=<folder>",
         )

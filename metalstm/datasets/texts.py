@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,13 +93,13 @@ def line_reader(vocabulary: Vocabulary, max_words: int | None) -> Callable[[byte
         if not lines.texts:
             raise BrokenFile("there is no line with a word in it")
         if lines.wordless:
-            log.warning("%s", left_out(lines.wordless))
+            number, line = next(iter(lines.wordless.items()))
+            log.warning("%s", left_out(len(lines.wordless), f"line {number}: {line!r}"))
         return [Example(number, encode([[text]], vocabulary)[0][0, 0]) for number, text in lines.texts.items()]
 
     return read
 
 
-def left_out(wordless: Mapping[int, str]) -> str:
+def left_out(lines: int, such: str) -> str:
     """A word on the lines without a word."""
-    number, line = next(iter(wordless.items()))
-    return f"{len(wordless)} lines without a word are left out, such as line {number}: {line!r}"
+    return f"{lines} lines without a word are left out, such as {such}"

@@ -34,10 +34,10 @@ def gains(kind: Kind, values: Tensor, ways: int, errors: Tensor | None = None) -
 
 def is_chance(found: Tensor, ways: int) -> bool:
     """Whether gains [N] are none: what they are at most is hardly more than nothing."""
-    if len(found) < FEWEST and found.unique().numel() > 1:
+    if len(found) < FEWEST:
         return False
     mean, half = mean_and_ci95(found)
-    return len(found) > 1 and mean + half < min(MARGIN, 0.5 / ways)
+    return mean + half < min(MARGIN, 0.5 / ways)
 
 
 def describe(kind: Kind, value: float, ways: int) -> str:

@@ -114,10 +114,13 @@ def test_split_files_that_are_refused(content: str | None, words: str, add: Add,
 def test_small_classes_are_left_out_and_counted(add: Add, caplog: pytest.LogCaptureFixture) -> None:
     add(*"abcdef")
     root = add("small", "tiny", examples=1)
+    add("without", examples=0)
     found = classes(load_folder(root, SplitSettings(min_examples=2)))
     assert sorted(name for names in found.values() for name in names) == list("abcdef")
-    assert "2 classes with fewer than 2 examples are left out, such as 'small' with 1" in caplog.text
-    assert "no class has dataset.min_examples=9\n  fix: use 3 at most" in refused(root, min_examples=9)
+    assert "3 classes with fewer than 2 examples are left out, such as 'small' with 1" in caplog.text
+    assert "no class has dataset.min_examples=9\n  fix: use dataset.min_examples=3 at most" in refused(
+        root, min_examples=9
+    )
 
 
 def test_small_classes_of_texts(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_identical_examples_are_said_before_training(in_process: Any, tiny: Any)
         Path(f"data/class{label}").mkdir(parents=True)
         for number in range(4):
             Path(f"data/class{label}/{number}.csv").write_text("1,2\n3,4\n")
-    given = tiny(ways=2, steps=2, scratch_tasks=0, **{"dataset.classes": None})
+    given = tiny(ways=2, steps=2, scratch_tasks=0, validation_tasks=10, **{"dataset.classes": None})
     ended = in_process("train", "dataset=folder", "dataset.root=data", *given)
     assert "warning: all 24 examples are identical" in ended.out.partition("meta-train from")[0]
     assert "warning: nothing is learned: meta-validation accuracy 50.0%" in ended.out
