@@ -16,8 +16,10 @@ from metalstm.datasets.base import Dataset
 from metalstm.datasets.folder import load_folder
 from metalstm.datasets.folder_readers import FolderSettings
 from metalstm.datasets.folder_splits import split_classes
+from metalstm.datasets.tables import TableSettings
 from metalstm.datasets.tokens import TokenSettings
 from metalstm.errors import DataError
+from metalstm.run.resume import LATER_OF
 from metalstm.tasks.classes import ClassPool
 
 CONFIG = Path(__file__).parents[2] / "configs" / "dataset" / "folder.yaml"
@@ -177,7 +179,7 @@ def test_other_folders_that_are_refused(make: Callable[..., Path], tmp_path: Pat
 
 def test_settings_of_the_yaml_file_are_the_defaults() -> None:
     given = OmegaConf.load(CONFIG)
-    for defaults in (FolderSettings(), TokenSettings(max_words=None)):
+    for defaults in (FolderSettings(), TokenSettings(max_words=None), TableSettings()):
         for name, value in defaults._asdict().items():
             if name != "max_words":
                 assert given[name] == value, name
@@ -186,3 +188,9 @@ def test_settings_of_the_yaml_file_are_the_defaults() -> None:
 @pytest.mark.parametrize(("kind", "digest"), [("tables", "d2ae01b7b45534e4"), ("texts", "190227f552ec93d3")])
 def test_data_of_runs_made_before_is_the_same(kind: str, digest: str, make: Callable[..., Path]) -> None:
     assert load_folder(make(kind)).fingerprint.startswith(digest)
+
+
+def test_runs_made_before_have_the_settings_of_now() -> None:
+    later = LATER_OF["dataset"]["folder"]
+    assert later == {name: OmegaConf.load(CONFIG)[name] for name in later}
+    assert {*TableSettings._fields, "min_examples", "split_file"} == set(later)
