@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from metalstm.nn import compiled
+from metalstm.tasks.repeats import empty_data
 from metalstm.tracking.base import TrackedRun
 from metalstm.tracking.follow import look
 
@@ -29,6 +30,8 @@ def introduce(settings: TrainSettings, dataset: Dataset, training: MetaTraining,
     log.info("dataset   %s", dataset.description)
     for line in dataset.details:
         log.info("          %s", line)
+    for line in empty_data(dataset.splits):
+        log.warning("%s", line)
     model = f"{settings.model.name} as its model"
     log.info("learner   %s, %s, %s meta-parameters", settings.learner.name, model, f"{parameters:,}")
     together = f"{training.processes.count} processes on " if training.processes.count > 1 else ""

@@ -15,6 +15,7 @@ from metalstm.datasets.clinc150 import load_clinc150
 from metalstm.datasets.ecg import BeatSettings, load_ecg
 from metalstm.datasets.folder import load_folder
 from metalstm.datasets.folder_readers import FolderSettings
+from metalstm.datasets.folder_splits import SplitSettings
 from metalstm.datasets.glyphs import load_glyphs
 from metalstm.datasets.movietweetings import load_movietweetings
 from metalstm.datasets.omniglot import load_omniglot
@@ -22,6 +23,7 @@ from metalstm.datasets.pendulum import load_pendulum
 from metalstm.datasets.sinusoid import load_sinusoid
 from metalstm.datasets.speech_commands import load_speech_commands
 from metalstm.datasets.speech_features import FrameSettings
+from metalstm.datasets.tables import TableSettings
 from metalstm.datasets.terrain import Drives, load_terrain
 from metalstm.datasets.tokens import TokenSettings
 from metalstm.errors import ConfigError, Problem
@@ -47,20 +49,19 @@ def tokens(settings: Any) -> TokenSettings:
     return TokenSettings(**given)
 
 
-def files(settings: Any) -> FolderSettings:
-    return FolderSettings(**{name: getattr(settings, name) for name in FolderSettings._fields})
-
-
-def beats(settings: Any) -> BeatSettings:
-    return BeatSettings(**{name: getattr(settings, name) for name in BeatSettings._fields})
+def of(kind: Any, settings: Any) -> Any:
+    """The settings of one kind, by the names of its fields."""
+    return kind(**{name: getattr(settings, name) for name in kind._fields})
 
 
 # From the settings of a dataset, by its name.
 LOADERS: dict[str, Callable[[Any], Dataset]] = {
     "cifar_fs": lambda given: load_cifar_fs(folder(given), given.download),
     "clinc150": lambda given: load_clinc150(folder(given), given.split_seed, tokens(given)),
-    "ecg": lambda given: load_ecg(folder(given), given.split_seed, beats(given)),
-    "folder": lambda given: load_folder(Path(given.root), given.split_seed, given.least, files(given), tokens(given)),
+    "ecg": lambda given: load_ecg(folder(given), given.split_seed, of(BeatSettings, given)),
+    "folder": lambda given: load_folder(
+        Path(given.root), of(SplitSettings, given), of(FolderSettings, given), tokens(given), of(TableSettings, given)
+    ),
     "glyphs": lambda given: load_glyphs(given.classes, given.examples, given.seed),
     "movietweetings": lambda given: load_movietweetings(
         folder(given), given.split_seed, given.min_ratings, given.examples, given.crowd, tokens(given)
@@ -71,7 +72,7 @@ LOADERS: dict[str, Callable[[Any], Dataset]] = {
     "pendulum": lambda given: load_pendulum(given.window),
     "sinusoid": lambda given: load_sinusoid(given.form, given.window),
     "speech_commands": lambda given: load_speech_commands(
-        folder(given), given.split_seed, given.speakers, given.examples, given.augment, frames(given)
+        folder(given), given.split_seed, given.speakers, given.examples, given.augment, of(FrameSettings, given)
     ),
     "terrain": lambda given: load_terrain(folder(given), given.split_seed, given.window, given.horizon, given.stretch),
 }
@@ -120,7 +121,7 @@ def check_tasks_fit(settings: TrainSettings, dataset: Dataset, splits: Iterable[
                 Problem(
                     f"shots={settings.shots} and {name}={queries} take {settings.shots + queries} examples of a "
                     f"class, but class '{smallest}' of split '{split}' holds {holds}",
-                    f"use shots+{name}<={holds}",
+                    remedy_for_few(settings, name, holds, source.examples.shape[1]),
                 )
             )
     if getattr(settings.model, "directions", None) == 4 and not dataset.images:
@@ -129,6 +130,15 @@ def check_tasks_fit(settings: TrainSettings, dataset: Dataset, splits: Iterable[
         )
     if problems:
         raise ConfigError(*problems)
+
+
+def remedy_for_few(settings: TrainSettings, name: str, holds: int, largest: int) -> str:
+    """What can be done where a class holds too few examples, and another one holds `largest`."""
+    take = settings.shots + max(settings.queries, settings.train_queries)
+    remedies = [f"use shots+{name}<={holds}"] if holds >= 2 else []  # one of each
+    if hasattr(settings.dataset, "min_examples") and take <= largest:
+        remedies.append(f"leave out classes with fewer: dataset.min_examples={take}")
+    return ", or ".join(remedies or ["add examples to it"])
 
 
 def task_shape(settings: TrainSettings, split: str) -> TaskShape:

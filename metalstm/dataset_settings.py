@@ -91,13 +91,19 @@ class SpeechCommandsSettings:
 class FolderSettings:
     name: str
     root: str
+    split_file: str | None
     split_seed: int = bounded(minimum=0, below=2**32)
     least: int = bounded(minimum=1)
+    min_examples: int | None = bounded(minimum=2)
     image_size: int = bounded(minimum=4, maximum=512)
     mels: int = bounded(minimum=8, maximum=80)
     hop_ms: int = bounded(minimum=5, maximum=25)
     seconds: float | None = bounded(minimum=0.1, maximum=60)
     max_steps: int = bounded(minimum=1, maximum=100_000)
+    columns: list[str] | None
+    drop: list[str] | None
+    header: bool | None
+    decimal: str | None = one_of("point", "comma", None)
     min_count: int = bounded(minimum=1)
     subwords: bool
     ngram_buckets: int = bounded(minimum=1, maximum=2**20)

@@ -1,7 +1,7 @@
 """Settings as fields of dataclasses: what a field may hold, whether a value fits, and how to say so.
 
-A field's type is a whole number, a number, a text or a truth value, or one of these or null; its bounds stand in its
-metadata. A field typed `Any` holds settings of a group, which have a dataclass of their own.
+A field's type is a whole number, a number, a text, a truth value or a list of names, or one of these or null; its
+bounds stand in its metadata. A field typed `Any` holds settings of a group, which have a dataclass of their own.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def checked_value(item: dataclasses.Field[Any], value: Any, name: str) -> tuple[
     value = convert(value)
     if kind == "str" and not is_name(value):  # neither a name nor a path that all of the system takes
         return None, [Problem(f"{name}={value} has characters that cannot be printed", f"give {name} without them")]
-    if value == "":
+    if value in ("", []):
         return None, [Problem(f"{name} is empty", f"give {name}=..., or leave it out")]
     return value, [
         Problem(f"{name}={shown(value)}, but {bound}", fix) for bound, fix in broken_bounds(item, value, name)
@@ -93,6 +93,7 @@ KINDS: dict[str, tuple[str, tuple[type, ...], Callable[[Any], Any]]] = {
     "float": ("a number", (int, float), float),
     "str": ("a text", (str, int, float), str),
     "bool": ("true or false", (bool,), bool),
+    "list[str]": ("a list of names such as [a,b]", (list,), lambda names: [str(name) for name in names]),
 }
 
 
@@ -139,7 +140,7 @@ def shown(value: Any) -> str:
     """A value as the command line writes it."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return str(value)
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
 
 def name_of(override: str) -> str:

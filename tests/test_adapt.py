@@ -113,6 +113,7 @@ def test_the_export_predicts_the_same_in_torch(trained: Any, in_process: Any) ->
     from safetensors.torch import load_file
 
     from metalstm.datasets.folder import load_folder
+    from metalstm.datasets.folder_splits import SplitSettings
     from metalstm.datasets.own_files import as_examples, read_query
 
     run = trained("tables", "model.layer_norm=false", "model.directions=1", "learner.inner_lr=0.5")
@@ -130,7 +131,7 @@ def test_the_export_predicts_the_same_in_torch(trained: Any, in_process: Any) ->
     lstm.load_state_dict(part("lstms.0"))
     head = torch.nn.Linear(8, 2)
     head.load_state_dict(part("head"))
-    reader = load_folder(Path("data"), least=2).reader
+    reader = load_folder(Path("data"), SplitSettings(least=2)).reader
     assert reader is not None
     query = as_examples(read_query(Path("query"), reader))
     assert query.lengths is not None
@@ -216,3 +217,23 @@ def test_real_speech(
     ended = in_process("adapt", f"run={only_run(Path())}", "support=support", "query=query")
     assert ended.code == 0, ended.err
     assert len(rows()) == 6
+
+
+def test_columns_are_those_that_the_run_was_told_to_read(in_process: Any, tiny: Any, only_run: Any) -> None:
+    for label in range(6):
+        Path(f"data/class{label}").mkdir(parents=True)
+        for number in range(3):
+            Path(f"data/class{label}/{number}.csv").write_text(f"place,load,m s\nhome,{label},{number}\nhome,1,2.5\n")
+    given = tiny(ways=2, steps=2, queries=1, train_queries=1, scratch_tasks=0, **{"dataset.classes": None})
+    ended = in_process("train", "dataset=folder", "dataset.root=data", *given)
+    assert (ended.code, "0.csv, line 2: 'home' is not a number, in column 'place'" in ended.err) == (3, True)
+    ended = in_process("train", "dataset=folder", "dataset.root=data", "dataset.columns=['m s',load]", *given)
+    assert ended.code == 0, ended.err
+    run = only_run(Path("outputs"))
+    assert in_process("train", f"resume={run}", "steps=3").code == 0
+    for name in ("support/x", "support/y", "query"):
+        Path(name).mkdir(parents=True)
+        Path(f"{name}/0.csv").write_text(f"load;m s;place\n1,5;{len(name)};home\n")
+    ended = in_process("adapt", f"run={run}", "support=support", "query=query")
+    assert ended.code == 0, ended.err
+    assert len(rows()) == 1

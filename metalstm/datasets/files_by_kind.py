@@ -6,6 +6,7 @@ import logging
 import os
 import stat
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from metalstm.errors import DataError, Problem
@@ -19,6 +20,7 @@ KINDS = {
     "texts": (".txt",),
 }
 LISTED = "; ".join(f"{kind} {' '.join(suffixes)}" for kind, suffixes in KINDS.items())
+NESTED = "move its files up, or away; where each holds a class, give it one level: {0}/{1} as {0}_{1}"
 SHOWN = 5  # problems of a sort named one by one
 Classes = dict[str, list[Path]]  # files by class, both in order of their names
 
@@ -37,6 +39,15 @@ def find_classes(root: Path, kind: str | None = None) -> tuple[str, Classes]:
     Raises:
         DataError: with every problem found.
     """
+    return files_of(root, {folder.name: folder for folder in sub_folders(root)}, kind)
+
+
+def sub_folders(root: Path) -> list[Path]:
+    """The visible sub-folders.
+
+    Raises:
+        DataError: there are none.
+    """
     problems: list[Problem] = []
     folders, beside = entries(root, problems)
     if problems:
@@ -44,16 +55,26 @@ def find_classes(root: Path, kind: str | None = None) -> tuple[str, Classes]:
     if not folders:
         found = f"{len(beside)} files, but no sub-folders" if beside else "empty"
         raise DataError.of(f"{root}: {found}", "make a sub-folder for each class, and put its files into it")
+    return folders
+
+
+def files_of(root: Path, folders: Mapping[str, Path], kind: str | None = None, least: int = 1) -> tuple[str, Classes]:
+    """The kind of all files, and those in each class's folder, at least so many; see `find_classes`."""
+    problems: list[Problem] = []
     classes: Classes = {}
-    for folder in folders:
+    nested: list[Path] = []
+    for name, folder in folders.items():
         inner, files = entries(folder, problems)
-        problems += [Problem(f"{each}: a folder in a class's folder", "move its files up, or away") for each in inner]
-        classes[folder.name] = files
+        nested += inner
+        classes[name] = files
+    problems += [
+        Problem(f"{each}: a folder in a class's folder", NESTED.format(each.parent.name, each.name)) for each in nested
+    ]
     kept = of_one_kind(root, [file for files in classes.values() for file in files], kind, problems)
     for name, files in classes.items():
         classes[name] = [file for file in files if kind_of(file) is not None]
-        if not classes[name] and not any(str(root / name) in problem.what for problem in problems):
-            what = f"{root / name}: no examples in this folder, {len(files)} files of no known kind"
+        if len(classes[name]) < least and not any(str(folders[name]) in problem.what for problem in problems):
+            what = f"{folders[name]}: no examples in this folder, {len(files)} files of no known kind"
             problems.append(Problem(what, f"put examples into it ({LISTED}), or remove it"))
     if problems:
         raise DataError(*first(problems))

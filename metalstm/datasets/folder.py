@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import logging
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -18,63 +18,69 @@ from torch.nn.utils.rnn import pad_sequence
 
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.cache import Content
-from metalstm.datasets.files_by_kind import Classes, find_classes, first
-from metalstm.datasets.folder_files import VERSION, read_all
+from metalstm.datasets.columns import Columns
+from metalstm.datasets.files_by_kind import Classes, files_of, first
+from metalstm.datasets.folder_files import VERSION, content_of, read_all
 from metalstm.datasets.folder_readers import (
     FolderSettings,
+    as_steps,
     read_image,
     read_recording,
     read_table,
     rows_of,
 )
-from metalstm.datasets.reader import UNREADABLE, Example, Reader, Scale, reason, scale_of, whole
-from metalstm.datasets.texts import line_reader, read_lines
+from metalstm.datasets.folder_splits import Chosen, SplitSettings, class_folders, deal, large_enough
+from metalstm.datasets.reader import UNREADABLE, Example, Reader, Scale, broken, scale_of, whole
+from metalstm.datasets.tables import TableSettings
+from metalstm.datasets.texts import Lines, left_out, line_reader, read_lines, text_content
 from metalstm.datasets.tokens import TokenSettings, Vocabulary, encode, spelling
 from metalstm.errors import DataError, Problem
-from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
-from metalstm.tasks.sampler import seeded_generator
+from metalstm.tasks.classes import ClassPool, check_disjoint
 
-FEWEST = 6  # classes, two in each split: telling them apart takes two
-FILES, TOKENS = FolderSettings(), TokenSettings()
+log = logging.getLogger(__name__)
+
+FILES, TOKENS, TABLES, SPLITTING = FolderSettings(), TokenSettings(), TableSettings(), SplitSettings()
 
 
 def load_folder(
     root: Path,
-    split_seed: int = 0,
-    least: int = 5,
+    splitting: SplitSettings = SPLITTING,
     settings: FolderSettings = FILES,
     tokens: TokenSettings = TOKENS,
+    tables: TableSettings = TABLES,
 ) -> Dataset:
-    """The classes in a folder, dealt out to the splits by a permutation.
+    """The classes in a folder, each in the split that its folder or a file says, or dealt out by a permutation.
 
     Numbers of tables and recordings are shifted and scaled by each feature's mean and standard deviation over the
     meta-train classes; the vocabulary of texts is made of these classes alone.
 
     Args:
         root: the folder with the classes' folders.
-        split_seed: which permutation of the classes.
-        least: classes of a split, where there are enough.
+        splitting: which classes there are, and in which split.
         settings: how files become examples.
         tokens: how lines become tokens; what cuts them is `settings.max_steps`.
+        tables: how tables are read.
 
     Raises:
         DataError: the data is missing or broken, of several kinds, or has too few classes.
         ConfigError: no word is in the vocabulary, and there are no n-grams.
     """
     root = Path(root).expanduser()
-    kind, classes = find_classes(root)
-    if len(classes) < FEWEST:
-        raise DataError.of(
-            f"{root}: {len(classes)} classes found, but the splits need {FEWEST}, two in each",
-            "add folders of further classes, or name another folder with dataset.root",
-        )
-    chosen = split_classes(list(classes), split_seed, least)
-    if kind == "texts":
-        made = of_texts(classes, chosen, settings, tokens._replace(max_words=settings.max_steps))
+    folders, given = class_folders(root)
+    least = 1 if splitting.min_examples is None else 0
+    kind, classes = files_of(root, folders, least=least)
+    texts = read_texts(classes, settings) if kind == "texts" else None
+    sizes = {name: len(files if texts is None else texts.of_class[name]) for name, files in classes.items()}
+    kept = large_enough(root, sizes, splitting.min_examples)
+    chosen = deal(root, kept, given, splitting)
+    if texts is not None:
+        made = of_texts(texts, chosen, settings, tokens._replace(max_words=settings.max_steps))
     else:
-        made = of_numbers(root, kind, classes, chosen, settings)
+        used = {name for names in chosen.values() for name in names}
+        classes = {name: files for name, files in classes.items() if name in used}
+        made = of_numbers(root, kind, classes, chosen, settings, tables)
     check_disjoint(made.pools)
-    digest = json.dumps([VERSION, kind, made.fingerprint, split_seed, chosen])
+    digest = json.dumps([VERSION, kind, made.fingerprint, splitting.split_seed, chosen])
     return Dataset(
         name="folder",
         kind="classification",
@@ -102,39 +108,49 @@ class Made(NamedTuple):
     reader: Reader
     grey: bool = False  # whether they are images of one channel
     vocabulary: int = 0
+    notes: tuple[str, ...] = ()  # on columns
 
 
-def split_classes(names: list[str], split_seed: int, least: int) -> dict[str, list[str]]:
-    """The classes of each split, in order.
+class Texts(NamedTuple):
+    """The lines of all classes."""
 
-    Meta-validation takes 15% of them and meta-test 25%, but at least `least` each, or a third of all.
-    """
-    least = min(max(2, least), len(names) // 3)
-    validation, test = max(least, round(0.15 * len(names))), max(least, round(0.25 * len(names)))
-    order = torch.randperm(len(names), generator=seeded_generator(split_seed, "folder", "split"))
-    parts = order.split([len(names) - validation - test, validation, test])
-    return {split: [names[i] for i in sorted(part.tolist())] for split, part in zip(SPLITS, parts, strict=True)}
+    of_class: dict[str, list[list[str]]]
+    fingerprint: bytes  # of all files
+    cut: int  # lines that are longer than is read
+    wordless: int  # lines without a word
+    new_scripts: bool  # whether there is what was cut into words in another way before
 
 
-def of_texts(classes: Classes, chosen: dict[str, list[str]], settings: FolderSettings, tokens: TokenSettings) -> Made:
-    digest = hashlib.sha256(json.dumps([settings.max_steps, tokens]).encode())
-    texts: dict[str, list[list[str]]] = {}
+def read_texts(classes: Classes, settings: FolderSettings) -> Texts:
+    """Raises DataError naming the files that cannot be read."""
+    texts: dict[str, list[list[str]]] = {name: [] for name in classes}
+    found: list[tuple[Path, Lines]] = []
+    digests: list[bytes] = []
     problems: list[Problem] = []
-    cut = 0
-    for name, files in classes.items():
-        texts[name] = []
-        for file in files:
-            try:
-                data = file.read_bytes()
-                lines, more = read_lines(data, settings.max_steps)
-            except UNREADABLE as error:
-                problems.append(Problem(f"{file}{reason(error)}", "mend this file, or remove it"))
-                continue
-            digest.update(hashlib.sha256(json.dumps([name, file.name]).encode() + data).digest())
-            texts[name] += lines.values()
-            cut += more
+    for name, file in [(name, file) for name, files in classes.items() for file in files]:
+        try:
+            data = text_content(file)
+            lines = read_lines(data, settings.max_steps)
+        except UNREADABLE as error:
+            problems.append(broken(file, error))
+            continue
+        digests.append(hashlib.sha256(json.dumps([name, file.name]).encode() + data).digest())
+        found.append((file, lines))
+        texts[name] += lines.texts.values()
     if problems:
         raise DataError(*first(problems))
+    wordless = [f"{file}, line {number}: {line!r}" for file, lines in found for number, line in lines.wordless.items()]
+    if wordless:
+        log.warning("%s", left_out(len(wordless), wordless[0]))
+    cut = sum(lines.cut for _, lines in found)
+    return Texts(texts, b"".join(digests), cut, len(wordless), any(lines.new_scripts for _, lines in found))
+
+
+def of_texts(found: Texts, chosen: Chosen, settings: FolderSettings, tokens: TokenSettings) -> Made:
+    digest = hashlib.sha256(json.dumps([settings.max_steps, tokens]).encode() + found.fingerprint)
+    if found.new_scripts:
+        digest.update(b"words by UAX 29")
+    texts = found.of_class
     vocabulary = Vocabulary((text for name in chosen["meta_train"] for text in texts[name]), tokens)
     vocabulary.check()
     pools = {}
@@ -142,22 +158,27 @@ def of_texts(classes: Classes, chosen: dict[str, list[str]], settings: FolderSet
         of_split = [texts[name] for name in names]
         examples, counts, lengths = encode(of_split, vocabulary)
         pools[split] = ClassPool(examples, names, counts, lengths, words=spelling(of_split, vocabulary))
-    lengths_ = [len(text) for of_class in texts.values() for text in of_class]
+    lengths_ = [len(text) for names in chosen.values() for name in names for text in texts[name]]
     unknown = vocabulary.share_unknown(text for name in chosen["meta_test"] for text in texts[name])
     return Made(
         pools,
         vocabulary.width,
         (min(lengths_), max(lengths_)),
         f"a line is an example, a word a step; {len(vocabulary.words):,} words of meta_train, {unknown:.1%} of "
-        f"meta_test's not among them; cut to {settings.max_steps} words: {cut} lines",
+        f"meta_test's not among them; cut to {settings.max_steps} words: {found.cut} lines"
+        + (f"; {found.wordless} lines without a word left out" if found.wordless else ""),
         digest.hexdigest(),
-        Reader("texts", line_reader(vocabulary, settings.max_steps)),
+        Reader("texts", line_reader(vocabulary, settings.max_steps), text_content),
         vocabulary=vocabulary.size,
     )
 
 
-def of_numbers(root: Path, kind: str, classes: Classes, chosen: dict[str, list[str]], settings: FolderSettings) -> Made:
-    content = read_all(root, kind, classes, settings)
+def of_numbers(
+    root: Path, kind: str, classes: Classes, chosen: Chosen, settings: FolderSettings, tables: TableSettings
+) -> Made:
+    content = read_all(root, kind, classes, settings, tables)
+    for hint in content["hints"]:
+        log.warning("%s", hint)
     sequences = dict(zip(classes, grouped(content, [len(files) for files in classes.values()]), strict=True))
     steps: Tensor = content["steps"]
     shortest, longest = int(steps.min()), int(steps.max())
@@ -179,33 +200,29 @@ def of_numbers(root: Path, kind: str, classes: Classes, chosen: dict[str, list[s
     if kind == "recordings":
         frames = settings.frames
         how = f"log-mel frames of the first {frames.seconds:g} s; {content['cut']} recordings cut"
+        reader = Reader(kind, lambda data: whole(scale(read_recording(data, frames)[0])))
     else:
         how = f"a row is a step; the first {settings.max_steps}: {content['cut']} files cut"
+        reader = table_reader(Columns(*content["columns"]), tables, settings.max_steps, scale)
     return Made(
         {split: pool(names, sequences, scale) for split, names in chosen.items()},
         features,
         (shortest, longest),
         f"{how}; mean 0 and standard deviation 1 over meta_train",
         content["fingerprint"],
-        Reader(kind, numbers_reader(kind, settings, features, scale)),
+        reader,
+        notes=(*content["notes"],),
     )
 
 
-def numbers_reader(
-    kind: str, settings: FolderSettings, features: int, scale: Scale
-) -> Callable[[bytes], list[Example]]:
-    """From a recording's or a table's content to its scaled steps [S, F]."""
+def table_reader(columns: Columns, tables: TableSettings, most: int, scale: Scale) -> Reader:
+    """Reads a table's columns, by what the run has learned of them, as scaled steps [S, F]."""
 
     def read(data: bytes) -> list[Example]:
-        if kind == "recordings":
-            return whole(scale(read_recording(data, settings.frames)[0]))
         suffix = ".npy" if data.startswith(b"\x93NUMPY") else ".csv"
-        values, _ = read_table(data, suffix, settings.max_steps)
-        if values.shape[1] != features:
-            raise ValueError(f"{values.shape[1]} columns, but the run reads {features}")
-        return whole(scale(values))
+        return whole(scale(as_steps(columns.of(read_table(data, suffix, most, tables)), most)))
 
-    return read
+    return Reader("tables", read, lambda file: content_of(file, most))
 
 
 def grouped(content: Content, counts: list[int]) -> list[list[Tensor]]:
@@ -246,4 +263,5 @@ def details(made: Made) -> tuple[str, ...]:
         f"examples  {sum(held):,}: {min(held)} to {max(held)} a class, median {median(held):g}",
         f"steps     {longest if shortest == longest else f'{shortest} to {longest}'} of {made.features} {what}{tokens}",
         f"prepared  {made.prepared}",
+        *(f"columns   {note}" for note in made.notes),
     )

@@ -14,30 +14,41 @@ from torch import Tensor
 from tqdm import tqdm
 
 from metalstm.datasets.cache import Content, cached
+from metalstm.datasets.columns import Settled, settle
 from metalstm.datasets.files_by_kind import Classes, first
-from metalstm.datasets.folder_readers import FolderSettings, is_grey, read_image, read_recording, read_table, rows_of
-from metalstm.datasets.reader import UNREADABLE, reason
+from metalstm.datasets.folder_readers import (
+    FolderSettings,
+    as_steps,
+    is_grey,
+    read_image,
+    read_recording,
+    read_table,
+    rows_of,
+)
+from metalstm.datasets.reader import UNREADABLE, broken, whole_file
+from metalstm.datasets.tables import Table, TableSettings, table_content
 from metalstm.errors import DataError, Problem
 
 VERSION = 1  # part of the fingerprint and of the cache's key: to be raised when files are read in another way
+CACHE = 2  # part of the cache's key alone: to be raised when its content has another form
 
 
-def read_all(root: Path, kind: str, classes: Classes, settings: FolderSettings) -> Content:
+def read_all(root: Path, kind: str, classes: Classes, settings: FolderSettings, tables: TableSettings) -> Content:
     """All examples, from the cache where the same files have been read before.
 
     Returns:
         `values` [all steps of all examples, F], uint8 or float32; `steps` [N] int64 of each example; `cut`, how many
-        were longer; and a `fingerprint` of the files' content.
+        were longer; a `fingerprint` of the files' content; of tables the `columns`, `notes` on them, and `hints`.
 
     Raises:
-        DataError: naming the files that cannot be read, or are not of the same width.
+        DataError: naming the files that cannot be read, or have other columns.
     """
     listed = [(name, [(file.name, stamp(file)) for file in files]) for name, files in classes.items()]
-    key = json.dumps([VERSION, kind, settings, listed])
+    key = json.dumps([CACHE, VERSION, kind, settings, tables, listed])
     count = sum(map(len, classes.values()))
 
     def fits(content: Content) -> bool:
-        if content.keys() != {"values", "steps", "cut", "fingerprint"}:
+        if content.keys() != {"values", "steps", "cut", "fingerprint", "columns", "notes", "hints"}:
             return False
         return len(content["steps"]) == count and int(content["steps"].sum()) == len(content["values"])
 
@@ -45,7 +56,7 @@ def read_all(root: Path, kind: str, classes: Classes, settings: FolderSettings) 
         stem=f"folder-{kind}",
         key=hashlib.sha256(key.encode()).hexdigest(),
         beside=root,
-        make=lambda: decode(kind, classes, settings),
+        make=lambda: decode(kind, classes, settings, tables),
         fits=fits,
     )
 
@@ -59,34 +70,37 @@ def stamp(file: Path) -> str:
     return f"{status.st_size}:{status.st_mtime_ns}"
 
 
-def decode(kind: str, classes: Classes, settings: FolderSettings) -> Content:
+def decode(kind: str, classes: Classes, settings: FolderSettings, tables: TableSettings) -> Content:
     """Raises DataError naming the files that cannot be read."""
     digest = hashlib.sha256(json.dumps([VERSION, kind, settings]).encode())
     problems: list[Problem] = []
-    found: list[tuple[Path, Tensor]] = []
+    read: list[tuple[Path, Tensor]] = []
+    raw: list[tuple[Path, Table]] = []
     cut = 0
     everything = [(name, file) for name, files in classes.items() for file in files]
     for name, file in tqdm(everything, desc=f"reading {kind}", unit=" files", disable=None):
         try:
-            data = file.read_bytes()
+            data = content_of(file, settings.max_steps)
             if kind == "images":
-                values = read_image(data, settings.image_size)
+                read.append((file, read_image(data, settings.image_size)))
             elif kind == "recordings":
                 values, more = read_recording(data, settings.frames)
+                read.append((file, values))
                 cut += more
             else:
-                values, rows = read_table(data, file.suffix, settings.max_steps)
-                cut += rows > settings.max_steps
+                raw.append((file, read_table(data, file.suffix, settings.max_steps, tables)))
+            digest.update(digest_of(json.dumps([name, file.name]).encode(), file))
         except UNREADABLE as error:
-            problems.append(Problem(f"{file}{reason(error)}", "mend this file, or remove it"))
-            continue
-        digest.update(hashlib.sha256(json.dumps([name, file.name]).encode() + data).digest())
-        found.append((file, values))
-    if kind == "tables":
-        problems += widths_at_odds(found)
+            problems.append(broken(file, error))
+    settled: Settled | None = None
+    if raw and not problems:
+        settled = settle_or_refuse(raw, tables)
+        read, cut, problems = in_columns(raw, settled, settings.max_steps)
+        if settled.changes or tables != TableSettings():
+            digest.update(json.dumps([settled.changes, tables]).encode())
     if problems:
         raise DataError(*first(problems))
-    sequences = [values for _, values in found]
+    sequences = [values for _, values in read]
     if kind == "images":
         channels = 1 if all(map(is_grey, sequences)) else 3
         sequences = [rows_of(image, channels) for image in sequences]
@@ -95,16 +109,47 @@ def decode(kind: str, classes: Classes, settings: FolderSettings) -> Content:
         "steps": torch.tensor([len(sequence) for sequence in sequences]),
         "cut": cut,
         "fingerprint": digest.hexdigest(),
+        "columns": None if settled is None else tuple(settled.columns),
+        "notes": [] if settled is None else settled.notes,
+        "hints": [] if settled is None else settled.hints,
     }
 
 
-def widths_at_odds(found: list[tuple[Path, Tensor]]) -> list[Problem]:
-    """A problem for each table that has not as many columns as the first."""
-    return [
-        Problem(
-            f"{file}: {values.shape[1]} columns, but {found[0][0]} has {found[0][1].shape[1]}",
-            "give all files the same columns",
-        )
-        for file, values in found
-        if values.shape[1] != found[0][1].shape[1]
-    ]
+def content_of(file: Path, rows: int) -> bytes:
+    """As much of a file as is read."""
+    return table_content(file, rows) if file.suffix.lower() == ".csv" else whole_file(file)
+
+
+def digest_of(name: bytes, file: Path) -> bytes:
+    """A digest of a file's name and content, which may be larger than memory."""
+    digest = hashlib.sha256(name)
+    with file.open("rb") as opened:
+        while part := opened.read(2**20):
+            digest.update(part)
+    return digest.digest()
+
+
+def settle_or_refuse(raw: list[tuple[Path, Table]], tables: TableSettings) -> Settled:
+    """The columns of all tables; `DataError` names the first file where they cannot be told."""
+    try:
+        return settle([table for _, table in raw], tables)
+    except UNREADABLE as error:
+        raise DataError(broken(raw[0][0], error)) from error
+
+
+def in_columns(
+    raw: list[tuple[Path, Table]], settled: Settled, rows: int
+) -> tuple[list[tuple[Path, Tensor]], int, list[Problem]]:
+    """The tables with their columns in order; how many are longer; and what is wrong with others."""
+    whose = f"{next((file for file, table in raw if table.header is not None), raw[0][0])} has"
+    read: list[tuple[Path, Tensor]] = []
+    problems: list[Problem] = []
+    cut = 0
+    for file, table in raw:
+        try:
+            values = settled.columns.of(table, whose)
+            read.append((file, as_steps(values, rows)))
+            cut += len(values) > rows
+        except UNREADABLE as error:
+            problems.append(broken(file, error))
+    return read, cut, problems

@@ -5,7 +5,6 @@ Legend: S time steps, F features.
 
 from __future__ import annotations
 
-import csv
 import io
 import wave
 from typing import NamedTuple
@@ -15,12 +14,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from metalstm.datasets.reader import BrokenLine, upright_on_white
+from metalstm.datasets.reader import upright_on_white
 from metalstm.datasets.speech_features import FrameSettings, log_mel, read_clip
-from metalstm.datasets.texts import as_text
+from metalstm.datasets.tables import Numbers, Table, TableSettings, named, read_csv
 
 LONGEST = 10.0  # s, of a recording that are read where no setting says so
-DELIMITERS = ",;\t"
 
 
 class FolderSettings(NamedTuple):
@@ -63,18 +61,25 @@ def read_recording(data: bytes, frames: FrameSettings) -> tuple[Tensor, bool]:
     return log_mel(clip, frames.mels, frames.hop_ms), cut
 
 
-def read_table(data: bytes, suffix: str, max_steps: int) -> tuple[Tensor, int]:
-    """[S, F] float32: the first rows of a csv or npy file; and how many there are in it."""
-    values = read_npy(data) if suffix.lower() == ".npy" else read_csv(data)
+def read_table(data: bytes, suffix: str, rows: int, settings: TableSettings) -> Table:
+    """The first rows of a csv or npy file, and a few more where it has them."""
+    if suffix.lower() != ".npy":
+        return read_csv(data, rows, settings)
+    values = read_npy(data)
+    return Table(named([], values.shape[1]), values, header=None)
+
+
+def as_steps(values: Numbers, most: int) -> Tensor:
+    """[S, F] float32: the first rows of a table."""
     with np.errstate(over="ignore"):
-        kept = values[:max_steps].astype(np.float32)
+        kept = values[:most].astype(np.float32)
     if not np.isfinite(kept).all():
         step = int((~np.isfinite(kept)).any(axis=1).argmax())
         raise ValueError(f"step {step} holds a number that is not finite, or too large for 32 bits")
-    return torch.from_numpy(kept), len(values)
+    return torch.from_numpy(kept)
 
 
-def read_npy(data: bytes) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def read_npy(data: bytes) -> Numbers:
     """[S, F] of an array [S] or [S, F]; nothing in it can be executed."""
     array = np.load(io.BytesIO(data), allow_pickle=False)
     if not isinstance(array, np.ndarray):
@@ -84,45 +89,3 @@ def read_npy(data: bytes) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     if array.ndim not in (1, 2) or array.size == 0:
         raise ValueError(f"its shape is {array.shape}, wanted [steps] or [steps, features]")
     return array.reshape(len(array), -1).astype(np.float64)
-
-
-def read_csv(data: bytes) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """[S, F]: a row is a time step; a first row without a single number is a header."""
-    text = as_text(data)
-    delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
-    rows: list[list[float]] = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    header = 0
-    try:
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if not rows and not header and not any(map(is_number, cells)):
-                header = len(cells)
-                continue
-            rows.append(numbers(cells, header or (len(rows[0]) if rows else len(cells)), reader.line_num))
-    except csv.Error as error:
-        raise BrokenLine(reader.line_num, str(error)) from error
-    if not rows:
-        raise ValueError("there are no rows of numbers in it")
-    return np.array(rows)
-
-
-def numbers(cells: list[str], wanted: int, line: int) -> list[float]:
-    """A row's numbers."""
-    if len(cells) != wanted:
-        raise BrokenLine(line, f"{len(cells)} columns, but {wanted} before")
-    for cell in cells:
-        if not is_number(cell):
-            raise BrokenLine(line, f"{cell[:40]!r} is not a number")
-        if not np.isfinite(float(cell)):
-            raise BrokenLine(line, f"{cell.strip()} is not finite")
-    return [float(cell) for cell in cells]
-
-
-def is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

@@ -14,9 +14,23 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from metalstm.errors import DataError
+from metalstm.errors import DataError, Problem
 
+LARGEST = 2 * 2**30  # bytes of a file that is read whole
 FORMATS = ("PNG", "JPEG", "BMP")
+
+
+def whole_file(path: Path, largest: int = LARGEST) -> bytes:
+    """A file's content.
+
+    Raises:
+        BrokenFile: it is larger than is read.
+    """
+    size = path.stat().st_size
+    if size > largest:
+        what = f"it has {size / 2**20:,.0f} MiB, but no more than {largest / 2**20:,.0f} MiB are read"
+        raise BrokenFile(what, "split it, or remove it")
+    return path.read_bytes()
 
 
 class Example(NamedTuple):
@@ -33,10 +47,12 @@ class Reader:
     Args:
         kind: of file, one of `files_by_kind.KINDS`.
         values: from a file's content to its examples; `ValueError` and the like say what is wrong with it.
+        content: of a file, as much as is read.
     """
 
     kind: str
     values: Callable[[bytes], list[Example]]
+    content: Callable[[Path], bytes] = lambda path: whole_file(path)
 
     def read(self, path: Path) -> list[Example]:
         """The examples in a file, one or more.
@@ -45,9 +61,9 @@ class Reader:
             DataError: it cannot be read.
         """
         try:
-            found = self.values(path.read_bytes())
+            found = self.values(self.content(path))
         except UNREADABLE as error:
-            raise DataError.of(f"{path}{reason(error)}", "mend this file, or remove it") from error
+            raise DataError(broken(path, error)) from error
         return found
 
 
@@ -55,18 +71,36 @@ class Reader:
 UNREADABLE = (ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError, ValueError)
 
 
-class BrokenLine(ValueError):
-    """What is wrong with a line of a file."""
+MEND = "mend this file, or remove it"
 
-    def __init__(self, line: int, what: str) -> None:
+
+class BrokenFile(ValueError):
+    """What is wrong with a file, and its remedy."""
+
+    def __init__(self, what: str, fix: str = MEND) -> None:
         super().__init__(what)
+        self.fix = fix
+
+
+class BrokenLine(BrokenFile):
+    """What is wrong with a line of a file, and its remedy."""
+
+    def __init__(self, line: int, what: str, fix: str = MEND) -> None:
+        super().__init__(what, fix)
         self.line = line
+
+
+def broken(path: Path, error: BaseException) -> Problem:
+    """The problem of a file that cannot be read."""
+    return Problem(f"{path}{reason(error)}", error.fix if isinstance(error, BrokenFile) else MEND)
 
 
 def reason(error: BaseException) -> str:
     """What stands behind a file's name where it is broken."""
     if isinstance(error, BrokenLine):
         return f", line {error.line}: {error}"
+    if isinstance(error, BrokenFile):
+        return f": {error}"
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return f": cannot be read: {said.splitlines()[0] if said else 'it ends too early'}"
 

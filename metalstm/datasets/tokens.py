@@ -6,13 +6,14 @@ example.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import NamedTuple
 
+import regex
 import torch
 from torch import Tensor
 
@@ -20,7 +21,17 @@ from metalstm.errors import ConfigError
 
 Text = Sequence[str]  # the words of one example
 
-WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+# Unicode's word boundaries (UAX 29), by the properties that define them. Three things differ: words part at a full
+# stop, a comma, a colon and a low line, as they did before; a middle dot joins only the Catalan l·l; and a script
+# without spaces is cut into characters (grapheme clusters).
+MARKS = r"[\p{M}\p{Join_Control}]"  # of the letter before them: accents, vowel signs, viramas
+SPACELESS = r"[\p{Han}\p{Hiragana}\p{Katakana}\u30FC\p{Line_Break=Complex_Context}]"  # the last: Thai, Lao, Khmer, ...
+EMOJI = r"[\p{Extended_Pictographic}\p{Regional_Indicator}--[©®™]]"
+LETTER = rf"(?:[\p{{L}}\p{{N}}--{SPACELESS}]{MARKS}*)"
+HEBREW = r"(?:(?<=\p{Hebrew}\p{M}*)[\"\u05F4\u05F3](?=\p{Hebrew}))"
+WORD = regex.compile(rf"(?V1)(?=[{SPACELESS}{EMOJI}])\X|{LETTER}+(?:(?:'|(?<=l)·(?=l)|{HEBREW}){LETTER}+)*")
+NEW_SCRIPTS = regex.compile(rf"(?V1)[{SPACELESS}{EMOJI}\p{{Hebrew}}{MARKS}]|l·l")  # what was cut otherwise before
+LONGEST_WORD = 1000  # characters, those beyond are cut off
 NGRAM_LENGTHS = (3, 4, 5)  # characters, boundary marks among them
 
 
@@ -102,13 +113,20 @@ def is_tag(word: str) -> bool:
     return " " in word
 
 
-def words(text: str) -> list[str]:
-    """The words of a text: runs of letters and digits in lower case, and apostrophes inside them.
+def words(text: str, most: int | None = None) -> list[str]:
+    """The words of a text in lower case, at most so many: letters with their marks, digits, and apostrophes inside.
 
-    All else parts words and is dropped. The typographic apostrophe counts as the plain one, and an accent is part of
-    its letter however it is written (Unicode's NFKC).
+    A character of a script without spaces (Chinese, Japanese, Thai, ...) is a word, and so is an emoji. All else parts
+    words and is dropped. The typographic apostrophe counts as the plain one, and an accent is part of its letter
+    however it is written (Unicode's NFKC).
     """
-    return WORD.findall(unicodedata.normalize("NFKC", text).lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+    return [found.group()[:LONGEST_WORD] for found in islice(WORD.finditer(normalised(text)), most)]
+
+
+def normalised(text: str) -> str:
+    """The text as words are cut from it; an emoji is the same whatever selects its style."""
+    lower = unicodedata.normalize("NFKC", text).lower()
+    return lower.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").replace("\N{VARIATION SELECTOR-16}", "")
 
 
 def ngrams(word: str) -> list[str]:

@@ -26,6 +26,8 @@ class Outcome(NamedTuple):
 class Learner(ABC, nn.Module):
     """Learns to learn. Its parameters are the meta-parameters: what the outer loop trains."""
 
+    trains_on_all_classes = False  # whether a label in meta-training is one of all classes, not of a task's ways
+
     @abstractmethod
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
         """The loss over a meta-batch, differentiable with respect to the meta-parameters.

@@ -45,6 +45,7 @@ class FineTune(FittingLearner):
         super().__init__(whole if same_outputs else NewHead(whole, ways), kind, optimizer, inner_lr)
         self.model = model
         self.same_outputs = same_outputs
+        self.trains_on_all_classes = not same_outputs
         self.inner_steps = inner_steps
 
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:

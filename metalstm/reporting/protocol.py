@@ -184,6 +184,8 @@ def with_all_settings(run: Run) -> str | None:
 
 def as_override(value: Any) -> str:
     """A value as Hydra reads it."""
+    if isinstance(value, list):
+        return f"[{','.join(map(as_override, value))}]"
     if not isinstance(value, str):
         return shown(value)
     if PLAIN.fullmatch(value) and not NUMBER_LIKE.fullmatch(value):

@@ -13,9 +13,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from metalstm.learners.base import Learner
 from metalstm.learners.objective import Kind, metric_name
 from metalstm.run.baselines import is_better
+from metalstm.run.chance import ChanceWatch, mean_error, warn_of_chance
 from metalstm.run.checkpoint import BEST, LATEST, Checkpoints
 from metalstm.run.distribution import ALONE, Processes
-from metalstm.run.evaluation import meta_evaluate
+from metalstm.run.evaluation import meta_evaluate, task_batch
 from metalstm.run.interruption import Interruption
 from metalstm.run.metrics import MetricsFile
 from metalstm.run.outer import OuterOptimizer
@@ -93,6 +94,7 @@ class MetaTraining:
         )
         self.draws = draws
         self.processes = processes
+        self.watch = ChanceWatch(validation.kind, sampler.shape.ways, schedule.steps)
         self.step = 0  # the last one done
         self.validated = 0  # the last one that meta-validation was done at
         self.best: tuple[int, float] | None = None  # step and value
@@ -123,6 +125,8 @@ class MetaTraining:
                     self.average.update_parameters(self.learner)
                 values = self.processes.means(outcome.metrics)
                 self.metrics.record(step, "meta_train", {**values, "outer_lr": self.outer.rate(step)})
+                if not self.learner.trains_on_all_classes:
+                    self.watch.see(step, values[metric_name(self.validation.kind)], tasks)
                 self.step = step
                 self.seconds += time.monotonic() - started
                 progress.advance(step, values)
@@ -164,6 +168,9 @@ class MetaTraining:
         self.metrics.record(step, "meta_validation", {name: value, f"{name}_ci95": ci95})
         self.validated = step
         log.info("step %d: meta_validation/%s %.4f ± %.4f", step, name, value, ci95)
+        if step == self.schedule.steps:
+            errors = mean_error(task_batch(sampler, range(tasks))) if kind == "regression" else None
+            warn_of_chance("nothing is learned: meta-validation", kind, curve.values[0], sampler.shape.ways, errors)
         if self.best is None or is_better(kind, value, self.best[1]):
             self.best = (step, value)
             self.checkpoints.save(BEST, step, {"learner": self.judged.state_dict()})

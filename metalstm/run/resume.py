@@ -27,8 +27,11 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 LATER = {"logger": "none", "averaging": None}  # settings that older runs do not have
-LATER_OF = {  # of choices of a group
-    "dataset": {"omniglot": {"augment": 0, "mirrored": False}},
+LATER_OF: dict[str, dict[str, dict[str, Any]]] = {  # of choices of a group
+    "dataset": {
+        "omniglot": {"augment": 0, "mirrored": False},
+        "folder": dict.fromkeys(("split_file", "min_examples", "columns", "drop", "header", "decimal")),
+    },
     "model": {"lstm": {"stack": 1}},
 }
 NOT_KEPT = {"resume": None, "allow_changed_data": False}  # settings of one start, not of the run

@@ -55,7 +55,7 @@ def hyperparameters(run: TrackedRun) -> Any:
     """The settings, for TensorBoard's HPARAMS, where runs are compared by them."""
     start = SessionStartInfo(group_name=run.name, start_time_secs=time.time())
     for name, value in run.settings.items():
-        ParseDict(shown(value) if value is None else value, start.hparams[name])
+        ParseDict(shown(value) if value is None or isinstance(value, list) else value, start.hparams[name])
     content = metadata.create_summary_metadata(HParamsPluginData(session_start_info=start))
     tag = metadata.SESSION_START_INFO_TAG
     return Summary(value=[Summary.Value(tag=tag, metadata=content, tensor=metadata.NULL_TENSOR)])

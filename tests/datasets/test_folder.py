@@ -13,10 +13,13 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.folder import load_folder, split_classes
+from metalstm.datasets.folder import load_folder
 from metalstm.datasets.folder_readers import FolderSettings
+from metalstm.datasets.folder_splits import split_classes
+from metalstm.datasets.tables import TableSettings
 from metalstm.datasets.tokens import TokenSettings
 from metalstm.errors import DataError
+from metalstm.run.resume import LATER_OF
 from metalstm.tasks.classes import ClassPool
 
 CONFIG = Path(__file__).parents[2] / "configs" / "dataset" / "folder.yaml"
@@ -145,7 +148,8 @@ def test_sizes_of_the_splits(classes: int, least: int, sizes: list[int]) -> None
         ("class0/x.csv", b"1,2,3\n1,two,3\n", ["x.csv, line 2: 'two' is not a number"]),
         ("class0/x.csv", b"1,2\n1,2\n", ["x.csv: 2 columns, but", "0.csv has 3"]),
         ("class0/x.csv", b"", ["x.csv: cannot be read: there are no rows"]),
-        ("class0/x.csv", b"\xff\xfe", ["x.csv, line 1: it is not UTF-8"]),
+        ("class0/x.csv", b"1,2,3\n\xff,2,3\n", ["x.csv, line 2: it is not UTF-8"]),
+        ("class0/x.csv", "1,2,3\n".encode("utf-16-le"), ["x.csv, line 1: it is not UTF-8", "UTF-16 without its mark"]),
         ("class0/x.npy", b"\x93NUMPY cut", ["x.npy: cannot be read"]),
         ("class0/x.png", b"", ["several kinds: 1 images, 24 tables"]),
         ("class9/x.doc", b"", ["class9: no examples", "1 files of no known kind"]),
@@ -175,7 +179,18 @@ def test_other_folders_that_are_refused(make: Callable[..., Path], tmp_path: Pat
 
 def test_settings_of_the_yaml_file_are_the_defaults() -> None:
     given = OmegaConf.load(CONFIG)
-    for defaults in (FolderSettings(), TokenSettings(max_words=None)):
+    for defaults in (FolderSettings(), TokenSettings(max_words=None), TableSettings()):
         for name, value in defaults._asdict().items():
             if name != "max_words":
                 assert given[name] == value, name
+
+
+@pytest.mark.parametrize(("kind", "digest"), [("tables", "d2ae01b7b45534e4"), ("texts", "190227f552ec93d3")])
+def test_data_of_runs_made_before_is_the_same(kind: str, digest: str, make: Callable[..., Path]) -> None:
+    assert load_folder(make(kind)).fingerprint.startswith(digest)
+
+
+def test_runs_made_before_have_the_settings_of_now() -> None:
+    later = LATER_OF["dataset"]["folder"]
+    assert later == {name: OmegaConf.load(CONFIG)[name] for name in later}
+    assert {*TableSettings._fields, "min_examples", "split_file"} == set(later)

@@ -26,6 +26,25 @@ PLAIN = TokenSettings(subwords=False)
         ("to-do_list/now", ["to", "do", "list", "now"]),
         ("cafe\N{COMBINING ACUTE ACCENT} caf\N{LATIN SMALL LETTER E WITH ACUTE}", ["café", "café"]),
         ("  \t\n ?! ' '' _ ", []),
+        ("y'all o'er 2.5", ["y'all", "o'er", "2", "5"]),
+        (
+            "\u0939\u093f\u0928\u094d\u0926\u0940 \u0939\u0940\u0928",
+            ["\u0939\u093f\u0928\u094d\u0926\u0940", "\u0939\u0940\u0928"],
+        ),  # Hindi
+        (
+            "\u0643\u064e\u062a\u064e\u0628 \u0643\u064f\u062a\u0650\u0628",
+            ["\u0643\u064e\u062a\u064e\u0628", "\u0643\u064f\u062a\u0650\u0628"],
+        ),  # Arabic
+        ("\u6211\u559c\u6b22\u732b\u3002", list("\u6211\u559c\u6b22\u732b")),
+        ("\u30ab\u30fc\u306f AI2", ["\u30ab", "\u30fc", "\u306f", "ai2"]),
+        ("\u0e17\u0e35\u0e48\u0e19\u0e35\u0e48", ["\u0e17\u0e35\u0e48", "\u0e19\u0e35\u0e48"]),  # Thai
+        ('\u05e6\u05d4"\u05dc "x"', ['\u05e6\u05d4"\u05dc', "x"]),  # Hebrew
+        ("paral\u00b7lel WALL\u00b7E", ["paral\u00b7lel", "wall", "e"]),
+        ("ok\U0001f600\U0001f600 \u2764\ufe0f\u2764 \u00a9", ["ok", *("\U0001f600",) * 2, *("\u2764",) * 2]),
+        (
+            "\U0001f468\u200d\U0001f469\u200d\U0001f467\U0001f1e9\U0001f1ea",
+            ["\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f1e9\U0001f1ea"],
+        ),
         ("\ud800 x", ["x"]),  # half a pair, which JSON can hold and UTF-8 cannot
     ],
 )

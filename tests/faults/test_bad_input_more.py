@@ -75,3 +75,33 @@ def test_what_is_no_run_directory(refused: Any) -> None:
 def test_an_output_dir_that_takes_nothing(refused: Any) -> None:
     """Not even the superuser, who may write into any folder of a disk."""
     refused(2, ["output_dir: /proc/runs"], "output_dir=/proc/runs")
+
+
+def test_a_class_of_one_example_is_remedied_by_a_setting(in_process: Any, tiny: Any) -> None:
+    for label in range(8):
+        Path(f"data/class{label}").mkdir(parents=True)
+        for number in range(1 if label in (3, 5) else 4):
+            Path(f"data/class{label}/{number}.csv").write_text(f"{label},{number}\n{number},1.5\n")
+    given = [
+        "dataset=folder",
+        "dataset.root=data",
+        *tiny(ways=2, steps=2, scratch_tasks=0, **{"dataset.classes": None}),
+    ]
+    ended = in_process("train", *given)
+    assert ended.code == 2
+    assert "fix: leave out classes with fewer: dataset.min_examples=3" in ended.err
+    assert "<=1" not in ended.err
+    ended = in_process("train", *given, "dataset.min_examples=3")
+    assert ended.code == 0, ended.err
+    assert "2 classes with fewer than 3 examples are left out" in ended.out
+
+
+def test_identical_examples_are_said_before_training(in_process: Any, tiny: Any) -> None:
+    for label in range(6):
+        Path(f"data/class{label}").mkdir(parents=True)
+        for number in range(4):
+            Path(f"data/class{label}/{number}.csv").write_text("1,2\n3,4\n")
+    given = tiny(ways=2, steps=2, scratch_tasks=0, validation_tasks=10, **{"dataset.classes": None})
+    ended = in_process("train", "dataset=folder", "dataset.root=data", *given)
+    assert "warning: all 24 examples are identical" in ended.out.partition("meta-train from")[0]
+    assert "warning: nothing is learned: meta-validation accuracy 50.0%" in ended.out

@@ -15,6 +15,7 @@ from metalstm.report import report
 from metalstm.reporting.entries import curves, on_the_same_tasks, runs_in, without_result
 from metalstm.reporting.figures import draw_comparison
 from metalstm.reporting.page import page
+from metalstm.reporting.protocol import as_override
 
 REPOSITORY = Path(__file__).parents[2]
 ALWAYS = ["protocol", "results", "adaptation", "target", "cost", "reproduce"]
@@ -313,3 +314,7 @@ def test_a_command_that_did_another_thing_is_not_given(
     assert "metalstm-train dataset=glyphs dataset.classes=36 seed=0" in read.text
     assert "-m seed" not in read.text
     assert "resume=" not in read.text
+
+
+def test_a_list_of_names_is_an_override_that_can_be_pasted() -> None:
+    assert as_override(["m s", "load", "1"]) == "['m s',load,'1']"
