@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from metalstm.learners.objective import Kind
-from metalstm.run.evaluation import mean_and_ci95
+from metalstm.run.statistics import mean_and_ci95
 from metalstm.tasks.examples import TaskBatch
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def is_chance(found: Tensor, ways: int) -> bool:
     """Whether gains [N] are none: what they are at most is hardly more than nothing."""
     if len(found) < FEWEST:
         return False
-    mean, half = mean_and_ci95(found)
+    mean, half = mean_and_ci95(found.tolist())
     return mean + half < min(MARGIN, 0.5 / ways)
 
 
