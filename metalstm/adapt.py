@@ -79,7 +79,10 @@ def check_asked(given: AdaptSettings) -> None:
     Raises:
         ConfigError: with every problem found.
     """
+    from pathlib import Path
+
     from metalstm.errors import ConfigError, Problem
+    from metalstm.run.prediction import FORMATS
 
     problems: list[Problem] = []
     if given.query is not None and given.support is None:
@@ -89,9 +92,14 @@ def check_asked(given: AdaptSettings) -> None:
     if given.export is not None and not given.export.endswith(".safetensors"):
         problems.append(Problem(f"export={given.export} is no safetensors file", "use export=<name>.safetensors"))
     if given.query is not None:
-        problems += unwritable("out", given.out)
+        if Path(given.out).suffix.lower() not in FORMATS:
+            known = ", ".join(f"out=<name>{suffix}" for suffix in FORMATS)
+            problems.append(Problem(f"out={given.out}: its ending names no format", f"use one of {known}"))
+        problems += unwritable("out", given.out, given.overwrite)
     if given.export is not None:
-        problems += unwritable("export", given.export)
+        problems += unwritable("export", given.export, given.overwrite)
+        if given.export.endswith(".safetensors"):
+            problems += unwritable("export", given.export.removesuffix(".safetensors") + ".md", given.overwrite)
     if problems:
         raise ConfigError(*problems)
     if given.export is not None:
@@ -100,8 +108,8 @@ def check_asked(given: AdaptSettings) -> None:
         need_safetensors()
 
 
-def unwritable(setting: str, name: str) -> list[Problem]:
-    """What is wrong with the place of a file that is to be written."""
+def unwritable(setting: str, name: str, overwrite: bool) -> list[Problem]:
+    """What is wrong with the place of a file that is to be written; a file that is there must be free to overwrite."""
     import os
     from pathlib import Path
 
@@ -115,6 +123,8 @@ def unwritable(setting: str, name: str) -> list[Problem]:
         return [Problem(f"{setting}={name}: there is no folder {file.parent}", fix)]
     if not os.access(file.parent, os.W_OK):
         return [Problem(f"{setting}={name}: nothing can be written to {file.parent}", fix)]
+    if os.path.lexists(file) and not overwrite:
+        return [Problem(f"{setting}={name}: there is such a file", f"give {setting}=<another>, or overwrite=true")]
     return []
 
 
@@ -158,13 +168,15 @@ def sort_query(
     steps: int,
 ) -> None:
     """Predicts a label for each query file; prints a table and writes all of it."""
+    from pathlib import Path
+
     from metalstm.datasets.own_files import as_examples
-    from metalstm.run.prediction import as_csv, as_table, predict
+    from metalstm.run.prediction import FORMATS, Predicted, as_table, predict
 
     asked = as_examples(query).to(examples.inputs.device)
-    probabilities = predict(learner, examples, asked, steps, len(labels))
-    write("out", given.out, as_csv(query.names, labels, probabilities))
-    log.info("%s", as_table(query.names, labels, support.labels, probabilities))
+    predicted = Predicted(query.names, labels, predict(learner, examples, asked, steps, len(labels)))
+    write("out", given.out, FORMATS[Path(given.out).suffix.lower()](predicted))
+    log.info("%s", as_table(predicted, support.labels))
     log.info("written   %s", given.out)
 
 

@@ -154,6 +154,7 @@ class AdaptSettings:
     support: str | None
     query: str | None
     out: str
+    overwrite: bool
     steps: int | None = bounded(minimum=0)
     export: str | None
     dataset_root: str | None

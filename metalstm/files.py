@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from metalstm.errors import CheckpointError, DataError
 
 TEMPORARY = ".tmp"
+# Where a spreadsheet may take a text for a formula: at its start, or after what some take for the end of a cell.
+FORMULA = re.compile(r"(^|[;\t\r\n])(?=\s*[=+\-@＝＋－＠])")
 
 
 def user_data_folder() -> Path:
@@ -90,3 +95,14 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def as_csv(rows: Iterable[Sequence[object]]) -> str:
+    """Rows as comma-separated values whose texts no spreadsheet takes for formulas: such a text gets a `'` in front.
+
+    A number stays one, whatever its sign. See OWASP, "CSV Injection".
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([FORMULA.sub(r"\1'", cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    return text.getvalue()
