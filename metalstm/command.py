@@ -11,7 +11,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -88,11 +88,30 @@ def ending_with_errors() -> Iterator[None]:
         sys.exit(error.exit_code)
 
 
-def sweep_asked_for() -> argparse.Namespace | None:
-    """The command line as Hydra's parser reads it, where it asks for a sweep and nothing else."""
+def version_option(parser: argparse.ArgumentParser) -> None:
+    """Gives a parser `--version`, which says this package's; in place of another's, if it has one."""
+    from importlib.metadata import version
+
+    said = f"metalstm {version('metalstm')}, torch {version('torch')}"
+    existing = next((action for action in parser._actions if "--version" in action.option_strings), None)
+    if existing is None:
+        parser.add_argument("--version", action="version", version=said)
+    else:
+        setattr(existing, "version", said)  # noqa: B010 - an attribute of this kind of action alone
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line as Hydra's parser reads it."""
     from hydra._internal.utils import get_args_parser
 
-    given: argparse.Namespace = get_args_parser().parse_args()
+    parser: argparse.ArgumentParser = get_args_parser()
+    version_option(parser)
+    return parser.parse_args(arguments)
+
+
+def sweep_asked_for() -> argparse.Namespace | None:
+    """The command line where it asks for a sweep and nothing else."""
+    given = parsed(sys.argv[1:])
     other = (given.help, given.hydra_help, given.cfg, given.info, given.shell_completion, given.run)
     return given if given.multirun and not any(other) else None
 

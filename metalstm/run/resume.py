@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from metalstm.datasets.base import Dataset
 from metalstm.errors import CheckpointError, ConfigError, DataError, Problem
 from metalstm.fields import flat, plain, shown
 from metalstm.files import write_atomically, writing
-from metalstm.run.directory import CONFIG, IDENTITY, RESULT, write_json
+from metalstm.run.directory import CONFIG, IDENTITY, RESULT, begun, write_json
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,10 @@ NOT_KEPT = {"resume": None, "allow_changed_data": False}  # settings of one star
 
 
 def write_config(path: Path, settings: TrainSettings, fingerprint: str) -> None:
-    """Writes down what a run is: its whole config, and the fingerprint of its data."""
-    write_json(path / IDENTITY, {"format": FORMAT, "fingerprint": fingerprint})
+    """Writes down what a run is: its whole config, the fingerprint of its data, and when it was begun."""
+    when = begun(path) if (path / IDENTITY).exists() else datetime.now(timezone.utc)
+    known = {} if when is None else {"begun": when.isoformat()}
+    write_json(path / IDENTITY, {"format": FORMAT, "fingerprint": fingerprint} | known)
     with writing(path / CONFIG):
         write_atomically(path / CONFIG, OmegaConf.to_yaml(plain(settings) | NOT_KEPT).encode())
 
