@@ -18,6 +18,7 @@ from pathlib import Path
 from metalstm.combinations import sweep_name
 from metalstm.composition import setting_names
 from metalstm.errors import ConfigError, MetalstmError, Problem
+from metalstm.extras import install
 from metalstm.fields import did_you_mean
 from metalstm.help import asked_for, help_text
 
@@ -179,6 +180,15 @@ def complain(error: MetalstmError) -> None:
     sys.stderr.write(f"{error}\n")
 
 
+def launcher_remedy(choice: str) -> str:
+    """What to do about a launcher that is not there, such as `joblib`, which `cores` is made of."""
+    library = choice.split("_")[0]
+    if library in ("joblib", "submitit", "ray"):
+        return install(library)
+    ours = {"cores": "joblib", "slurm": "submitit", "cluster": "ray"}
+    return "use hydra/launcher=" + ", or ".join(f"{name} ({install(extra)})" for name, extra in ours.items())
+
+
 def config_problem(error: Exception, config_name: str) -> Problem:
     """What Hydra found wrong with the command line, in our words where we know better ones."""
     text = str(error)
@@ -194,7 +204,7 @@ def config_problem(error: Exception, config_name: str) -> Problem:
     if missing:
         group, choice = missing.groups()
         if group == "hydra/launcher":
-            return Problem(f"{group}={choice} is not there", "pip install 'metalstm[joblib]', [submitit] or [ray]")
+            return Problem(f"{group}={choice} is not there", launcher_remedy(choice))
         available = re.search(r"Available options in '[^']+':\n((?:\t.*\n?)+)", text)
         listed = ", ".join(available.group(1).split()) if available else "none"
         return Problem(f"{group}={choice} is unknown", f"use {group}=<one of {listed}>")
