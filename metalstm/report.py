@@ -76,7 +76,7 @@ def report(runs: list[Path], out: Path | None, target: float | None, form: str =
             ) from error
     if form == "table":
         table = table_in_parts(*comparison.cells(common, rows))
-        return f"{wrapped(comparison.title(common))}\n{table}{wrapped(note)}"
+        return f"{wrapped(comparison.title(common, rows))}\n{table}{wrapped(note)}"
     return markdown if form == "markdown" else content
 
 

@@ -74,6 +74,9 @@ def test_content_of_result_json(finished: Path, result_of: Any) -> None:
     assert all(point.keys() == {"step", "value", "ci95"} for point in result["curve"])
     assert result["curve"][2] == {"step": 2, "value": result["value"], "ci95": result["ci95"]}
     assert 0 <= result["value"] <= 1
+    tasks, classes = result["intervals"]  # 6 tasks of 3 of the 9 classes each
+    assert tasks == {"over": "task", "units": 6, "ci95": result["ci95"]}
+    assert (classes["over"], 3 <= classes["units"] <= 9, classes["ci95"] > 0) == ("class", True, True)
     for baseline in (result["baselines"]["scratch"], result["baselines"]["scratch_many_steps"]):
         assert baseline.keys() >= {"value", "ci95", "curve"}
     assert result["training"].keys() >= {"steps", "seconds", "tasks_per_second"}

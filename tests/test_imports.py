@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "nn": set(),
     "learners": {"nn", "tasks"},
     "run": {"learners", "tasks", "datasets.base", "nn.base"},  # the last two for types: what a dataset and a shape are
-    "reporting": {"run.directory"},  # what lies where in a run
+    "reporting": {"run.directory", "run.statistics"},  # what lies where in a run; intervals
     "tracking": set(),
     "searching": {"run.directory", "run.interruption", "run.job", "run.metrics"},  # a run as another process sees it
 }

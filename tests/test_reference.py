@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from metalstm.run.statistics import mean_and_ci95
+
 REFERENCE = Path(__file__).parents[1] / "outputs" / "reference" / "omniglot"
 RUNS = sorted(path.parent for path in REFERENCE.glob("*/checkpoints"))
 # In the directory of a run, and one below for each other shape; not in tests/, where metalstm-test writes.
@@ -46,6 +48,22 @@ def test_a_kept_run_gives_its_numbers_again(
     for committed, found in zip(before, now, strict=True):
         # The same tasks and weights; another machine may round a query or two to the other side.
         assert sum(abs(one - other) for one, other in zip(committed, found, strict=True)) / TASKS < 0.002
+
+
+ALL = sorted(path.parent for path in REFERENCE.parent.rglob("per_task.json") if "tests" not in path.parts)
+
+
+@pytest.mark.parametrize("kept", ALL, ids=lambda kept: str(kept.relative_to(REFERENCE.parent)))
+def test_a_kept_interval_is_that_of_its_tasks(kept: Path) -> None:
+    result, per_task = (
+        json.loads((kept / name).read_text(encoding="utf-8")) for name in ("result.json", "per_task.json")
+    )
+    for name, entry in (("learner", result), *result["baselines"].items()):
+        curve = per_task[name]
+        values = curve["values"][curve["at"].index(entry["steps"])]
+        units = per_task.get("units", list(range(len(values))))[: len(values)]
+        assert entry["ci95"] == pytest.approx(mean_and_ci95(values, units)[1], rel=1e-3, abs=1e-6)
+        assert (entry["intervals"][0]["units"], entry["intervals"][0]["ci95"]) == (len(set(units)), entry["ci95"])
 
 
 def test_there_are_kept_runs() -> None:

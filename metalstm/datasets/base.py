@@ -29,6 +29,7 @@ class Dataset:
         vocabulary: V, tokens that the steps of an input are made of, 0 being none; 0: inputs are numbers.
         details: further lines for the log.
         reader: of a person's own files, prepared as the dataset's; None: it has none.
+        unit: what several tasks share, such as `patient`, which an interval is then over; None: tasks are independent.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Dataset:
     vocabulary: int = 0
     details: tuple[str, ...] = ()
     reader: Reader | None = None
+    unit: str | None = None
 
     @property
     def same_outputs(self) -> bool:

@@ -110,6 +110,7 @@ def load_ecg(root: Path | None, split_seed: int = 0, settings: BeatSettings = DE
         description=f"ecg: {len(records)} of {len(paths)} records have {settings.min_beats} or more beats of both "
         f"kinds: {listed}; {settings.min_beats} to {settings.max_beats} beats of a kind, {settings.steps} samples at "
         f"{settings.rate} Hz, lead {settings.lead}",
+        unit="patient",
     )
 
 

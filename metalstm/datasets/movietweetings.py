@@ -135,6 +135,7 @@ def load_movietweetings(
         f"and as many not; {_left_out(table)}; {len(vocabulary.words):,} words and tags of meta-train, "
         f"{unknown:.1%} of the words in meta-test's titles not among them",
         vocabulary=vocabulary.size,
+        unit="user",
     )
 
 

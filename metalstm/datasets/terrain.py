@@ -93,7 +93,7 @@ class Drives:
             return Examples(inputs, self.speeds[last + self.horizon] - self.speeds[last])
 
         support = torch.arange(0, learned, self.span).expand(tasks, -1)
-        return TaskBatch(examples(begin + support), examples(begin + learned + later))
+        return TaskBatch(examples(begin + support), examples(begin + learned + later), units=drive)
 
 
 def unfit(stretch: int, span: int, shots: int, queries: int) -> list[Problem]:
@@ -170,6 +170,7 @@ def load_terrain(
         f"{' / '.join(str(len(of_split)) for of_split in rows.values())} drives of {stretch / RATE:.3g} s or more "
         f"({short} shorter ones left out); change of speed in {horizon / RATE:.2g} s after {window / RATE:.2g} s; "
         f"mse of 'as now' {' / '.join(as_now)}",
+        unit="drive",
     )
 
 

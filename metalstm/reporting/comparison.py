@@ -5,27 +5,20 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 from metalstm.reporting.entries import Entry
+from metalstm.run.statistics import mean_and_ci95
 
 LEAST_ERROR = 1e-6  # that `per_task.json` tells from none
-
-
-def mean_and_ci95(values: Sequence[float]) -> tuple[float, float]:
-    """The mean and half the width of its 95% confidence interval (normal approximation)."""
-    if len(values) < 2:
-        return fmean(values), math.inf
-    if any(math.isnan(value) for value in values):
-        return math.nan, math.nan
-    return fmean(values), 1.96 * stdev(values) / math.sqrt(len(values))
 
 
 def paired(one: Entry, other: Entry) -> tuple[float, float, int]:
     """`one` less `other` over the tasks of both: the mean, half its 95% interval, and the number of tasks."""
     pairs = list(zip(one.final(), other.final(), strict=False))
-    return *mean_and_ci95([left - right for left, right in pairs]), len(pairs)
+    units = None if one.units is None else one.units[: len(pairs)]
+    return *mean_and_ci95([left - right for left, right in pairs], units), len(pairs)
 
 
 def steps_to(entry: Entry, target: float, higher_is_better: bool) -> int | None:
@@ -82,12 +75,13 @@ def rows(common: Mapping[str, Any], found: Sequence[Entry], target: float | None
     scratch = next((entry for entry in order if entry.from_scratch), None)
     made = []
     for entry in order:
-        value, half = mean_and_ci95(entry.final())
+        value, half = mean_and_ci95(entry.final(), entry.units)
         difference, width, pairs = paired(entry, order[0])
         over, over_width, _ = (None, None, 0) if scratch is None else paired(entry, scratch)
         made.append(
             {
                 **{"name": entry.name, "value": value, "ci95": half, "tasks": len(entry.final())},
+                **{"over": entry.over, "over_classes": entry.over_classes},
                 **{"steps": entry.step, "unit": entry.unit, "seconds_per_step": entry.seconds_per_step},
                 **{"difference": difference, "difference_ci95": width, "pairs": pairs},
                 **{"over_scratch": over, "over_scratch_ci95": over_width},
@@ -98,11 +92,11 @@ def rows(common: Mapping[str, Any], found: Sequence[Entry], target: float | None
     return made
 
 
-def title(common: Mapping[str, Any]) -> str:
+def title(common: Mapping[str, Any], compared: Sequence[Mapping[str, Any]]) -> str:
     """What is compared, in a sentence."""
     return (
         f"{common['dataset']}, {task_in_words(common)}: {common['metric']} on {common['split']} tasks, the same for "
-        "all rows, with 95% intervals over tasks."
+        f"all rows, with 95% intervals over {plural(compared[0]['over'])}."
     )
 
 
@@ -141,7 +135,7 @@ def markdown(common: Mapping[str, Any], compared: Sequence[Mapping[str, Any]]) -
     """The comparison's rows as a Markdown table."""
     heading, lines = cells(common, compared)
     head, *table = [f"| {' | '.join(row)} |" for row in [heading, *lines]]
-    return "\n".join([title(common), "", head, "|---" * len(heading) + "|", *table]) + "\n"
+    return "\n".join([title(common, compared), "", head, "|---" * len(heading) + "|", *table]) + "\n"
 
 
 def task_in_words(common: Mapping[str, Any]) -> str:
@@ -151,7 +145,13 @@ def task_in_words(common: Mapping[str, Any]) -> str:
 
 
 def counted(number: int, unit: str) -> str:
-    return f"{number} {unit}{'' if number == 1 else 's'}"
+    return f"{number} {unit if number == 1 else plural(unit)}"
+
+
+def plural(unit: str) -> str:
+    if unit.endswith("y"):
+        return f"{unit[:-1]}ies"
+    return f"{unit}es" if unit.endswith("s") else f"{unit}s"
 
 
 def in_units(steps: int, row: Mapping[str, Any]) -> str:

@@ -43,6 +43,9 @@ class Entry:
     seconds_per_step: float | None
     training_s: float | None  # None: nothing was meta-trained
     from_scratch: bool = False
+    units: list[int] | None = None  # [N], which unit each task is of, see `over`; None: each is one of its own
+    over: str = "task"  # what intervals are over
+    over_classes: float | None = None  # half the width of the result's interval over classes
 
     def final(self) -> list[float]:
         """Each task's metric at `step`."""
@@ -153,13 +156,22 @@ def read_run(folder: Path) -> Run:
             for name, entry in result["baselines"].items()
         ]
         path = folder / PER_TASK
-        learner = replace(learner, **finite(per_task["learner"]))
+        intervals = {str(one["over"]): one["ci95"] for one in result.get("intervals", [])}
+        shared = {"over": next(iter(intervals), "task"), "units": per_task.get("units")}
+        learner = replace(learner, **finite(per_task["learner"]), **shared, over_classes=intervals.get("class"))
         baselines = [replace(entry, **finite(per_task[entry.name])) for entry in baselines]
+        baselines = [replace(entry, **of_first(shared, len(entry.final()))) for entry in baselines]
         for entry in (learner, *baselines):
             check(entry)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ConfigError.of(f"{path} lacks what a run's has: {error}", OVER) from error
     return Run(folder, tasks, learner, baselines, result)
+
+
+def of_first(shared: Mapping[str, Any], tasks: int) -> dict[str, Any]:
+    """What intervals are over, for the first tasks; of a single unit nothing can be said of others."""
+    units = None if shared["units"] is None else shared["units"][:tasks]
+    return {"over": shared["over"], "units": units} if units and len(set(units)) > 1 else {}
 
 
 def finite(curve: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,7 +187,8 @@ def check(entry: Entry) -> None:
         ValueError, TypeError: they are or do not.
     """
     times = [seconds for seconds in (entry.seconds_per_step, entry.training_s) if seconds is not None]
-    numbers: list[Sequence[float]] = [entry.at, *entry.values, times]
+    halves = [] if entry.over_classes is None else [entry.over_classes]
+    numbers: list[Sequence[float]] = [entry.at, *entry.values, times, halves]
     if not all(is_number(value) for row in numbers for value in row):
         raise ValueError(f"a number of {entry.name}")
     if entry.unit not in UNITS or not isinstance(entry.name, str):
@@ -183,8 +196,14 @@ def check(entry: Entry) -> None:
     sizes = {len(values) for values in entry.values}
     if len(entry.at) != len(entry.values) or len(sizes) != 1 or 0 in sizes or sorted(set(entry.at)) != entry.at:
         raise ValueError(f"{entry.name}: tasks' values at each step")
+    if entry.units is not None and (not is_list_of(int, entry.units) or {len(entry.units)} != sizes):
+        raise ValueError(f"{entry.name}: a unit for each task")
     if not all(isinstance(step, int) for step in entry.at) or entry.step not in entry.at or entry.at[0] != 0:
         raise ValueError(f"{entry.name}: a value at step {entry.step}")
+
+
+def is_list_of(kind: type, values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, kind) for value in values)
 
 
 def is_number(value: Any) -> bool:

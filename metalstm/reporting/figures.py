@@ -11,8 +11,9 @@ from statistics import fmean
 from typing import Any
 
 from metalstm.extras import install
-from metalstm.reporting.comparison import mean_and_ci95, number, ranked, task_in_words
+from metalstm.reporting.comparison import number, ranked, task_in_words
 from metalstm.reporting.entries import Entry
+from metalstm.run.statistics import mean_and_ci95
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def draw_comparison(common: Mapping[str, Any], found: Sequence[Entry], path: Pat
     drawn = [entry for place, entry in enumerate(best_first) if place < MOST_DRAWN or entry.from_scratch]
     points = {
         f"{entry.name}, {number(fmean(entry.final()), accuracy)}": [
-            (step, *mean_and_ci95(values)) for step, values in zip(entry.at, entry.values, strict=True)
+            (step, *mean_and_ci95(row, entry.units)) for step, row in zip(entry.at, entry.values, strict=True)
         ]
         for entry in drawn
     }

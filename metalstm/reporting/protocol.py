@@ -9,7 +9,7 @@ from typing import Any
 
 from metalstm.fields import flat, quoted, shown
 from metalstm.reporting.charts import swatch
-from metalstm.reporting.comparison import counted, task_in_words
+from metalstm.reporting.comparison import counted, plural, task_in_words
 from metalstm.reporting.entries import Run, is_number, settings_of
 from metalstm.reporting.markup import Markup, Section, definitions, folded, joined, table, tag
 from metalstm.reporting.optional import found
@@ -33,14 +33,14 @@ def protocol(common: Mapping[str, Any], runs: Sequence[Run]) -> Section:
         ("Data", data(common, runs)),
         (
             "Task",
-            f"{task_in_words(common)}, {counted(common['queries'], 'query').replace('querys', 'queries')} "
+            f"{task_in_words(common)}, {counted(common['queries'], 'query')} "
             f"{'a class' if common['metric'] == 'accuracy' else 'points'}",
         ),
         (
             "Tested on",
             f"{' or '.join(f'{count:,}' for count in sorted(tasks))} {dashed(common['split'])} tasks, the same for all",
         ),
-        ("Interval", "95% over tasks, normal approximation; one training run each"),
+        ("Interval", interval_in_words(runs)),
         ("Checkpoint picked by", dashed(same_in_all(runs, "protocol", "picked_by"))),
         ("Normalisation", same_in_all(runs, "protocol", "normalisation")),
         ("Model", model_in_words(runs)),
@@ -50,6 +50,16 @@ def protocol(common: Mapping[str, Any], runs: Sequence[Run]) -> Section:
         ("Fingerprint of the data", tag("code", str(common["fingerprint"])[:16])),
     ]
     return Section("protocol", "Protocol", definitions([(name, value) for name, value in pairs if value is not None]))
+
+
+def interval_in_words(runs: Sequence[Run]) -> str:
+    """What intervals are over, and so which claims they hold for."""
+    over = {run.learner.over for run in runs}
+    units = " or ".join(plural(one) for one in sorted(over))
+    said = f"95%, Student's t over {units}; one training run each"
+    if any(run.learner.over_classes is not None for run in runs):
+        said += ". Over tasks: other tasks of these classes; over classes: tasks of other classes, which vary more"
+    return said
 
 
 def data(common: Mapping[str, Any], runs: Sequence[Run]) -> str:

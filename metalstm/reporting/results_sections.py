@@ -9,14 +9,14 @@ from typing import Any
 
 from metalstm.reporting.axes import linear, of_steps
 from metalstm.reporting.charts import Line, Point, Row, intervals, legend, lines, swatch
-from metalstm.reporting.comparison import counted, in_units, mean_and_ci95, number, ranked, signed
+from metalstm.reporting.comparison import counted, in_units, number, plural, ranked, signed
 from metalstm.reporting.entries import Entry
 from metalstm.reporting.figures import UNITS
 from metalstm.reporting.markup import Markup, Section, figure, folded, joined, table, tag
 from metalstm.reporting.training_curves import in_words, y_axis
+from metalstm.run.statistics import mean_and_ci95
 
 Rows = Sequence[Mapping[str, Any]]
-INTERVALS = "Lines are 95% intervals over tasks; one that is not seen is narrower than its point."
 MOST_ROWS = 40  # that are drawn; tables have all
 IN_WORDS = {"scratch": "scratch, as many steps", "scratch_many_steps": "scratch, tuned Adam"}
 
@@ -24,6 +24,10 @@ IN_WORDS = {"scratch": "scratch, as many steps", "scratch_many_steps": "scratch,
 def called(name: str) -> str:
     """A row's name as a stranger reads it."""
     return IN_WORDS.get(name, name)
+
+
+def intervals_of(rows: Rows) -> str:
+    return f"Lines are 95% intervals over {plural(rows[0]['over'])}; one that is not seen is narrower than its point."
 
 
 def with_interval(value: float, half: float, accuracy: bool) -> str:
@@ -55,8 +59,9 @@ def results(common: Mapping[str, Any], rows: Rows, styles: Mapping[str, int | No
         f"{common['metric']} of each", drawn, interval_axis(drawn, common["metric"], accuracy, signed=False), False
     )
     better = "further right is better" if accuracy else "further left is better"
-    caption = f"Mean {in_words(common)} over test tasks; {better}. {INTERVALS}{drawn_of(rows)}"
-    header = ["", in_words(common), "after", "before adapting", "tasks"]
+    caption = f"Mean {in_words(common)} over test tasks; {better}. {intervals_of(rows)}{drawn_of(rows)}"
+    over_classes = any(row["over_classes"] is not None for row in rows)
+    header = ["", in_words(common), "after", "before adapting", "tasks", *["95% CI over classes"] * over_classes]
     body = [
         [
             named(row, styles),
@@ -64,6 +69,7 @@ def results(common: Mapping[str, Any], rows: Rows, styles: Mapping[str, int | No
             counted(row["steps"], row["unit"]),
             number(row["before"], accuracy),
             f"{row['tasks']:,}",
+            *(["-" if row["over_classes"] is None else f"± {number(row['over_classes'], accuracy)}"] * over_classes),
         ]
         for row in rows
     ]
@@ -76,7 +82,7 @@ def adaptation(common: Mapping[str, Any], found: Sequence[Entry], styles: Mappin
     accuracy = common["metric"] == "accuracy"
     drawn = []
     for entry in sorted(ranked(found, accuracy), key=lambda one: styles[one.name] is None):
-        measured = [(step, *mean_and_ci95(values)) for step, values in zip(entry.at, entry.values, strict=True)]
+        measured = [(step, *mean_and_ci95(row, entry.units)) for step, row in zip(entry.at, entry.values, strict=True)]
         points = [
             Point(step, value, half, f"{counted(step, entry.unit)}: {with_interval(value, half, accuracy)}")
             for step, value, half in measured
@@ -91,8 +97,8 @@ def adaptation(common: Mapping[str, Any], found: Sequence[Entry], styles: Mappin
     grey = sum(line.style is None for line in drawn)
     caption = (
         f"{in_words(common).capitalize()} on the query set before adapting (0) and after each step, mean over test "
-        f"tasks; bands are 95% intervals over tasks, the large points and the numbers are the results."
-        + (f" Grey: the other {grey}." if grey else "")
+        f"tasks; bands are 95% intervals over {plural(found[0].over)}, the large points and the numbers are the "
+        "results." + (f" Grey: the other {grey}." if grey else "")
     )
     parts = [figure("adaptation-figure", chart, caption, legend(drawn, told))]
     low = zoomed_from([fmean(entry.final()) for entry in found]) if accuracy else None
@@ -167,7 +173,7 @@ def difference_figure(
         for row in shown(rows)
     ]
     better = "Right of the line is better" if accuracy else "Left of the line is better"
-    caption = f"{label[0].upper()}{label[1:]} on the same tasks. {better}. {INTERVALS}{drawn_of(rows)}"
+    caption = f"{label[0].upper()}{label[1:]} on the same tasks. {better}. {intervals_of(rows)}{drawn_of(rows)}"
     axis = interval_axis(drawn, label, accuracy, signed=True)
     return figure(name, intervals(label, drawn, axis, True), caption)
 

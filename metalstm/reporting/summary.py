@@ -17,13 +17,22 @@ def summary(result: Mapping[str, Any]) -> str:
         return f"{scale * entry['value']:.{digits}f} ± {scale * entry['ci95']:.{digits}f}{unit}"
 
     task, split = task_in_words(result), result["split"].replace("_", "-")
+    over, *others = result.get("intervals") or [{"over": "task", "units": result["tasks"]}]
+    among = "tasks" if over["over"] == "task" else counted(over["units"], over["over"])
     lines = [
-        f"{result['metric']} on {result['tasks']} {split} tasks of {result['dataset']}, {task}, 95% CI over tasks:"
+        f"{result['metric']} on {result['tasks']} {split} tasks of {result['dataset']}, {task}, 95% CI over {among}:"
     ]
     rows = [(f"{result['learner']}, {counted(result['steps'], result['step_unit'])}", number(result))]
     for name, entry in result["baselines"].items():
         what = "from scratch" if name == "scratch" else "from scratch, tuned Adam"
         rows.append((f"{what}, {counted(entry['steps'], 'step')}", f"{number(entry)}  ({entry['tasks']} tasks)"))
     rows.append(("before adapting", number(result["curve"][0])))
+    rows += [
+        (
+            f"{result['learner']}, 95% CI over {counted(other['units'], other['over'])}",
+            f"± {scale * other['ci95']:.{digits}f}{unit}",
+        )
+        for other in others
+    ]
     width = max(len(name) for name, _ in rows)
     return "\n".join([*lines, *(f"  {name:<{width}}  {value}" for name, value in rows)])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from metalstm import files
-from metalstm.reporting.comparison import number
+from metalstm.reporting.comparison import counted, number
 from metalstm.reporting.entries import tasks_of
+from metalstm.run.statistics import mean_and_ci95
 
 SEED = "seed"
 
@@ -55,13 +55,13 @@ def row(swept: dict[str, str], outcomes: Sequence[Outcome]) -> Row:
     first = results[0]
     tasks = (first["tasks"], *sorted(tuple(tasks_of(result).values()) for result in results))
     if len(results) == 1:
-        over = f"{first['tasks']} tasks"
+        interval, *_ = first.get("intervals") or [{"over": "task", "units": first["tasks"]}]
+        over = counted(interval["units"], interval["over"])
         return Row(swept, first["metric"], first["value"], first["ci95"], over, 1, failed, tasks)
     values = [result["value"] for result in results]
-    if not all(math.isfinite(value) for value in values):  # one diverged in its meta-test
-        return Row(swept, first["metric"], math.nan, math.nan, f"{len(values)} seeds", len(values), failed, tasks)
-    half = student_t(len(values) - 1) * stdev(values) / math.sqrt(len(values))
-    return Row(swept, first["metric"], fmean(values), half, f"{len(values)} seeds", len(values), failed, tasks)
+    diverged = not all(math.isfinite(value) for value in values)  # in its meta-test
+    mean, half = (math.nan, math.nan) if diverged else mean_and_ci95(values)
+    return Row(swept, first["metric"], mean, half, f"{len(values)} seeds", len(values), failed, tasks)
 
 
 def is_best(one: Row, among: Sequence[Row]) -> bool:
@@ -71,27 +71,6 @@ def is_best(one: Row, among: Sequence[Row]) -> bool:
         return False
     best = max if one.metric == "accuracy" else min
     return one.value == best(other.value for other in others)
-
-
-def student_t(degrees: int) -> float:
-    """What 95% of Student's t distribution lie within, on both sides of 0, for a whole number of degrees of freedom."""
-    low, high = 0.0, 20.0
-    while high - low > 1e-9:
-        middle = (low + high) / 2
-        low, high = (middle, high) if within(middle, degrees) < 0.95 else (low, middle)
-    return high
-
-
-def within(t: float, degrees: int) -> float:
-    """The probability that Student's t lies between -t and t: Abramowitz & Stegun 1964, 26.7.3 and 26.7.4."""
-    angle = math.atan(t / math.sqrt(degrees))
-    odd = degrees % 2
-    term = math.cos(angle) if odd else 1.0
-    total = term if degrees > 1 else 0.0
-    for k in range(2 + odd, degrees - 1, 2):
-        term *= (k - 1) / k * math.cos(angle) ** 2
-        total += term
-    return 2 / math.pi * (angle + math.sin(angle) * total) if odd else math.sin(angle) * total
 
 
 def table(made: Sequence[Row]) -> str:

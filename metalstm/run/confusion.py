@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from metalstm.run.gallery import form_of, image
+from metalstm.run.statistics import Interval, ratio_and_ci95
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.examples import TaskBatch
 
@@ -63,6 +64,15 @@ class Confusion:
         self.queries = sum((part.queries for part in parts), Counter[int]())
         self.taken = sum((part.taken for part in parts), Counter[tuple[int, int]]())
         self.met = sum((part.met for part in parts), Counter[tuple[int, int]]())
+
+    def interval(self) -> Interval | None:
+        """Give the accuracy's interval over classes, for a claim on others; None where classes are those of persons."""
+        if self.together or len(self.queries) < 2:
+            return None
+        classes = list(self.queries)
+        right = [float(self.taken[number, number]) for number in classes]
+        _, ci95 = ratio_and_ci95(right, [self.queries[number] for number in classes])
+        return Interval("class", len(classes), ci95)
 
     def content(self) -> dict[str, Any]:
         """The content of `confusion.json`; the hardest classes come first, with what they are taken for most."""

@@ -5,7 +5,6 @@ Legend: N tasks, P points of the adaptation curve.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from metalstm.learners.objective import Kind, task_metric
 from metalstm.run.distribution import ALONE, Processes
+from metalstm.run.statistics import Interval, mean_and_ci95
 from metalstm.tasks.examples import TaskBatch, joined
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 
@@ -41,18 +41,21 @@ class Curve(NamedTuple):
 
     at: list[int]
     values: Tensor  # [P, N]
+    units: list[int] | None = None  # [N], which unit each task is of, see `TaskBatch`; None: each is one of its own
 
     def points(self) -> list[Point]:
-        return [Point(step, *mean_and_ci95(values)) for step, values in zip(self.at, self.values, strict=True)]
+        rows = self.values.tolist()
+        return [Point(step, *mean_and_ci95(row, self.units)) for step, row in zip(self.at, rows, strict=True)]
+
+    def interval(self, step: int, unit: str | None) -> Interval:
+        """Give the interval after a number of steps; `unit` is what several tasks share, see `Dataset`."""
+        over, units = (
+            ("task", range(self.values.shape[1])) if self.units is None or unit is None else (unit, self.units)
+        )
+        return Interval(over, len(set(units)), self.point(step).ci95)
 
     def point(self, step: int) -> Point:
         return self.points()[self.at.index(step)]
-
-
-def mean_and_ci95(values: Tensor) -> tuple[float, float]:
-    """The mean of [N] values and half the width of its 95% confidence interval (normal approximation)."""
-    values = values.double()
-    return values.mean().item(), 1.96 * values.std(unbiased=True).item() / math.sqrt(len(values))
 
 
 def meta_evaluate(
@@ -83,20 +86,25 @@ def meta_evaluate(
         processes: that take a batch each, the same ones as a single process would; all get the whole curve.
     """
 
-    def judged(numbers: range) -> Tensor:
+    def judged(numbers: range) -> tuple[Tensor, list[int]]:
         batch = task_batch(sampler, numbers).to(device)
         predictions = learner.adaptation_curve(batch, at)
         watch(batch, predictions)
-        return task_metric(kind, predictions, batch.query.targets).cpu()
+        units = [] if batch.units is None else batch.units.tolist()
+        return task_metric(kind, predictions, batch.query.targets).cpu(), units
 
     values: list[Tensor] = []
+    units: list[int] = []
     batches = in_batches(sampler.shape, tasks)
     for first in range(0, len(batches), processes.count):
         together = batches[first : first + processes.count]
         own = judged(together[processes.rank]) if processes.rank < len(together) else None
-        values += [part for part in processes.gathered(own) if part is not None]
+        parts = [part for part in processes.gathered(own) if part is not None]
+        values += [metrics for metrics, _ in parts]
+        units += [unit for _, of_tasks in parts for unit in of_tasks]
         between(together[-1].stop)
-    return Curve(list(at), torch.cat(values, dim=1))
+    # Of a single unit nothing can be said of others: the interval is then over its tasks.
+    return Curve(list(at), torch.cat(values, dim=1), units if len(set(units)) > 1 else None)
 
 
 def in_batches(shape: TaskShape, tasks: int) -> list[range]:
@@ -108,9 +116,15 @@ def in_batches(shape: TaskShape, tasks: int) -> list[range]:
 def task_batch(sampler: TaskSampler, numbers: range) -> TaskBatch:
     """Tasks of a sampler of single tasks, by their numbers."""
     singles = [sampler(number) for number in numbers]
-    chosen = [task.classes for task in singles if task.classes is not None]
     return TaskBatch(
         joined([task.support for task in singles]),
         joined([task.query for task in singles]),
-        torch.cat(chosen) if chosen else None,
+        all_or_none([task.classes for task in singles]),
+        all_or_none([task.units for task in singles]),
     )
+
+
+def all_or_none(parts: Sequence[Tensor | None]) -> Tensor | None:
+    """Join what all tasks have; None where they have none."""
+    there = [part for part in parts if part is not None]
+    return torch.cat(there) if there else None

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from metalstm.learners.base import Learner
 from metalstm.learners.objective import Kind, task_metric
-from metalstm.run.evaluation import mean_and_ci95
 from metalstm.run.meta_test import Judge
+from metalstm.run.statistics import mean_and_ci95
 from metalstm.tasks.examples import Examples, TaskBatch, joined
 from metalstm.tasks.streams import Streams
 
@@ -54,7 +54,7 @@ class Lifelong(NamedTuple):
         }
         found: dict[str, Any] = {}
         for name, values in summaries.items():
-            mean, half = mean_and_ci95(values)
+            mean, half = mean_and_ci95(values.tolist())
             found[name] = {"value": mean, "ci95": half}
         matrix = [[round(value, 6) for value in row] for row in self.values.mean(dim=-1).tolist()]
         return found | {"matrix": matrix}

@@ -30,6 +30,7 @@ from metalstm.run.distribution import ALONE, Processes
 from metalstm.run.evaluation import Adapts, Curve, meta_evaluate
 from metalstm.run.gallery import gallery
 from metalstm.run.progress import Progress
+from metalstm.run.statistics import Interval
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.examples import TaskBatch
 from metalstm.tasks.sampler import TaskSampler
@@ -61,6 +62,7 @@ class MetaTested(NamedTuple):
     baselines: dict[str, Baseline]
     gallery: dict[str, Any]  # one of the tasks, see `run.gallery`
     confusion: dict[str, Any] | None  # see `run.confusion`; None: there are no classes
+    over_classes: Interval | None = None  # the accuracy's interval over classes, where tasks are drawn from them
 
 
 def leaves_rate_open(learner: object) -> bool:
@@ -102,7 +104,7 @@ class Judge(NamedTuple):
             picked,
             self.baselines(shape, seed),
             gallery(learner, self.test, self.kind, protocol.steps, protocol.step_unit, self.device),
-            None if confusion is None else confusion.content(),
+            *((None, None) if confusion is None else (confusion.content(), confusion.interval())),
         )
 
     def meta_test(self, learner: Adapts, confusion: Confusion | None = None) -> Curve:

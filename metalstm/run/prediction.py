@@ -6,11 +6,9 @@ Legend: Q query examples, N labels, O outputs.
 from __future__ import annotations
 
 import json
-import math
 import operator
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import torch
@@ -20,6 +18,7 @@ from metalstm import files
 from metalstm.errors import DivergedError
 from metalstm.learners.base import Learner
 from metalstm.run.evaluation import SEQUENCES_AT_A_TIME
+from metalstm.run.statistics import proportion_ci95
 from metalstm.tasks.examples import Examples
 
 SHOWN = 10  # predictions on the screen
@@ -85,12 +84,8 @@ class Accuracy(NamedTuple):
     of: int
 
     def interval(self) -> tuple[float, float]:
-        """The 95% interval of the accuracy: Wilson's of a proportion, which is sound for a few files too (1927)."""
-        z = NormalDist().inv_cdf(0.975)
-        share, scale = self.correct / self.of, 1 + z**2 / self.of
-        middle = (share + z**2 / (2 * self.of)) / scale
-        half = z / scale * math.sqrt(share * (1 - share) / self.of + z**2 / (4 * self.of**2))
-        return max(0.0, middle - half), min(1.0, middle + half)
+        """The 95% interval of the accuracy."""
+        return proportion_ci95(self.correct, self.of)
 
     def __str__(self) -> str:
         low, high = self.interval()

@@ -29,12 +29,13 @@ def curve_entry(curve: Curve) -> list[dict[str, float]]:
     return [point._asdict() for point in curve.points()]
 
 
-def baseline_entry(baseline: Baseline) -> dict[str, Any]:
+def baseline_entry(baseline: Baseline, unit: str | None) -> dict[str, Any]:
     """A baseline's result; `tuned` says what meta-validation picked."""
     point = baseline.curve.point(baseline.step)
     return {
         "value": point.value,
         "ci95": point.ci95,
+        "intervals": [baseline.curve.interval(baseline.step, unit)._asdict()],
         "steps": baseline.step,
         "tasks": baseline.curve.values.shape[1],
         "tuned": {"optimizer": baseline.optimizer, "lr": baseline.lr},
@@ -102,6 +103,7 @@ def result(
         processes: that it ran in.
     """
     point = tested.curve.point(tested.steps)
+    intervals = [tested.curve.interval(tested.steps, dataset.unit), tested.over_classes]
     return {
         "format": FORMAT,
         "command": list(command),
@@ -118,9 +120,10 @@ def result(
         "seconds_per_step": tested.seconds_per_step,
         "metric": metric_name(dataset.kind),
         "value": point.value,
-        "ci95": point.ci95,
+        "ci95": point.ci95,  # the first of the intervals
+        "intervals": [interval._asdict() for interval in intervals if interval is not None],
         "curve": curve_entry(tested.curve),
-        "baselines": {name: baseline_entry(baseline) for name, baseline in tested.baselines.items()},
+        "baselines": {name: baseline_entry(baseline, dataset.unit) for name, baseline in tested.baselines.items()},
         "protocol": {
             "data": dataset.description,
             "fingerprint": dataset.fingerprint,
@@ -216,9 +219,11 @@ def per_task(tested: MetaTested) -> dict[str, Any]:
     """The content of `per_task.json`: the metric of every test task at every point of every curve, [P, N] each.
 
     Task n is the same one in all runs of one dataset, task shape and seed, so that learners can be compared in pairs.
+    `units` [N] says which person or drive each task is of, where several tasks share one.
     """
     curves = {"learner": tested.curve} | {name: baseline.curve for name, baseline in tested.baselines.items()}
-    return {
+    units = {} if tested.curve.units is None else {"units": tested.curve.units}
+    return units | {
         name: {"at": list(curve.at), "values": [[round(value, 6) for value in row] for row in curve.values.tolist()]}
         for name, curve in curves.items()
     }

@@ -115,7 +115,8 @@ class ClassPool:
             examples = Examples(inputs, labels.repeat_interleave(which.shape[-1], dim=1), lengths)
             return examples if self.augment is None else self.augment(examples, generator)
 
-        tasks = TaskBatch(gather(support), gather(query), chosen)
+        units = None if self.together is None else chosen[:, 0] // self.together
+        tasks = TaskBatch(gather(support), gather(query), chosen, units)
         return tasks if self.augment is None else tasks.of_tasks(own)
 
     def draw_classes(self, tasks: int, ways: int, generator: torch.Generator) -> Tensor:

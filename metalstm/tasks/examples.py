@@ -49,6 +49,7 @@ class TaskBatch(NamedTuple):
     support: Examples  # B = ways * shots
     query: Examples  # B = ways * queries
     classes: Tensor | None = None  # [T, ways] int64: which of the split's classes a label stands for
+    units: Tensor | None = None  # [T] int64: which person or drive a task is of, where several tasks share one
 
     @property
     def tasks(self) -> int:
@@ -56,15 +57,15 @@ class TaskBatch(NamedTuple):
 
     def to(self, device: torch.device) -> TaskBatch:
         classes = None if self.classes is None else self.classes.to(device)
-        return TaskBatch(self.support.to(device), self.query.to(device), classes)
+        return self._replace(support=self.support.to(device), query=self.query.to(device), classes=classes)
 
     def task(self, index: int) -> TaskBatch:
         """One task as a meta-batch of one."""
         return self.of_tasks(slice(index, index + 1))
 
     def of_tasks(self, which: slice) -> TaskBatch:
-        classes = None if self.classes is None else self.classes[which]
-        return TaskBatch(self.support.of_tasks(which), self.query.of_tasks(which), classes)
+        classes, units = (None if every is None else every[which] for every in (self.classes, self.units))
+        return TaskBatch(self.support.of_tasks(which), self.query.of_tasks(which), classes, units)
 
     def merged(self) -> Examples:
         """Support and query sets as one set: [T, B of both, ...]."""

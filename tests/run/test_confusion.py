@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -11,6 +12,7 @@ from torch.nn import functional
 from metalstm.run.confusion import HARDEST, Confusion
 from metalstm.run.evaluation import task_batch
 from metalstm.run.gallery import image
+from metalstm.run.statistics import mean_and_ci95
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape
@@ -74,6 +76,18 @@ def test_parts_are_summed_up() -> None:
     assert first.content() != whole.content()
     first.sum_up([first.counts(), second.counts()])
     assert first.content() == whole.content()
+
+
+def test_the_interval_over_classes() -> None:
+    confusion = Confusion(pool(4))
+    confusion.add(tasks([[0, 1], [2, 3]], [[0, 0, 1, 1], [0, 0, 1, 1]]), said([[0, 0, 1, 0], [1, 1, 1, 0]]))
+    assert confusion.interval() == ("class", 4, pytest.approx(mean_and_ci95([1.0, 0.5, 0.0, 0.5])[1]))
+
+
+def test_persons_are_no_classes_to_generalise_over() -> None:
+    confusion = Confusion(pool(4, together=2, names=["ann/liked", "ann/disliked", "bob/liked", "bob/disliked"]))
+    confusion.add(tasks([[0, 1], [2, 3]], [[0, 1], [0, 1]]), said([[0, 0], [0, 1]]))
+    assert confusion.interval() is None
 
 
 def test_the_hardest_of_many() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 
 import pytest
@@ -14,7 +13,8 @@ from metalstm.learners.adaptable import WholeModel
 from metalstm.learners.maml import MAML
 from metalstm.nn.model import LSTMModel, ModelShape
 from metalstm.run import evaluation
-from metalstm.run.evaluation import Curve, in_batches, mean_and_ci95, meta_evaluate, task_batch
+from metalstm.run.evaluation import Curve, in_batches, meta_evaluate, task_batch
+from metalstm.run.statistics import mean_and_ci95
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.examples import TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape, seeded_generator
@@ -46,18 +46,26 @@ class Recorder:
         return torch.stack([early if step == 0 else right for step in at])
 
 
-def test_the_interval() -> None:
-    values = [0.2, 0.4, 0.4, 0.9, 0.6]
-    mean, half = mean_and_ci95(torch.tensor(values))
-    assert mean == pytest.approx(statistics.mean(values))
-    assert half == pytest.approx(1.96 * statistics.stdev(values) / math.sqrt(5))
+def test_tasks_of_one_person_are_one_unit() -> None:
+    images = torch.randint(256, (8, 6, 5, 4), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    pool = ClassPool(images, [f"{who}/{side}" for who in "abcd" for side in ("likes", "dislikes")], together=2)
+    several = TaskSampler(pool, TaskShape(2, 1, 2), 1, 0, "meta_test")
+    curve = meta_evaluate(Recorder(), several, 12, [0], "classification", CPU)
+    assert curve.units == [int(several(number).classes[0, 0]) // 2 for number in range(12)]  # type: ignore[index]
+    assert curve.point(0).ci95 == pytest.approx(mean_and_ci95(curve.values[0].tolist(), curve.units)[1])
+    assert curve.interval(0, "user") == ("user", len(set(curve.units)), curve.point(0).ci95)
+
+
+def test_one_person_alone_has_tasks_for_units() -> None:
+    curve = Curve([0], torch.tensor([[0.0, 1.0, 1.0]]))
+    assert curve.interval(0, "patient") == ("task", 3, curve.point(0).ci95)
 
 
 def test_points_of_a_curve() -> None:
     curve = Curve([0, 2, 5], torch.tensor([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]]))
     assert [point.step for point in curve.points()] == [0, 2, 5]
     assert curve.point(2) == (2, 0.5, 0.0)
-    assert curve.point(5).ci95 == pytest.approx(1.96 * math.sqrt(0.5) / math.sqrt(2))
+    assert curve.point(5).ci95 == pytest.approx(12.7062 * math.sqrt(0.5) / math.sqrt(2), rel=1e-4)
     with pytest.raises(ValueError, match="not in list"):
         curve.point(3)
 
