@@ -11,10 +11,11 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from metalstm.arguments import parsed
 from metalstm.combinations import sweep_name
 from metalstm.composition import setting_names
 from metalstm.errors import ConfigError, MetalstmError, Problem
@@ -87,27 +88,6 @@ def ending_with_errors() -> Iterator[None]:
     except MetalstmError as error:
         complain(error)
         sys.exit(error.exit_code)
-
-
-def version_option(parser: argparse.ArgumentParser) -> None:
-    """Gives a parser `--version`, which says this package's; in place of another's, if it has one."""
-    from importlib.metadata import version
-
-    said = f"metalstm {version('metalstm')}, torch {version('torch')}"
-    existing = next((action for action in parser._actions if "--version" in action.option_strings), None)
-    if existing is None:
-        parser.add_argument("--version", action="version", version=said)
-    else:
-        setattr(existing, "version", said)  # noqa: B010 - an attribute of this kind of action alone
-
-
-def parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    """The command line as Hydra's parser reads it."""
-    from hydra._internal.utils import get_args_parser
-
-    parser: argparse.ArgumentParser = get_args_parser()
-    version_option(parser)
-    return parser.parse_args(arguments)
 
 
 def sweep_asked_for() -> argparse.Namespace | None:
@@ -200,6 +180,13 @@ def config_problem(error: Exception, config_name: str) -> Problem:
             group = name.split(".")[0]
             return Problem(f"{name} is no setting of the chosen {group}", f"leave it out, or choose another {group}")
         return Problem(f"{name} is no setting", did_you_mean(name, known))
+    no_folder = re.search(r"Additional config directory '([^']*)' not found", text)
+    if no_folder:
+        return Problem(f"--config-dir: there is no folder {no_folder.group(1)}", "name a folder of configs of your own")
+    no_config = re.search(r"Cannot find primary config '([^']*)'", text)
+    if no_config:
+        fix = "name a file in --config-dir=<folder>, without its .yaml"
+        return Problem(f"--config-name={no_config.group(1)}: there is no such config", fix)
     missing = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
     if missing:
         group, choice = missing.groups()

@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from metalstm.command import ending_with_errors, version_option
+from metalstm.arguments import version_option
+from metalstm.command import ending_with_errors
 from metalstm.errors import ConfigError
 
 FORMATS = ("table", "markdown", "json")

@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metalstm.command import ending_with_errors, version_option
+from metalstm.arguments import version_option
+from metalstm.command import ending_with_errors
 from metalstm.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from metalstm.arguments import version_option
 from metalstm.command import ending_with_errors, in_our_words
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def main() -> None:
         epilog=HELP,
         formatter_class=argparse.RawTextHelpFormatter,
     )
+    version_option(parser)
     parser.add_argument("settings", nargs="+", metavar="SETTING", help="name=value, or a space to search; see below")
     given = parser.parse_args().settings
     try:

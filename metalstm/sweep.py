@@ -11,10 +11,11 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from metalstm.arguments import config_flags
 from metalstm.combinations import combinations, job_names, sweep_name
 from metalstm.command import as_ours, complain, config_problem, in_our_words
 from metalstm.composition import composed, our_configs
@@ -80,10 +81,10 @@ def planned(given: argparse.Namespace) -> Sweep:
 
     from metalstm.run.job import Job
 
-    if given.config_dir or given.config_path or given.config_name:
+    if given.config_path:
         raise ConfigError.of(
-            "--config-dir, --config-path and --config-name cannot be given with -m",
-            "use hydra.searchpath=[file://<folder>] for configs of your own",
+            f"--config-path={given.config_path} cannot be given with -m",
+            "use --config-dir=<folder>, and --config-name=<name> for a command's config of your own",
         )
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise ConfigError.of(
@@ -91,9 +92,10 @@ def planned(given: argparse.Namespace) -> Sweep:
             "give -m without torchrun, or each job's settings to torchrun without -m",
         )
     OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
-    with our_configs():
+    with our_configs(given.config_dir):
         loader = GlobalHydra.instance().config_loader()
-        config = loader.load_configuration(CONFIG_NAME, list(given.overrides), run_mode=RunMode.MULTIRUN)
+        config_name = given.config_name or CONFIG_NAME
+        config = loader.load_configuration(config_name, list(given.overrides), run_mode=RunMode.MULTIRUN)
         if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
             raise ConfigError.of(
                 f"hydra/sweeper={config.hydra.runtime.choices['hydra/sweeper']} is not supported", "leave it out"
@@ -104,13 +106,18 @@ def planned(given: argparse.Namespace) -> Sweep:
         path, launcher = Path(config.hydra.sweep.dir), str(config.hydra.launcher._target_)
     names = job_names([swept for _, swept in combined])
     own = [line for line in config.hydra.overrides.hydra if "hydra.searchpath=" in line]
-    jobs = [Job(path / name, (*own, *line), swept) for name, (line, swept) in zip(names, combined, strict=True)]
-    check(jobs)
+    flags = config_flags(given)
+    jobs = [Job(path / name, (*own, *line), swept, flags) for name, (line, swept) in zip(names, combined, strict=True)]
+    check(jobs, lambda overrides: composed(config_name, overrides, folder=given.config_dir))
     return Sweep(path, jobs, config, launched=not launcher.endswith(".BasicLauncher"))
 
 
-def check(jobs: Sequence[Job]) -> None:
+def check(jobs: Sequence[Job], compose: Callable[[Sequence[str]], DictConfig]) -> None:
     """Whether each job's settings are in order, and those of the run in its directory, if there is one.
+
+    Args:
+        jobs: of the sweep.
+        compose: gives the config of a job's overrides.
 
     Raises:
         ConfigError: with every problem, and the job that has it where not all do.
@@ -118,7 +125,7 @@ def check(jobs: Sequence[Job]) -> None:
     found: dict[Problem, list[str]] = {}
     for job in jobs:
         try:
-            check_job(job)
+            check_job(job, compose)
         except ConfigError as error:
             for problem in error.problems:
                 found.setdefault(problem, []).append(job.path.name)
@@ -130,13 +137,13 @@ def check(jobs: Sequence[Job]) -> None:
         raise ConfigError(*problems)
 
 
-def check_job(job: Job) -> None:
+def check_job(job: Job, compose: Callable[[Sequence[str]], DictConfig]) -> None:
     """As `check`, of one job."""
     from metalstm.config import train_settings
     from metalstm.fields import flat, plain, shown
 
     with in_our_words(CONFIG_NAME):
-        settings = train_settings(composed(CONFIG_NAME, job.overrides))
+        settings = train_settings(compose(job.overrides))
     if settings.resume is not None:
         raise ConfigError.of(
             f"resume={settings.resume} cannot be given with -m",

@@ -65,7 +65,7 @@ def ratio_and_ci95(sums: Sequence[float], counts: Sequence[int]) -> tuple[float,
 
 
 def proportion_ci95(count: int, of: int) -> tuple[float, float]:
-    """Give the 95% confidence interval of a proportion: Wilson's (1927), which is sound for a few and at 0 and 1 too."""
+    """Give the 95% confidence interval of a proportion: Wilson's (1927), sound for a few, and at 0 and 1."""
     z = NormalDist().inv_cdf((1 + LEVEL) / 2)
     share, scale = count / of, 1 + z**2 / of
     middle = (share + z**2 / (2 * of)) / scale
