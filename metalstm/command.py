@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from metalstm.arguments import parsed
 from metalstm.combinations import sweep_name
 from metalstm.composition import setting_names
 from metalstm.errors import ConfigError, MetalstmError, Problem
 from metalstm.extras import install
 from metalstm.fields import did_you_mean
+from metalstm.flags import parsed
 from metalstm.help import asked_for, help_text
 
 

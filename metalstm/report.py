@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from metalstm.arguments import version_option
 from metalstm.command import ending_with_errors
 from metalstm.errors import ConfigError
+from metalstm.flags import version_option
 
 FORMATS = ("table", "markdown", "json")
 
@@ -54,7 +54,7 @@ def report(runs: list[Path], out: Path | None, target: float | None, form: str =
     from metalstm.reporting.entries import curves, on_the_same_tasks, runs_in, without_result
     from metalstm.reporting.figures import draw_comparison
     from metalstm.reporting.page import page
-    from metalstm.screen import table_in_parts, wrapped
+    from metalstm.text_tables import table_in_parts, wrapped
 
     read = on_the_same_tasks(runs_in(runs))
     common, found = read[0].tasks, curves(read)

@@ -8,9 +8,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metalstm.arguments import version_option
 from metalstm.command import ending_with_errors
 from metalstm.errors import ConfigError
+from metalstm.flags import version_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,7 +144,7 @@ def fits(run: Listed, key: str, wanted: str) -> bool:
 
 def as_table(runs: Sequence[Listed]) -> str:
     """Runs as lines of columns."""
-    from metalstm.screen import table
+    from metalstm.text_tables import table
 
     rows = []
     for run in runs:

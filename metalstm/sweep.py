@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from metalstm.arguments import config_flags
 from metalstm.combinations import combinations, job_names, sweep_name
 from metalstm.command import as_ours, complain, config_problem, in_our_words
 from metalstm.composition import composed, our_configs
 from metalstm.errors import ConfigError, MetalstmError, Problem
+from metalstm.flags import config_flags
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

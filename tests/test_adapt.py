@@ -242,7 +242,9 @@ def test_the_accuracy_where_the_folders_are_labels() -> None:
     assert accuracy_line(predicted(files, 9)) == [f"accuracy  {said}"]
     assert str(predicted(files, 10).accuracy()) == "100.00% (10 of 10), 95% interval 72.25% to 100.00%"
     assert str(predicted(files, 0).accuracy()) == "0.00% (0 of 10), 95% interval 0.00% to 27.75%"
-    assert json.loads(as_json(predicted(files, 9)))["accuracy"]["correct"] == 9
+    accuracy = json.loads(as_json(predicted(files, 9)))["accuracy"]
+    assert (accuracy["correct"], accuracy["of"]) == (9, 10)
+    assert accuracy["interval"] == pytest.approx([0.59584997, 0.98212379])
 
 
 def test_no_accuracy_where_it_cannot_be_known() -> None:

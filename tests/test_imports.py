@@ -27,7 +27,7 @@ MAY_IMPORT = {
 }
 # Resuming compares the config of a run directory with the command line's.
 SEE_CONFIG = {
-    "arguments.py",
+    "flags.py",
     "combinations.py",
     "command.py",
     "composition.py",
@@ -53,7 +53,7 @@ LIGHT = [
         "combinations.py",
         "command.py",
         "api.py",
-        "arguments.py",
+        "flags.py",
         "composition.py",
         "config.py",
         "dataset_settings.py",

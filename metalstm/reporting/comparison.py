@@ -134,7 +134,8 @@ def cells(common: Mapping[str, Any], compared: Sequence[Mapping[str, Any]]) -> t
 def markdown(common: Mapping[str, Any], compared: Sequence[Mapping[str, Any]]) -> str:
     """The comparison's rows as a Markdown table."""
     heading, lines = cells(common, compared)
-    head, *table = [f"| {' | '.join(row)} |" for row in [heading, *lines]]
+    rows = [" | ".join(cell.replace("|", r"\|") for cell in row) for row in [heading, *lines]]
+    head, *table = [f"| {row} |" for row in rows]
     return "\n".join([title(common, compared), "", head, "|---" * len(heading) + "|", *table]) + "\n"
 
 

@@ -114,7 +114,7 @@ def records(predicted: Predicted) -> Iterator[dict[str, Any]]:
 def as_json(predicted: Predicted) -> bytes:
     """All records, and the accuracy where it can be known."""
     accuracy = predicted.accuracy()
-    entry = None if accuracy is None else {**accuracy._asdict(), "ci95": list(accuracy.interval())}
+    entry = None if accuracy is None else {**accuracy._asdict(), "interval": list(accuracy.interval())}
     content = {"accuracy": entry, "labels": predicted.labels, "predictions": list(records(predicted))}
     return (json.dumps(content, indent=1) + "\n").encode()
 

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from metalstm.files import as_json
-from metalstm.screen import table, table_in_parts, wrapped
+from metalstm.text_tables import table, table_in_parts, wrapped
 
 
 @pytest.fixture
