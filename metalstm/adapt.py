@@ -79,7 +79,10 @@ def check_asked(given: AdaptSettings) -> None:
     Raises:
         ConfigError: with every problem found.
     """
+    from pathlib import Path
+
     from metalstm.errors import ConfigError, Problem
+    from metalstm.run.prediction import FORMATS
 
     problems: list[Problem] = []
     if given.query is not None and given.support is None:
@@ -89,9 +92,13 @@ def check_asked(given: AdaptSettings) -> None:
     if given.export is not None and not given.export.endswith(".safetensors"):
         problems.append(Problem(f"export={given.export} is no safetensors file", "use export=<name>.safetensors"))
     if given.query is not None:
-        problems += unwritable("out", given.out)
+        if Path(given.out).suffix.lower() not in FORMATS:
+            known = ", ".join(f"out=<name>{suffix}" for suffix in FORMATS)
+            problems.append(Problem(f"out={given.out}: its ending names no format", f"use one of {known}"))
+        problems += unwritable("out", given.out, given.overwrite)
     if given.export is not None:
-        problems += unwritable("export", given.export) or unwritable("export", card_of(given.export))
+        problems += unwritable("export", given.export, given.overwrite)
+        problems += unwritable("export", card_of(given.export), given.overwrite)
     if problems:
         raise ConfigError(*problems)
     if given.export is not None:
@@ -100,8 +107,9 @@ def check_asked(given: AdaptSettings) -> None:
         need_safetensors()
 
 
-def unwritable(setting: str, name: str) -> list[Problem]:
-    """What is wrong with the place of a file that is to be written."""
+def unwritable(setting: str, name: str, overwrite: bool) -> list[Problem]:
+    """What is wrong with the place of a file that is to be written; a file that is there must be free to overwrite."""
+    import os
     from pathlib import Path
 
     from metalstm.errors import Problem
@@ -117,6 +125,8 @@ def unwritable(setting: str, name: str) -> list[Problem]:
         check_writable(file.parent)
     except OSError as error:
         return [Problem(f"{setting}={name}: nothing can be written to {file.parent}: {error.strerror or error}", fix)]
+    if os.path.lexists(file) and not overwrite:
+        return [Problem(f"{setting}={name}: there is such a file", f"give {setting}=<another>, or overwrite=true")]
     return []
 
 
@@ -160,14 +170,16 @@ def sort_query(
     steps: int,
 ) -> None:
     """Predicts a label for each query file; prints a table and writes all of it."""
+    from pathlib import Path
+
     from metalstm.datasets.own_files import as_examples
     from metalstm.run.directory import shown_if_lost
-    from metalstm.run.prediction import as_csv, as_table, predict
+    from metalstm.run.prediction import FORMATS, Predicted, as_table, predict
 
     asked = as_examples(query).to(examples.inputs.device)
-    probabilities = predict(learner, examples, asked, steps, len(labels))
-    log.info("%s", as_table(query.names, labels, support.labels, probabilities))
-    data = as_csv(query.names, labels, probabilities)
+    predicted = Predicted(query.names, labels, predict(learner, examples, asked, steps, len(labels)))
+    log.info("%s", as_table(predicted, support.labels))
+    data = FORMATS[Path(given.out).suffix.lower()](predicted)
     with shown_if_lost(data.decode("utf-8", errors="replace")):
         write("out", given.out, data)
     log.info("written   %s", given.out)

@@ -168,6 +168,11 @@ def test_protocol(settings: TrainSettings) -> Protocol:
     )
 
 
+def beside_training(settings: TrainSettings, steps: int) -> dict[str, Any]:
+    """What a result's protocol says of meta-training, for a meta-test after so many steps."""
+    return {"trained_with": settings.trained_with, "steps_beyond_training": settings.beyond_training(steps)}
+
+
 def use_machine(device: str, threads: int | None) -> None:
     """Sets the number of threads and how memory is kept, and makes sure of the device.
 

@@ -20,7 +20,9 @@ from metalstm.arguments import completed
 from metalstm.combinations import sweep_name
 from metalstm.composition import setting_names
 from metalstm.errors import ConfigError, MetalstmError, Problem
+from metalstm.extras import install
 from metalstm.fields import did_you_mean
+from metalstm.flags import parsed
 from metalstm.help import asked_for, help_text
 
 
@@ -110,10 +112,8 @@ def ending_with_errors() -> Iterator[None]:
 
 
 def sweep_asked_for() -> argparse.Namespace | None:
-    """The command line as Hydra's parser reads it, where it asks for a sweep and nothing else."""
-    from hydra._internal.utils import get_args_parser
-
-    given: argparse.Namespace = get_args_parser().parse_args()
+    """The command line where it asks for a sweep and nothing else."""
+    given = parsed(sys.argv[1:])
     other = (given.help, given.hydra_help, given.cfg, given.info, given.shell_completion, given.run)
     return given if given.multirun and not any(other) else None
 
@@ -186,6 +186,15 @@ def complain(error: MetalstmError) -> None:
     sys.stderr.write(f"{error}\n")
 
 
+def launcher_remedy(choice: str) -> str:
+    """What to do about a launcher that is not there, such as `joblib`, which `cores` is made of."""
+    library = choice.split("_")[0]
+    if library in ("joblib", "submitit", "ray"):
+        return install(library)
+    ours = {"cores": "joblib", "slurm": "submitit", "cluster": "ray"}
+    return "use hydra/launcher=" + ", or ".join(f"{name} ({install(extra)})" for name, extra in ours.items())
+
+
 def config_problem(error: Exception, config_name: str) -> Problem:
     """What Hydra found wrong with the command line, in our words where we know better ones."""
     text = str(error)
@@ -197,11 +206,18 @@ def config_problem(error: Exception, config_name: str) -> Problem:
             group = name.split(".")[0]
             return Problem(f"{name} is no setting of the chosen {group}", f"leave it out, or choose another {group}")
         return Problem(f"{name} is no setting", did_you_mean(name, known))
+    no_folder = re.search(r"Additional config directory '([^']*)' not found", text)
+    if no_folder:
+        return Problem(f"--config-dir: there is no folder {no_folder.group(1)}", "name a folder of configs of your own")
+    no_config = re.search(r"Cannot find primary config '([^']*)'", text)
+    if no_config:
+        fix = "name a file in --config-dir=<folder>, without its .yaml"
+        return Problem(f"--config-name={no_config.group(1)}: there is no such config", fix)
     missing = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
     if missing:
         group, choice = missing.groups()
         if group == "hydra/launcher":
-            return Problem(f"{group}={choice} is not there", "pip install 'metalstm[joblib]', [submitit] or [ray]")
+            return Problem(f"{group}={choice} is not there", launcher_remedy(choice))
         available = re.search(r"Available options in '[^']+':\n((?:\t.*\n?)+)", text)
         listed = ", ".join(available.group(1).split()) if available else "none"
         return Problem(f"{group}={choice} is unknown", f"use {group}=<one of {listed}>")

@@ -16,7 +16,7 @@ from metalstm.at_odds import at_odds
 from metalstm.dataset_settings import DATASETS
 from metalstm.errors import ConfigError, Problem
 from metalstm.fields import bounded, none_or_some_of, one_of, typed
-from metalstm.learner_settings import LEARNERS
+from metalstm.learner_settings import INNER_LOOP_UNTRAINED, LEARNERS
 
 
 @dataclass(kw_only=True)
@@ -112,6 +112,27 @@ class TrainSettings:
         return steps
 
     @property
+    def trained_with(self) -> dict[str, int | None]:
+        """What tasks were like in meta-training, and inner steps, which are None where no inner loop was trained."""
+        name = self.learner.name
+        steps = None if self.steps_are_shots or name in INNER_LOOP_UNTRAINED else self.learner.inner_steps
+        return {
+            "ways": self.train_ways or self.ways,
+            "shots": self.shots,
+            "queries": self.train_queries,
+            "steps": steps,
+        }
+
+    def beyond_training(self, steps: int) -> str | None:
+        """How an adaptation of so many steps goes on after those of meta-training; None: it has no more."""
+        trained = self.trained_with["steps"]
+        if trained is None or steps <= trained:
+            return None
+        if getattr(self.learner, "learned_rates", "none").endswith("_and_steps"):
+            return f"steps after {trained} take the rates learned for step {trained}"
+        return f"steps after {trained} go as those before"
+
+    @property
     def steps_shown(self) -> int:
         """Steps that the adaptation curve shows, never fewer than the result is read after."""
         if self.steps_are_shots:
@@ -134,6 +155,7 @@ class MetaTestSettings:
     protocol: str = one_of("few_shot", "lifelong")
     ways: int | None = bounded(minimum=1)
     shots: int | None = bounded(minimum=1)
+    queries: int | None = bounded(minimum=1)
     tasks: int = bounded(minimum=2)
     steps: int | None = bounded(minimum=0)
     curve_steps: int | None = bounded(minimum=0)
@@ -154,6 +176,7 @@ class AdaptSettings:
     support: str | None
     query: str | None
     out: str
+    overwrite: bool
     steps: int | None = bounded(minimum=0)
     export: str | None
     dataset_root: str | None

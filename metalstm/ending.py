@@ -50,6 +50,9 @@ def finish(
     else:
         with fitting(best):
             training.learner.load_state_dict(best.state["learner"])
+    beyond = settings.beyond_training(settings.steps_tested)
+    if beyond is not None:
+        log.info("meta-test after %d steps: %s", settings.steps_tested, beyond)
     tested = meta_tested(settings, dataset, training, path)
     result = results.result(
         plain(settings),
@@ -59,6 +62,7 @@ def finish(
         None if best is None else best.step,
         results.training(training.step, training.seconds, training.pretraining_seconds, settings.meta_batch_size)
         | {"peak_memory_mib": results.peak_memory_mib(torch.device(settings.device))},
+        assembly.beside_training(settings, tested.steps),
         training.processes.count,
     )
     log.info("%s", summary(result))

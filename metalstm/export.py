@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metalstm.errors import ConfigError
+from metalstm.extras import install
 from metalstm.learners.base import Learner
 from metalstm.learners.higher_engine import HigherEngine
 from metalstm.learners.inner_loop import Adapted
@@ -32,7 +33,7 @@ def need_safetensors() -> None:
         import safetensors.torch  # noqa: F401
     except ImportError as error:
         raise ConfigError.of(
-            "export takes the package safetensors, which is not installed", "pip install 'metalstm[export]'"
+            "export takes the package safetensors, which is not installed", install("export")
         ) from error
 
 

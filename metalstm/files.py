@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import math
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from metalstm.errors import CheckpointError, DataError
 
 TEMPORARY = ".tmp"
 PROBE = 2**16  # bytes that a folder is tried with
+# Where a spreadsheet may take a text for a formula: at its start, or after what some take for the end of a cell.
+FORMULA = re.compile(r"(^|[;\t\r\n])(?=\s*[=+\-@＝＋－＠])")
 
 
 def user_data_folder() -> Path:
@@ -150,3 +157,27 @@ def write_atomically(path: Path, data: bytes, permissions: int = 0o666) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def as_csv(rows: Iterable[Sequence[object]]) -> str:
+    """Rows as comma-separated values whose texts no spreadsheet takes for formulas: such a text gets a `'` in front.
+
+    A number stays one, whatever its sign. See OWASP, "CSV Injection".
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([FORMULA.sub(r"\1'", cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def as_json(content: Any) -> str:
+    """JSON that every reader takes: a number that is not finite is null."""
+    return json.dumps(finite(content), indent=1, allow_nan=False) + "\n"
+
+
+def finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {name: finite(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

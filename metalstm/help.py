@@ -7,10 +7,15 @@ import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from metalstm.composition import composed
 from metalstm.fields import flat, shown
+from metalstm.flags import parsed
+
+if TYPE_CHECKING:
+    from importlib.abc import Traversable
 
 GROUPS = ("dataset", "model", "learner", "experiment")
 EXPLAINED_BY = {"learner": "maml"}  # what several choices of a group share is said in one of them
@@ -27,47 +32,91 @@ def help_text(config_name: str, arguments: Sequence[str]) -> str:
 
     Args:
         config_name: the command, such as `train`.
-        arguments: of its command line; settings and groups in it are shown as chosen.
+        arguments: of its command line; settings and groups in it are shown as chosen, those of a person's own configs
+            among them.
 
     Raises:
         HydraException, OmegaConfBaseException: as `composition.composed`.
     """
     from omegaconf import OmegaConf
 
-    config = composed(config_name, [one for one in arguments if not one.startswith("-")], with_hydra=True)
+    given = parsed(arguments)
+    config = composed(
+        given.config_name or config_name, given.overrides, True, folder=given.config_dir, main=given.config_path
+    )
     hydra = config.hydra
-    choices = {group: hydra.runtime.choices[group] for group in GROUPS if group in hydra.runtime.choices}
+    chosen = {str(group): choice for group, choice in hydra.runtime.choices.items() if not group.startswith("hydra")}
+    choices = {group: chosen[group] for group in [*GROUPS, *sorted(chosen.keys() - set(GROUPS))] if group in chosen}
+    sources = Sources.of(hydra.runtime.config_sources)
     values = OmegaConf.to_container(OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"]))
     assert isinstance(values, dict)
-    parts = [hydra.help.header.strip(), *group_lists(choices), *settings(config_name, values, choices)]
+    parts = [hydra.help.header.strip(), *sources.group_lists(choices), *sources.settings(config_name, values, choices)]
     return "\n\n".join([*parts, hydra.help.footer.strip()]) + "\n"
 
 
-def group_lists(choices: Mapping[str, Any]) -> Iterator[str]:
-    """For each group, its choices and what each is."""
-    for group in choices:
-        names = sorted(item.name.removesuffix(".yaml") for item in files("metalstm.configs").joinpath(group).iterdir())
-        lines = [row(f"{group}={name}", title(group, name)) for name in names if not name.startswith("_")]
-        yield "\n".join([f"{group.upper()}S{', or none' if choices[group] is None else ''}", *lines])
+class Sources:
+    """The YAML files that a command line composes from, and what they say of themselves.
 
+    Args:
+        folders: where they are; the first that has a file counts.
+    """
 
-def settings(config_name: str, values: Mapping[Any, Any], choices: Mapping[str, Any]) -> Iterator[str]:
-    """All settings with their values: the command's own in the sections of its file, then those of each group."""
-    own = {str(name): value for name, value in values.items() if name not in choices}
-    for section, meanings in sections(yaml_text(config_name)):
-        lines = [row(setting(name, own[name]), meaning) for name, meaning in meanings.items()]
-        yield "\n".join([section.upper() or "SETTINGS", *lines])
-    for group, choice in choices.items():
-        if values.get(group) is None:  # an experiment's settings are those of the others
-            continue
-        explained = meanings_of(group, choice)
-        lines = [
-            row(setting(name, value), explained.get(name.removeprefix(f"{group}."), ""))
-            for name, value in flat({group: values[group]}).items()
-            if name != f"{group}.name"
-        ]
-        if lines:
-            yield "\n".join([f"{group.upper()}={choice}", *lines])
+    def __init__(self, folders: Sequence[Traversable]) -> None:
+        self.folders = folders
+
+    @classmethod
+    def of(cls, searched: Sequence[Any]) -> Sources:
+        """The package's, and folders of a person's own in Hydra's list of what it has searched."""
+        own = [Path(str(source.path)) for source in searched if source.schema == "file"]
+        return cls([files("metalstm.configs"), *own])
+
+    def text(self, name: str) -> str:
+        """A file's text; nothing where there is none."""
+        for folder in self.folders:
+            file = folder.joinpath(f"{name}.yaml")
+            if file.is_file():
+                return file.read_text(encoding="utf-8")
+        return ""
+
+    def choices(self, group: str) -> list[str]:
+        """The names in a group."""
+        inner = [folder.joinpath(group) for folder in self.folders]
+        found = {file.name for folder in inner if folder.is_dir() for file in folder.iterdir()}
+        return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml") and name[0] not in "_.")
+
+    def group_lists(self, choices: Mapping[str, Any]) -> Iterator[str]:
+        """For each group, its choices and what each is."""
+        for group in choices:
+            lines = [row(f"{group}={name}", title(self.text(f"{group}/{name}"))) for name in self.choices(group)]
+            yield "\n".join([f"{group.upper()}S{', or none' if choices[group] is None else ''}", *lines])
+
+    def settings(self, config_name: str, values: Mapping[Any, Any], choices: Mapping[str, Any]) -> Iterator[str]:
+        """All settings with their values: the command's own in the sections of its file, then those of each group."""
+        own = {str(name): value for name, value in values.items() if name not in choices}
+        for section, meanings in sections(self.text(config_name)):
+            lines = [row(setting(name, own[name]), meaning) for name, meaning in meanings.items() if name in own]
+            yield "\n".join([section.upper() or "SETTINGS", *lines])
+        for group, choice in choices.items():
+            if not isinstance(values.get(group), Mapping):  # an experiment's settings are those of the others
+                continue
+            explained = self.meanings_of(group, choice)
+            lines = [
+                row(setting(name, value), explained.get(name.removeprefix(f"{group}."), ""))
+                for name, value in flat({group: values[group]}).items()
+                if name != f"{group}.name"
+            ]
+            if lines:
+                yield "\n".join([f"{group.upper()}={choice}", *lines])
+
+    def meanings_of(self, group: str, choice: str) -> dict[str, str]:
+        """For each setting of a choice of a group, the comment beside it, also in the files that it is made of."""
+        text = self.text(f"{group}/{choice}")
+        base = [EXPLAINED_BY[group]] if group in EXPLAINED_BY and choice != EXPLAINED_BY[group] else []
+        found: dict[str, str] = {}
+        for parent in [*base, *re.findall(r"^  - (\w+)$", text, re.MULTILINE)]:
+            if parent not in ("_self_", choice):
+                found |= self.meanings_of(group, parent)
+        return found | {name: comment for name, comment in meanings(text).items() if comment}
 
 
 def setting(name: str, value: Any) -> str:
@@ -85,13 +134,9 @@ def row(left: str, right: str) -> str:
     return f"\n{' ' * COLUMN}".join([begin + lines[0], *lines[1:]])
 
 
-def yaml_text(name: str) -> str:
-    return files("metalstm.configs").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-
-
-def title(group: str, choice: str) -> str:
+def title(text: str) -> str:
     """What a choice is, in the first words of its file."""
-    comments = [line[2:] for line in yaml_text(f"{group}/{choice}").splitlines() if line.startswith("# ")]
+    comments = [line[2:] for line in text.splitlines() if line.startswith("# ")]
     return " ".join(line for line in comments if not line.startswith("@"))
 
 
@@ -107,14 +152,3 @@ def sections(text: str) -> Iterator[tuple[str, dict[str, str]]]:
 def meanings(text: str) -> dict[str, str]:
     """For each setting at the top of a YAML text, the comment beside it."""
     return dict(re.findall(r"^(\w+):[^#\n]*(?:# (.*))?$", text, re.MULTILINE))
-
-
-def meanings_of(group: str, choice: str) -> dict[str, str]:
-    """The same for a choice of a group, with what it has from the files that it is made of."""
-    text = yaml_text(f"{group}/{choice}")
-    base = [EXPLAINED_BY[group]] if choice != EXPLAINED_BY.get(group, choice) else []
-    found: dict[str, str] = {}
-    for parent in [*base, *re.findall(r"^  - (\w+)$", text, re.MULTILINE)]:
-        if parent != "_self_":
-            found |= meanings_of(group, parent)
-    return found | {name: comment for name, comment in meanings(text).items() if comment}

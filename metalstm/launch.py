@@ -67,7 +67,8 @@ def launch(jobs: Sequence[Job], folder: Path, config: Any) -> None:
     left = [job._replace(path=job.path.absolute()) for job in jobs if not job.over]
     if not left:
         return
-    with our_configs(), stopped_by_signals():
+    own = [source.path for source in config.hydra.runtime.config_sources if source.provider == "command-line"]
+    with our_configs(*own), stopped_by_signals():
         config.hydra.sweep.dir = str(folder.absolute())
         use_no_more_workers(config.hydra.launcher, len(left))
         at = f"hydra.sweep.dir={quoted(config.hydra.sweep.dir)}"

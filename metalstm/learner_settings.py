@@ -124,3 +124,5 @@ LEARNERS: dict[str, type] = {
 
 # Learners whose answers are made of the support set, so that they take any number of classes once trained.
 ANY_WAYS = frozenset({"proto_maml", "protonet", "finetune", "scratch"})
+# Learners that take inner steps, but not in meta-training.
+INNER_LOOP_UNTRAINED = frozenset({"finetune", "scratch"})

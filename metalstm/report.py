@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from metalstm.command import ending_with_errors
 from metalstm.errors import ConfigError
+from metalstm.flags import version_option
+
+FORMATS = ("table", "markdown", "json")
 
 
 def main() -> None:
     """The command."""
     with ending_with_errors():
         args = parse()
-        sys.stdout.write(report(args.runs, args.out, args.target))
+        sys.stdout.write(report(args.runs, args.out, args.target, args.format))
         draw_missing(args.runs)
 
 
@@ -41,40 +43,52 @@ def parse() -> argparse.Namespace:
         "--out", type=Path, help="folder for report.html and comparison.md, .json and .png; none: to the screen alone"
     )
     parser.add_argument("--target", type=float, help="accuracy (a fraction) or error to be reached")
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="table",
+        help="what is printed: a table that fits the screen (default) ...",
+    )
+    version_option(parser)
     return parser.parse_args()
 
 
-def report(runs: list[Path], out: Path | None, target: float | None) -> str:
-    """Writes the comparison into `out`, and gives its table.
+def report(runs: list[Path], out: Path | None, target: float | None, form: str = "table") -> str:
+    """Writes the comparison into `out`, and gives it in one of `FORMATS`.
 
     Raises:
         ConfigError: runs without a result, or on different tasks; or `out` cannot be written.
     """
+    from metalstm.files import as_json
     from metalstm.reporting import comparison
     from metalstm.reporting.entries import curves, on_the_same_tasks, runs_in, without_result
     from metalstm.reporting.figures import draw_comparison
     from metalstm.reporting.page import page
+    from metalstm.text_tables import table_in_parts, wrapped
 
     read = on_the_same_tasks(runs_in(runs))
     common, found = read[0].tasks, curves(read)
     rows = comparison.rows(common, found, target)
-    table = comparison.markdown(common, rows)
     left_out = without_result(runs)
-    if left_out:
-        table += f"\nWithout a result, and so left out: {', '.join(map(str, left_out))}.\n"
+    note = f"\nWithout a result, and so left out: {', '.join(map(str, left_out))}.\n" if left_out else ""
+    markdown = comparison.markdown(common, rows) + note
+    content = as_json({**common, "rows": rows, "without_result": list(map(str, left_out))})
     if out is not None:
         whole = page(read, target, left_out)
         try:
             out.mkdir(parents=True, exist_ok=True)
-            (out / "comparison.md").write_text(table, encoding="utf-8", errors="replace")
-            (out / "comparison.json").write_text(json.dumps({**common, "rows": rows}, indent=1) + "\n")
+            (out / "comparison.md").write_text(markdown, encoding="utf-8", errors="replace")
+            (out / "comparison.json").write_text(content, encoding="utf-8")
             draw_comparison(common, found, out / "comparison.png")
             (out / "report.html").write_text(whole, encoding="utf-8", errors="replace")
         except (OSError, ValueError) as error:  # of a path that no system takes, a ValueError
             raise ConfigError.of(
                 f"{out} cannot be written: {getattr(error, 'strerror', None) or error}", "give --out=<a folder>"
             ) from error
-    return table
+    if form == "table":
+        table = table_in_parts(*comparison.cells(common, rows))
+        return f"{wrapped(comparison.title(common, rows))}\n{table}{wrapped(note)}"
+    return markdown if form == "markdown" else content
 
 
 if __name__ == "__main__":

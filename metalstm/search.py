@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from metalstm.command import ending_with_errors, in_our_words
+from metalstm.flags import version_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +59,7 @@ def main() -> None:
         epilog=HELP,
         formatter_class=argparse.RawTextHelpFormatter,
     )
+    version_option(parser)
     parser.add_argument("settings", nargs="+", metavar="SETTING", help="name=value, or a space to search; see below")
     with ending_with_errors():
         given = parser.parse_args().settings

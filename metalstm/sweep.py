@@ -10,26 +10,24 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from metalstm.combinations import combinations, job_names, sweep_name
-from metalstm.command import as_ours, config_problem, ending_with_errors, in_our_words
+from metalstm.command import as_ours, config_problem, ending_with_errors
 from metalstm.composition import composed, our_configs
-from metalstm.errors import CheckpointError, ConfigError, DataError, MetalstmError, Problem
+from metalstm.errors import ConfigError, MetalstmError
+from metalstm.flags import config_flags
+from metalstm.sweep_checks import check
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from metalstm.config import TrainSettings
     from metalstm.run.job import Job
 
 log = logging.getLogger(__name__)
 
 CONFIG_NAME = "train"
-NOT_COMPARED = {"resume", "allow_changed_data", "output_dir"}  # settings of a start or a place: a run may have others
 
 
 class Sweep(NamedTuple):
@@ -76,10 +74,10 @@ def planned(given: argparse.Namespace) -> Sweep:
 
     from metalstm.run.job import Job
 
-    if given.config_dir or given.config_path or given.config_name:
+    if given.config_path:
         raise ConfigError.of(
-            "--config-dir, --config-path and --config-name cannot be given with -m",
-            "use hydra.searchpath=[file://<folder>] for configs of your own",
+            f"--config-path={given.config_path} cannot be given with -m",
+            "use --config-dir=<folder>, and --config-name=<name> for a command's config of your own",
         )
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise ConfigError.of(
@@ -87,9 +85,10 @@ def planned(given: argparse.Namespace) -> Sweep:
             "give -m without torchrun, or each job's settings to torchrun without -m",
         )
     OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
-    with our_configs():
+    with our_configs(given.config_dir):
         loader = GlobalHydra.instance().config_loader()
-        config = loader.load_configuration(CONFIG_NAME, list(given.overrides), run_mode=RunMode.MULTIRUN)
+        config_name = given.config_name or CONFIG_NAME
+        config = loader.load_configuration(config_name, list(given.overrides), run_mode=RunMode.MULTIRUN)
         if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
             raise ConfigError.of(
                 f"hydra/sweeper={config.hydra.runtime.choices['hydra/sweeper']} is not supported", "leave it out"
@@ -100,121 +99,10 @@ def planned(given: argparse.Namespace) -> Sweep:
         path, launcher = Path(config.hydra.sweep.dir), str(config.hydra.launcher._target_)
     names = job_names([swept for _, swept in combined])
     own = [line for line in config.hydra.overrides.hydra if "hydra.searchpath=" in line]
-    jobs = [Job(path / name, (*own, *line), swept) for name, (line, swept) in zip(names, combined, strict=True)]
-    check(jobs)
-    check_data(jobs)
+    flags = config_flags(given)
+    jobs = [Job(path / name, (*own, *line), swept, flags) for name, (line, swept) in zip(names, combined, strict=True)]
+    check(jobs, lambda overrides: composed(config_name, overrides, folder=given.config_dir), CONFIG_NAME)
     return Sweep(path, jobs, config, launched=not launcher.endswith(".BasicLauncher"))
-
-
-def check(jobs: Sequence[Job]) -> None:
-    """Whether each job's settings are in order, and those of the run in its directory, if there is one.
-
-    Raises:
-        ConfigError: with every problem, and the job that has it where not all do.
-    """
-    refusals = Refusals(len(jobs))
-    for job in jobs:
-        with refusals.of(job):
-            check_job(job)
-    refusals.say()
-
-
-def check_data(jobs: Sequence[Job]) -> None:
-    """Refuse what a run would refuse once it has its data; each dataset is made once.
-
-    Raises:
-        ConfigError, DataError, CheckpointError: with every problem, and the job that has it where not all do.
-    """
-    from metalstm.assembly import make_dataset
-    from metalstm.beginning import check_start
-
-    left = [(job, settings_of(job)) for job in jobs if not job.over]
-    by_dataset: dict[str, list[tuple[Job, TrainSettings]]] = {}
-    for job, settings in left:
-        by_dataset.setdefault(repr(settings.dataset), []).append((job, settings))
-    refusals = Refusals(len(jobs))
-    for alike in by_dataset.values():
-        dataset = None
-        with refusals.of(*(job for job, _ in alike)):
-            dataset = make_dataset(alike[0][1].dataset)
-        for job, settings in alike if dataset else []:
-            with refusals.of(job):
-                check_start(settings, dataset, job.path if job.begun else None)
-    refusals.say()
-
-
-class Refusals:
-    """What jobs are refused for, each problem once.
-
-    Args:
-        jobs: how many there are.
-    """
-
-    def __init__(self, jobs: int) -> None:
-        self.jobs = jobs
-        self.found: dict[Problem, list[str]] = {}
-        self.first: type[MetalstmError] | None = None
-
-    @contextmanager
-    def of(self, *jobs: Job) -> Iterator[None]:
-        """A context in which jobs are checked."""
-        try:
-            with in_our_words(CONFIG_NAME):
-                yield
-        except (ConfigError, DataError, CheckpointError) as error:
-            self.first = self.first or type(error)
-            for problem in error.problems:
-                self.found.setdefault(problem, []).extend(job.path.name for job in jobs)
-
-    def say(self) -> None:
-        """Raise an error of the first one's kind with every problem, if there is any."""
-        if self.first is None:
-            return
-        problems = []
-        for (what, fix), names in self.found.items():
-            where = f" (job {names[0]})" if len(names) == 1 else f" ({len(names)} of {self.jobs} jobs)"
-            problems.append(Problem(what if len(names) == self.jobs else what + where, fix))
-        raise self.first(*problems)
-
-
-def settings_of(job: Job) -> TrainSettings:
-    """The settings that a job is given."""
-    from metalstm.config import train_settings
-
-    return train_settings(composed(CONFIG_NAME, job.overrides))
-
-
-def check_job(job: Job) -> None:
-    """As `check`, of one job."""
-    from metalstm.fields import flat, plain, shown
-
-    settings = settings_of(job)
-    if settings.resume is not None:
-        raise ConfigError.of(
-            f"resume={settings.resume} cannot be given with -m",
-            "leave it out: a sweep's command given again goes on with what is not done",
-        )
-    if settings.test_tasks == 0:
-        raise ConfigError.of("test_tasks=0, but a sweep compares results of meta-test", "use test_tasks>=2")
-    new, old = flat(plain(settings)), settings_there(job)
-    differences = [name for name in old if name in new and name not in NOT_COMPARED and old[name] != new[name]]
-    if differences:
-        listed = ", ".join(f"{name}={shown(old[name])}" for name in differences)
-        raise ConfigError.of(
-            f"{job.path} has a run with other settings: {listed}", "remove it, or give another hydra.sweep.dir"
-        )
-
-
-def settings_there(job: Job) -> dict[str, Any]:
-    """The settings of the run in a job's directory; none where there is no run, or it cannot be read."""
-    from metalstm.fields import flat
-    from metalstm.reading import Unreadable
-    from metalstm.run.resume import config_values
-
-    try:
-        return flat(config_values(job.path))
-    except Unreadable:
-        return {}
 
 
 def carry_out(sweep: Sweep) -> int:

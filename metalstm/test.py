@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from metalstm.command import command_line, run_command
 from metalstm.errors import ConfigError
 from metalstm.learner_settings import ANY_WAYS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from omegaconf import DictConfig
@@ -40,14 +41,16 @@ def meta_test_run(config: DictConfig) -> None:
     from metalstm.config import meta_test_settings
     from metalstm.run import directory, resume
     from metalstm.run.interruption import Interruption
-    from metalstm.run.meta_test import Judge
+    from metalstm.run.meta_test import Judge, leaves_rate_open
     from metalstm.trained import trained_run
 
     given = meta_test_settings(config)
     path = Path(given.run)
-    asked = asked_shape(resume.run_settings(path), given)
+    of_run = resume.run_settings(path)
+    asked = asked_shape(of_run, given)
     check_place(path)
     steps = asked.steps_tested if given.steps is None else given.steps
+    check_steps(asked, steps)
     directory.start_log()
     trained = trained_run(
         path,
@@ -55,6 +58,7 @@ def meta_test_run(config: DictConfig) -> None:
         given.allow_changed_data,
         ways=asked.ways,
         shots=asked.shots,
+        queries=asked.queries,
         test_tasks=given.tasks,
         test_steps=steps,
         curve_steps=2 * steps if given.curve_steps is None else given.curve_steps,
@@ -62,20 +66,23 @@ def meta_test_run(config: DictConfig) -> None:
         device=given.device,
         threads=given.threads,
     )
-    splits = ("meta_validation", given.split)
-    assembly.check_tasks_fit(trained.settings, trained.dataset, splits)
+    picks = {"meta_validation"} if leaves_rate_open(trained.learner) else set()
+    assembly.check_tasks_fit(trained.settings, trained.dataset, sorted(picks | {given.split}))
+    say_changes(of_run, asked, steps)
+    beside = assembly.beside_training(of_run, steps)
     with Interruption() as interruption:
 
         def heed() -> None:
             interruption.heed("the meta-test was stopped", "start it again")
 
+        splits = ("meta_validation", given.split)
         validation, test = (assembly.make_sampler(trained.settings, trained.dataset, split) for split in splits)
         protocol = assembly.test_protocol(trained.settings)
         judge = Judge(validation, test, protocol, trained.dataset.kind, trained.device, heed)
         if given.protocol == "lifelong":
-            lifelong(trained, given, judge)
+            lifelong(trained, given, judge, beside)
         else:
-            few_shot(trained, judge)
+            few_shot(trained, judge, beside)
 
 
 def check_place(run: Path) -> None:
@@ -110,10 +117,36 @@ def asked_shape(settings: TrainSettings, given: MetaTestSettings) -> TrainSettin
         )
     ways = settings.ways if given.ways is None else given.ways
     shots = settings.shots if given.shots is None else given.shots
-    return dataclasses.replace(settings, ways=ways, shots=shots)
+    queries = settings.queries if given.queries is None else given.queries
+    return dataclasses.replace(settings, ways=ways, shots=shots, queries=queries)
 
 
-def few_shot(trained: Trained, judge: Judge) -> None:
+def check_steps(asked: TrainSettings, steps: int) -> None:
+    """Whether the learner can take so many steps.
+
+    Raises:
+        ConfigError: a step is a shot, and there are fewer.
+    """
+    if asked.steps_are_shots and steps > asked.shots:
+        raise ConfigError.of(
+            f"steps={steps}, but a step of learner={asked.learner.name} is one more shot, and there are "
+            f"shots={asked.shots}",
+            f"use steps<={asked.shots}, or leave it out",
+        )
+
+
+def say_changes(of_run: TrainSettings, asked: TrainSettings, steps: int) -> None:
+    """Says in what the meta-test is not as the run's training and its own meta-test."""
+    for name in ("ways", "shots", "queries"):
+        before, now = getattr(of_run, name), getattr(asked, name)
+        if now != before:
+            log.info("changed: %s from %d to %d", name, before, now)
+    beyond = of_run.beyond_training(steps)
+    if beyond is not None:
+        log.info("changed: steps from %d in meta-training to %d; %s", of_run.trained_with["steps"], steps, beyond)
+
+
+def few_shot(trained: Trained, judge: Judge, beside: Mapping[str, Any]) -> None:
     """Every task by itself, as at the end of a run."""
     from metalstm import learner_assembly
     from metalstm.fields import plain
@@ -123,7 +156,7 @@ def few_shot(trained: Trained, judge: Judge) -> None:
     settings, dataset = trained.settings, trained.dataset
     tested = judge.judge(trained.learner, learner_assembly.model_shape(settings, dataset), settings.seed)
     training = results.training(trained.steps, trained.seconds, trained.pretraining_seconds, settings.meta_batch_size)
-    result = results.result(plain(settings), command_line(), dataset, tested, trained.best_step, training)
+    result = results.result(plain(settings), command_line(), dataset, tested, trained.best_step, training, beside)
     log.info("%s", summary(result))
     with directory.shown_if_lost(json.dumps(result)):
         file = directory.new_run_directory(trained.path / directory.TESTS) / directory.RESULT
@@ -132,7 +165,7 @@ def few_shot(trained: Trained, judge: Judge) -> None:
     log.info("result    %s", file)
 
 
-def lifelong(trained: Trained, given: MetaTestSettings, judge: Judge) -> None:
+def lifelong(trained: Trained, given: MetaTestSettings, judge: Judge, beside: Mapping[str, Any]) -> None:
     """Streams of tasks that arrive one after another, in each of the modes."""
     from metalstm.fields import plain
     from metalstm.reporting.lifelong import summary
@@ -165,6 +198,7 @@ def lifelong(trained: Trained, given: MetaTestSettings, judge: Judge) -> None:
         judge.protocol.step_unit,
         modes,
         trained.best_step,
+        beside,
     )
     log.info("%s", summary(result))
     with directory.shown_if_lost(json.dumps(result)):

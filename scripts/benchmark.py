@@ -23,6 +23,8 @@ from pathlib import Path
 from bench.problem import QUICK, SETTINGS, BenchmarkError, variants
 from bench.system import CLASSES, require_jax
 
+from metalstm.extras import install
+
 HIDDEN = [64, 128, 256]
 BUSY = 0.5  # processes that want a core, averaged over a minute
 OUT = Path(__file__).parents[1] / "outputs" / "reference" / "benchmark"
@@ -97,7 +99,7 @@ def warn_if_busy() -> None:
 
 def run_growth(args: argparse.Namespace) -> None:
     if importlib.util.find_spec("matplotlib") is None:
-        raise BenchmarkError("matplotlib is not installed: pip install 'metalstm[figures]'")
+        raise BenchmarkError(f"matplotlib is not installed: {install('figures')}")
     from bench import growth
 
     growth.run(args.quick, args.threads, command(args), args.out)

@@ -66,7 +66,7 @@ compared() {
 # exported NAME: keeps the start of a run of maml as weights for torch.nn.LSTM, as far as that is not done.
 exported() {
     [[ ! -e $reference/$1/start.safetensors ]] || return 0
-    "$venv/bin/metalstm-adapt" run="$reference/$1" export="$reference/$1/start.safetensors" dataset_root="$data"
+    "$venv/bin/metalstm-adapt" run="$reference/$1" export="$reference/$1/start.safetensors" overwrite=true dataset_root="$data"
 }
 
 # recipe NAME: trains it, and first what it starts from.

@@ -33,11 +33,11 @@ for which in default best; do
     [[ -f ${run[$which]}/result.json ]] || "$venv/bin/metalstm-train" resume="${run[$which]}" test_tasks=1000 scratch_tasks=0
     cp "${run[$which]}/result.json" "$reference/${which}_seed0.json"
 done
-"$venv/bin/metalstm-report" "${run[best]}" "${run[default]}" | tee "$reference/compared_seed0.md"
+"$venv/bin/metalstm-report" "${run[best]}" "${run[default]}" --format=markdown | tee "$reference/compared_seed0.md"
 for which in default best; do
     # shellcheck disable=SC2086
     train "outputs/search/$which" "$name" "${settings[@]}" ${rates[$which]} seed=1 test_tasks=1000 scratch_tasks=0
     run[$which]=$(finished "outputs/search/$which" "$name")
     cp "${run[$which]}/result.json" "$reference/${which}_seed1.json"
 done
-"$venv/bin/metalstm-report" "${run[best]}" "${run[default]}" | tee "$reference/compared_seed1.md"
+"$venv/bin/metalstm-report" "${run[best]}" "${run[default]}" --format=markdown | tee "$reference/compared_seed1.md"

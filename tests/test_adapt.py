@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import wave
 from collections.abc import Callable
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+from metalstm.run.prediction import Predicted, accuracy_line, as_csv, as_json
 
 SUFFIX = {"images": ".png", "recordings": ".wav", "tables": ".csv", "texts": ".txt"}
 
@@ -82,6 +85,7 @@ def test_every_kind(kind: str, trained: Any, in_process: Any) -> None:
         assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
         assert row["prediction"] == max(shares, key=lambda label: shares[label])
     assert "support   5 examples of 2 labels, 3 steps" in ended.out
+    assert "accuracy  not known: 1 of 11 files lie in no folder named as a label" in ended.out
     assert not list(Path().glob(".*"))
 
 
@@ -173,7 +177,9 @@ def test_bad_input(trained: Any, in_process: Any) -> None:
         (3, "0.png: one of images, but the run reads tables", ["support=pictures", "query=query"]),
         (3, "0.png: one of images, but the run reads tables", ["support=support", "query=pictures"]),
         (2, "there is no folder gone", [*both, "out=gone/p.csv"]),
+        (2, "out=empty: its ending names no format", [*both, "out=empty"]),
         (2, "out=empty is a folder", [*both, "out=empty"]),
+        (2, "out=p.xlsx: its ending names no format\n  fix: use one of out=<name>.csv, ", [*both, "out=p.xlsx"]),
         (2, "export=w.bin is no safetensors file", [*both, "export=w.bin"]),
         (2, "no support set to learn from", ["query=query"]),
         (2, "nothing is asked for", ["support=support"]),
@@ -188,6 +194,75 @@ def test_bad_input(trained: Any, in_process: Any) -> None:
     Path("data/class0/0.csv").write_text("1,2\n")
     ended = in_process("adapt", f"run={run}", *both)
     assert (ended.code, "has changed since the run began" in ended.err) == (3, True)
+
+
+def test_the_ending_names_the_format(trained: Any, in_process: Any) -> None:
+    given = [f"run={trained('tables')}", "support=support", "query=query"]
+    make("tables", Path("support"), range(20, 22), lambda _: 1)
+    make("tables", Path("query"), range(20, 22), lambda _: 2)
+    for out in ("x.csv", "x.json", "x.jsonl"):
+        assert in_process("adapt", *given, f"out={out}").code == 0
+    whole = json.loads(Path("x.json").read_text())
+    lines = [json.loads(line) for line in Path("x.jsonl").read_text().splitlines()]
+    assert whole["predictions"] == lines
+    assert [line["label"] for line in lines] == ["class20", "class20", "class21", "class21"]
+    assert [(line["file"], line["prediction"]) for line in lines] == [
+        (row["file"], row["prediction"]) for row in rows("x.csv")
+    ]
+
+
+def test_nothing_is_overwritten_unasked(trained: Any, in_process: Any) -> None:
+    pytest.importorskip("safetensors")
+    given = [f"run={trained('tables')}", "support=support", "query=query"]
+    make("tables", Path("support"), range(20, 22), lambda _: 1)
+    make("tables", Path("query"), range(20, 22), lambda _: 2)
+    mine = {name: Path(name) for name in ("predictions.csv", "mine.json", "w.safetensors", "v.md")}
+    for file in mine.values():
+        file.write_text("mine")
+    for name, more in (
+        ("predictions.csv", []),
+        ("mine.json", ["out=mine.json"]),
+        ("w.safetensors", ["out=p.csv", "export=w.safetensors"]),
+        ("v.md", ["out=p.csv", "export=v.safetensors"]),
+    ):
+        ended = in_process("adapt", *given, *more)
+        assert (ended.code, f"{name}: there is such a file" in ended.err) == (2, True), ended
+        assert mine[name].read_text() == "mine"
+        assert in_process("adapt", *given, *more, "overwrite=true").code == 0
+        assert mine[name].read_bytes() != b"mine"
+
+
+def predicted(names: list[str], right: int) -> Predicted:
+    """Predictions for files, the first so many of which are label `a`, the others label `b`."""
+    return Predicted(names, ["a", "b"], torch.tensor([[0.9, 0.1]] * right + [[0.2, 0.8]] * (len(names) - right)))
+
+
+def test_the_accuracy_where_the_folders_are_labels() -> None:
+    files = [f"a/{number}.png" for number in range(10)]
+    said = "90.00% (9 of 10), 95% interval 59.58% to 98.21%"  # Wilson's, as scipy gives it
+    assert accuracy_line(predicted(files, 9)) == [f"accuracy  {said}"]
+    assert str(predicted(files, 10).accuracy()) == "100.00% (10 of 10), 95% interval 72.25% to 100.00%"
+    assert str(predicted(files, 0).accuracy()) == "0.00% (0 of 10), 95% interval 0.00% to 27.75%"
+    accuracy = json.loads(as_json(predicted(files, 9)))["accuracy"]
+    assert (accuracy["correct"], accuracy["of"]) == (9, 10)
+    assert accuracy["interval"] == pytest.approx([0.59584997, 0.98212379])
+
+
+def test_no_accuracy_where_it_cannot_be_known() -> None:
+    assert accuracy_line(predicted(["1.png", "other/2.png"], 1)) == []
+    assert accuracy_line(predicted(["a/1.txt:7", "b/2.txt:1", "3.txt:1"], 1)) == [
+        "accuracy  not known: 1 of 3 files lie in no folder named as a label"
+    ]
+
+
+def test_no_formula_in_the_predictions() -> None:
+    names = ["=cmd()/1.png", "+1", "-x", "@x", "a\t=1", "x;=cmd()", "plain-1.png", "-"]
+    lines = list(csv.reader(as_csv(Predicted(names, ["=1", "b"], torch.full((8, 2), 0.5))).decode().splitlines()))
+    assert lines[0] == ["file", "prediction", "'=1", "b"]
+    assert [line[0] for line in lines[1:]] == [
+        *("'=cmd()/1.png", "'+1", "'-x", "'@x", "a\t'=1", "x;'=cmd()", "plain-1.png", "'-")
+    ]
+    assert lines[1][1:] == ["'=1", "0.500000", "0.500000"]
 
 
 def test_a_regression_run_is_refused(in_process: Any, tiny: Any, only_run: Any) -> None:

@@ -239,7 +239,7 @@ def test_more_shots_than_a_run_has_to_read(in_process: Any, tiny: Any, only_run:
     assert in_process("train", "learner=protonet", *given).code == 0
     path = only_run(Path())
     before = files(path)
-    check(in_process("test", f"run={path}", "steps=3"), 2, ["steps=3", "shots=2", "steps<=2"])
+    check(in_process("test", f"run={path}", "steps=3"), 2, ["error: steps=3", "shots=2", "fix: use steps<=2"])
     assert files(path) == before
     assert in_process("test", f"run={path}", "steps=1", "tasks=4").code == 0
 

@@ -108,6 +108,44 @@ def test_more_tasks_and_steps_in_the_meta_test(finished: Path, in_process: Any, 
     assert (result["tasks"], result["steps"], result["curve"][-1]["step"]) == (8, 4, 8)
     assert result["value"] == result["curve"][4]["value"]
     assert "8 meta-test tasks" in ended.out
+    said = "steps after 2 take the rates learned for step 2"
+    assert f"changed: steps from 2 in meta-training to 4; {said}\n" in ended.out
+    assert result["protocol"]["trained_with"] == {"ways": 3, "shots": 1, "queries": 2, "steps": 2}
+    assert result["protocol"]["steps_beyond_training"] == said
+
+
+def test_more_steps_than_in_meta_training(in_process: Any, tiny: Any, only_run: Any, result_of: Any) -> None:
+    given = tiny(steps=2, scratch_tasks=0, test_steps=3)
+    assert in_process("train", "learner=reptile", *given).code == 0
+    path = only_run(Path())
+    said = "steps after 2 go as those before"
+    assert result_of(path)["protocol"]["steps_beyond_training"] == said
+    assert f"meta-test after 3 steps: {said}" in (path / "train.log").read_text(encoding="utf-8")
+    assert in_process("test", f"run={path}", "steps=2", "tasks=4").code == 0
+    (tested,) = (path / "tests").iterdir()
+    assert result_of(tested)["protocol"]["steps_beyond_training"] is None
+
+
+def test_other_queries(finished: Path, in_process: Any, result_of: Any) -> None:
+    ended = in_process("test", f"run={finished}", "queries=5", "tasks=4")
+    assert ended.code == 0, ended.err
+    assert "changed: queries from 2 to 5" in ended.out
+    result = result_of(max((finished / "tests").iterdir()))
+    assert (result["queries"], result["settings"]["queries"]) == (5, 5)
+    values = [value * 15 for value in (point["value"] * 4 for point in result["curve"])]
+    assert values == pytest.approx([round(value) for value in values])  # of 3 classes with 5 queries, in 4 tasks
+    assert in_process("test", f"run={finished}", "queries=20").code == 2
+
+
+@pytest.mark.parametrize(("learner", "code"), [("protonet", 0), ("finetune", 2)])
+def test_only_splits_that_are_used_are_checked(
+    learner: str, code: int, in_process: Any, tiny: Any, only_run: Any
+) -> None:
+    """Meta-validation has 3 classes, meta-test 9; only a learner that leaves its rate open needs the former."""
+    drops = {"learner.inner_steps": None, "scratch_tasks": 0, "test_tasks": 0, "steps": 1}
+    assert in_process("train", f"learner={learner}", *tiny(**drops)).code == 0
+    ended = in_process("test", f"run={only_run(Path())}", "ways=9", "tasks=2")
+    assert (ended.code, "split 'meta_validation'" in ended.err) == (code, code == 2)
 
 
 def test_tasks_of_another_shape_than_the_run_was_tested_on(

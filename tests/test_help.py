@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
+from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 from metalstm.composition import setting_names
-from metalstm.help import GROUPS, help_text, yaml_text
+from metalstm.help import GROUPS, Sources, help_text
 
 CHOICES = [
     (group, path.name.removesuffix(".yaml"))
@@ -56,7 +58,7 @@ def test_every_setting_has_its_value_and_its_meaning(command: str) -> None:
 def test_every_choice_explains_its_settings(group: str, choice: str) -> None:
     text = help_text("train", [f"{group}={choice}"])
     section = re.search(rf"^{group.upper()}={choice}\n((?:  .*\n)+)", text, re.MULTILINE)
-    own = set(re.findall(r"^(\w+):", yaml_text(f"{group}/{choice}"), re.MULTILINE)) - {"name", "defaults"}
+    own = set(re.findall(r"^(\w+):", Sources.of([]).text(f"{group}/{choice}"), re.MULTILINE)) - {"name", "defaults"}
     found = explained(section.group(1)) if section else {}
     assert {setting.split("=")[0] for setting in found} >= {f"{group}.{name}" for name in own}
     assert all(found.values())
@@ -83,6 +85,50 @@ def test_an_unknown_choice_in_it(in_process: Any) -> None:
     ended = in_process("train", "learner=nope", "--help")
     assert ended.code == 2
     assert ended.err.startswith("error: learner=nope is unknown")
+
+
+def test_configs_of_ones_own(in_process: Any) -> None:
+    for file, text in {
+        "dataset/mine.yaml": "# My own drawings.\ndefaults:\n  - glyphs\n  - _self_\nclasses: 33 # not many\n",
+        "mine.yaml": "defaults:\n  - train\n  - _self_\nsteps: 77\n",
+        "extra/more.yaml": "# @package _global_\n# More of it.\nways: 9\n",
+    }.items():
+        path = Path("conf", file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    given = ("dataset=mine", "+extra=more")
+    ended = in_process("train", "--config-dir", "conf", "--config-name", "mine", *given, "--help")
+    assert (ended.code, ended.err) == (0, "")
+    said = explained(ended.out)
+    assert said["dataset=mine"] == "My own drawings."
+    assert said["dataset.classes=33"] == "not many"
+    assert said["dataset.examples=20"]  # explained by what it is made of
+    assert said["steps=77"] == "of the outer loop"
+    assert "  ways=9 " in ended.out
+    assert "EXTRAS\n  extra=more                        More of it.\n" in ended.out
+    assert explained(in_process("train", "-cd=conf", *given, "-h").out)["dataset.classes=33"] == "not many"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--config-dir", "nowhere"], "error: --config-dir: there is no folder "),
+        (["--config-name", "nothing"], "error: --config-name=nothing: there is no such config\n  fix: name a file"),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["--help"]])
+def test_no_such_configs(given: list[str], words: str, more: list[str], in_process: Any) -> None:
+    ended = in_process("train", *given, *more)
+    assert (ended.code, ended.err.startswith(words)) == (2, True), ended.err
+
+
+@pytest.mark.parametrize("command", ["train", "test", "adapt", "report", "runs", "search"])
+def test_the_version_is_ours(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", [f"metalstm-{command}", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(f"metalstm.{command}").main()
+    said = f"metalstm {metadata.version('metalstm')}, torch {metadata.version('torch')}\n"
+    assert (ended.value.code, capsys.readouterr()) == (0, (said, ""))
 
 
 def test_a_reader_that_has_enough_is_no_error(start: Any, tmp_path: Path) -> None:

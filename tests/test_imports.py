@@ -14,7 +14,7 @@ PACKAGE = Path(metalstm.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 # What the modules of a folder may import of the package, besides themselves and those that know nothing of it.
-EVERYWHERE = {"errors", "fields", "files", "ownership", "reading"}
+EVERYWHERE = {"errors", "extras", "fields", "files", "ownership", "reading"}
 MAY_IMPORT = {
     "tasks": set(),
     "datasets": {"tasks"},
@@ -35,6 +35,7 @@ MAY_IMPORT = {
 # Resuming compares the config of a run directory with the command line's.
 SEE_CONFIG = {
     "arguments.py",
+    "flags.py",
     "combinations.py",
     "command.py",
     "composition.py",
@@ -62,10 +63,12 @@ LIGHT = [
         "combinations.py",
         "command.py",
         "api.py",
+        "flags.py",
         "composition.py",
         "config.py",
         "dataset_settings.py",
         "errors.py",
+        "extras.py",
         "fields.py",
         "files.py",
         "help.py",
@@ -132,7 +135,7 @@ def test_directions(folder: str) -> None:
 
 def test_what_may_be_imported_everywhere_imports_nothing_but_errors() -> None:
     imported = {name: ours(PACKAGE / f"{name}.py") for name in sorted(EVERYWHERE)}
-    alone = {"errors": set(), "ownership": set()}
+    alone = {"errors": set(), "extras": set(), "ownership": set()}
     assert imported == alone | {name: {"errors"} for name in EVERYWHERE - alone.keys()}
 
 

@@ -42,10 +42,11 @@ def runs(finished_runs: Any, tiny: Any) -> dict[str, Path]:
 
 @pytest.fixture
 def reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
-    """`reported(*arguments)` runs the command here."""
+    """`reported(*arguments)` runs the command here, on 80 columns; it prints Markdown unless told otherwise."""
+    monkeypatch.setenv("COLUMNS", "80")
 
-    def run(*arguments: Any) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["metalstm-report", *map(str, arguments)])
+    def run(*arguments: Any, form: str = "markdown") -> Ended:
+        monkeypatch.setattr(sys, "argv", ["metalstm-report", *map(str, arguments), f"--format={form}"])
         capsys.readouterr()
         code: Any = 0
         try:
@@ -96,6 +97,26 @@ def test_a_table_on_the_screen(runs: dict[str, Path], reported: Any, result_of: 
     assert values == sorted(values, reverse=True)
     assert before == {path: path.read_bytes() for path in runs["maml"].rglob("*") if path.is_file()}
     assert not list(Path().iterdir())
+
+
+def test_a_table_that_fits_the_screen(runs: dict[str, Path], reported: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    markdown, narrow = (reported(runs["maml"], runs["memory"], form=form).out for form in ("markdown", "table"))
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert "|" not in narrow
+    for name, cells in rows(markdown).items():  # nothing is lost
+        lines = [line.split() for line in narrow.splitlines() if line.split()[:1] == [name]]
+        assert [word for line in lines for word in line[1:]] == " ".join(cells).split()
+    monkeypatch.setenv("COLUMNS", "200")
+    wide = reported(runs["maml"], runs["memory"], form="table").out
+    assert len([line for line in wide.splitlines() if line.startswith("memory")]) == 1
+
+
+def test_json_for_scripts(runs: dict[str, Path], reported: Any, tmp_path: Path) -> None:
+    ended = reported(runs["maml"], "--out", tmp_path / "out", form="json")
+    assert ended.out == (tmp_path / "out" / "comparison.json").read_text(encoding="utf-8")
+    content = json.loads(ended.out)
+    assert (content["metric"], content["without_result"]) == ("accuracy", [])
+    assert (tmp_path / "out" / "comparison.md").read_text(encoding="utf-8").count("| maml |") == 1
 
 
 def test_its_files(runs: dict[str, Path], reported: Any, drawn: list[Any], result_of: Any, tmp_path: Path) -> None:
@@ -268,7 +289,7 @@ def test_without_matplotlib(
 
 
 def test_as_a_process(runs: dict[str, Path], process: Any, tmp_path: Path) -> None:
-    ended = process("metalstm-report", str(runs["maml"]), "--out", "out", cwd=tmp_path)
+    ended = process("metalstm-report", str(runs["maml"]), "--out", "out", "--format=markdown", cwd=tmp_path)
     assert ended.code == 0, ended.err  # matplotlib may say that it builds its list of fonts
     assert (tmp_path / "out" / "comparison.md").read_text(encoding="utf-8") == ended.out
     refused(process("metalstm-report", "nowhere", cwd=tmp_path), "nowhere", "fix: ")

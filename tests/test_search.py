@@ -17,6 +17,7 @@ import yaml
 
 from metalstm import search
 from metalstm.errors import ConfigError
+from metalstm.extras import install
 from metalstm.run.job import wait_until_free
 from metalstm.searching.plan import SEARCHED_OF_DATASET, check_searchable, why_not
 from metalstm.searching.process import TrialProcess, validations
@@ -95,7 +96,7 @@ def test_settings_of_datasets_that_are_searched() -> None:
 def test_without_optuna(refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert refused("outer_lr=1e-3,1e-2") == (
-        "error: a search takes Optuna, which is not installed\n  fix: pip install 'metalstm[search]'\n"
+        f"error: a search takes Optuna, which is not installed\n  fix: {install('search')}\n"
     )
 
 

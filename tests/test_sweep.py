@@ -99,7 +99,9 @@ def test_the_name_of_a_sweep_is_of_its_settings_in_any_order() -> None:
         (["seed=interval(0,1)"], ["error: seed=interval(0,1) has no list of values"]),
         (["hydra/launcher=nothing"], ["error: hydra/launcher=nothing is not there", "pip install"]),
         (["hydra/launcher=null"], ["error: a group is null"]),
-        (["--config-name", "test"], ["error: --config-dir", "hydra.searchpath"]),
+        (["--config-path", "/mine"], ["error: --config-path=/mine cannot be given with -m\n  fix: use --config-dir="]),
+        (["--config-dir", "nowhere"], ["error: --config-dir: there is no folder", "nowhere"]),
+        (["--config-name", "nothing"], ["error: --config-name=nothing: there is no such config\n  fix: name a file"]),
         (["ways 5"], ["error: 'ways 5' cannot be read"]),
     ],
 )
@@ -130,6 +132,27 @@ def test_refused_as_a_single_run_before_the_first_job(
     for word in words:
         assert word in ended.err
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("launcher", ["basic", "cores"])
+def test_configs_of_ones_own(launcher: str, in_process: Any, tiny: Any, result_of: Any) -> None:
+    for file, text in {
+        "dataset/mine.yaml": "defaults:\n  - glyphs\n  - _self_\nclasses: 42\n",
+        "mine.yaml": "defaults:\n  - train\n  - override dataset: mine\n  - _self_\nlog_every: 7\n",
+    }.items():
+        path = Path("my configs", file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    given = [*tiny(**SMALL, log_every=None, **{"dataset.classes": None}), "seed=0,1", f"hydra/launcher={launcher}"]
+    ended = in_process("train", "--config-dir", "my configs", "--config-name=mine", "-m", *given)
+    assert (ended.code, ended.err) == (0, "")
+    for seed in (0, 1):
+        settings = result_of(only_sweep() / f"seed-{seed}")["settings"]
+        assert (settings["dataset"]["classes"], settings["log_every"], settings["seed"]) == (42, 7, seed)
+    again = in_process("train", "--config-dir=my configs", "--config-name=mine", "-m", *given)
+    assert "jobs      2: 2 over, 0 half done" in again.out
+    ended = in_process("train", "--config-dir=my configs", "-m", *given, "dataset=mine,other")
+    assert (ended.code, "error: dataset=other is unknown" in ended.err) == (2, True)
 
 
 def test_a_failed_job_stops_no_other(in_process: Any, tiny: Any, result_of: Any) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from metalstm.datasets.speech_files import first
 from metalstm.errors import ConfigError, DataError, Problem
+from metalstm.extras import install
 
 PARTS = (".hea", ".dat", ".atr")  # header, samples, annotations
 SOURCE = "https://physionet.org/content/mitdb/"
@@ -46,7 +47,7 @@ def need_wfdb() -> Any:
     except ImportError as error:
         raise ConfigError.of(
             f"dataset=ecg reads records with the package wfdb, which cannot be imported: {error}",
-            "pip install 'metalstm[ecg]', or pip install 'wfdb>=4.1'",
+            install("ecg"),
         ) from error
     return wfdb
 

@@ -92,37 +92,51 @@ def rows(common: Mapping[str, Any], found: Sequence[Entry], target: float | None
     return made
 
 
-def markdown(common: Mapping[str, Any], compared: Sequence[Mapping[str, Any]]) -> str:
-    """The comparison's rows as a table."""
+def title(common: Mapping[str, Any], compared: Sequence[Mapping[str, Any]]) -> str:
+    """What is compared, in a sentence."""
+    return (
+        f"{common['dataset']}, {task_in_words(common)}: {common['metric']} on {common['split']} tasks, the same for "
+        f"all rows, with 95% intervals over {plural(compared[0]['over'])}."
+    )
+
+
+def cells(common: Mapping[str, Any], compared: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """The comparison's heading and rows in words."""
     higher = common["metric"] == "accuracy"
     best = compared[0]
-    lines = [
-        f"{common['dataset']}, {task_in_words(common)}: {common['metric']} on {common['split']} tasks, the same for "
-        f"all rows, with 95% intervals over {plural(best['over'])}.",
-        "",
-        f"| learner | {common['metric']} | tasks | paired difference from {best['name']} "
-        "| paired difference from scratch "
-        f"| to reach {number(best['target'], higher)} | mean of the curve | before adapting | meta-training |",
-        "|---|---|---|---|---|---|---|---|---|",
+    heading = [
+        *("learner", common["metric"], "tasks", f"paired difference from {best['name']}"),
+        *("paired difference from scratch", f"to reach {number(best['target'], higher)}", "mean of the curve"),
+        *("before adapting", "meta-training"),
     ]
+    lines = []
     for row in compared:
         reached = row["steps_to_target"]
         difference = f"{signed(row['difference'], higher)} ± {number(row['difference_ci95'], higher)}"
         over = row["over_scratch"]
         itself = over is None or (over == 0 and row["over_scratch_ci95"] == 0)
-        cells = [
-            row["name"],
-            f"{number(row['value'], higher)} ± {number(row['ci95'], higher)} after {in_units(row['steps'], row)}",
-            str(row["tasks"]),
-            "-" if row is best else difference,
-            "-" if itself else f"{signed(over, higher)} ± {number(row['over_scratch_ci95'], higher)}",
-            "not reached" if reached is None else in_units(reached, row),
-            number(row["area"], higher),
-            number(row["before"], higher),
-            "none" if row["training_s"] is None else f"{row['training_s'] / 60:.1f} min",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        lines.append(
+            [
+                row["name"],
+                f"{number(row['value'], higher)} ± {number(row['ci95'], higher)} after {in_units(row['steps'], row)}",
+                str(row["tasks"]),
+                "-" if row is best else difference,
+                "-" if itself else f"{signed(over, higher)} ± {number(row['over_scratch_ci95'], higher)}",
+                "not reached" if reached is None else in_units(reached, row),
+                number(row["area"], higher),
+                number(row["before"], higher),
+                "none" if row["training_s"] is None else f"{row['training_s'] / 60:.1f} min",
+            ]
+        )
+    return heading, lines
+
+
+def markdown(common: Mapping[str, Any], compared: Sequence[Mapping[str, Any]]) -> str:
+    """The comparison's rows as a Markdown table."""
+    heading, lines = cells(common, compared)
+    rows = [" | ".join(cell.replace("|", r"\|") for cell in row) for row in [heading, *lines]]
+    head, *table = [f"| {row} |" for row in rows]
+    return "\n".join([title(common, compared), "", head, "|---" * len(heading) + "|", *table]) + "\n"
 
 
 def task_in_words(common: Mapping[str, Any]) -> str:

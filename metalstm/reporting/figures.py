@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from metalstm.extras import install
 from metalstm.files import write_atomically
 from metalstm.reporting.comparison import number, ranked, task_in_words
 from metalstm.reporting.entries import Entry
@@ -124,7 +125,7 @@ def draw(
 def new_figure(width: float, height: float) -> Any:
     """An empty figure of so many inches; None, and a line in the log, without matplotlib (extra `figures`)."""
     if importlib.util.find_spec("matplotlib") is None:
-        log.info("no figure: matplotlib is not installed (pip install 'metalstm[figures]')")
+        log.info("no figure: matplotlib is not installed (%s)", install("figures"))
         return None
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

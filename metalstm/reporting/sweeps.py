@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from metalstm import files
 from metalstm.reporting.comparison import counted, number
 from metalstm.reporting.entries import tasks_of
 from metalstm.run.statistics import mean_and_ci95
@@ -94,12 +93,9 @@ def table(made: Sequence[Row]) -> str:
 
 def as_csv(made: Sequence[Row]) -> str:
     """The rows as a table of values; accuracies are fractions."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*made[0].swept, "metric", "value", "ci95", "ci95_over", "seeds", "best", "failed"])
+    lines: list[list[object]] = [[*made[0].swept, "metric", "value", "ci95", "ci95_over", "seeds", "best", "failed"]]
     for one in made:
         figures = ["" if math.isnan(value) else value for value in (one.value, one.ci95)]
-        writer.writerow(
-            [*one.swept.values(), one.metric, *figures, one.over, one.seeds, "*" * one.best, "; ".join(one.failed)]
-        )
-    return text.getvalue()
+        failed = "; ".join(one.failed)
+        lines.append([*one.swept.values(), one.metric, *figures, one.over, one.seeds, "*" * one.best, failed])
+    return files.as_csv(lines)

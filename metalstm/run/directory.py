@@ -30,6 +30,9 @@ CHECKPOINTS = "checkpoints"
 TESTS = "tests"
 REPORT = "report.html"
 CURVE = "figures/adaptation_curve.png"
+TRIALS = "trials.md"  # of a search, beside its trials' directories
+UTC_NAME = "%Y-%m-%dT%H-%M-%S-%f"
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError)  # of a file of any content
 
 log = logging.getLogger(__name__)
 company = Company()
@@ -50,7 +53,7 @@ def new_run_directory(parent: Path, name: str | None = None) -> Path:
     """
     try:
         while True:
-            path = parent / (name or datetime.now(timezone.utc).strftime("%Y-%m-%dT%H-%M-%S-%f"))
+            path = parent / (name or datetime.now(timezone.utc).strftime(UTC_NAME))
             try:
                 path.mkdir(parents=True)
             except FileExistsError:
@@ -65,6 +68,21 @@ def new_run_directory(parent: Path, name: str | None = None) -> Path:
         raise ConfigError.of(
             f"output_dir: {error.filename} cannot be written: {error.strerror}", "give output_dir=<a folder of yours>"
         ) from error
+
+
+def begun(path: Path) -> datetime | None:
+    """When a run was begun, in UTC, by what is in it and not by the times of its files, which a copy changes.
+
+    `run.json` says it; of older runs the directory's name, or the log's first line, read as local time. None: nothing.
+    """
+    with suppress(*UNREADABLE):
+        when = datetime.fromisoformat(json.loads((path / IDENTITY).read_text(encoding="utf-8"))["begun"])
+        return when.astimezone(timezone.utc)
+    with suppress(ValueError):
+        return datetime.strptime(path.name, UTC_NAME).replace(tzinfo=timezone.utc)
+    with suppress(*UNREADABLE), (path / LOG).open(encoding="utf-8", errors="replace") as log_file:
+        return datetime.strptime(log_file.readline(100)[:19], "%Y-%m-%d %H:%M:%S").astimezone(timezone.utc)
+    return None
 
 
 def check_room(parent: Path, checkpoint: int, keep: int) -> None:

@@ -35,6 +35,7 @@ class Job(NamedTuple):
     path: Path  # of the run
     overrides: tuple[str, ...]  # its command line
     swept: dict[str, str]  # those that the sweep gives several values, by name
+    flags: tuple[str, ...] = ()  # such as `--config-dir`: what its command line is composed from
 
     @property
     def over(self) -> bool:
@@ -125,7 +126,7 @@ def started(job: Job, cwd: Path, quiet: bool) -> subprocess.Popen[bytes]:
         CheckpointError: its directory cannot be written.
     """
     name = quoted(str(job.path))
-    given = [f"resume={name}"] if job.begun else [*job.overrides, f"hydra.run.dir={name}"]
+    given = [f"resume={name}"] if job.begun else [*job.flags, *job.overrides, f"hydra.run.dir={name}"]
     with writing(job.path / ERRORS):
         job.path.mkdir(parents=True, exist_ok=True)
         (job.path / FAILED).unlink(missing_ok=True)

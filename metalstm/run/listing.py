@@ -4,38 +4,57 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from metalstm.reading import read_json
-from metalstm.run.directory import CHECKPOINTS, CONFIG, IDENTITY, LOG, RESULT
+from metalstm.run.directory import CHECKPOINTS, CONFIG, IDENTITY, LOG, RESULT, TRIALS, UNREADABLE, begun
 from metalstm.run.job import FAILED
 from metalstm.run.lock import is_held
-from metalstm.run.metrics import last_step
+from metalstm.run.metrics import last_records
 
 LOGGED = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ (\w+) (.*)$", re.MULTILINE)
-STEPS = re.compile(r"^steps: (\d+)$", re.MULTILINE)
+SETTING = re.compile(r"^(\w+): (.+)$", re.MULTILINE)
+CHOICE = re.compile(r"^(dataset|model|learner):\n(?:  .*\n)*?  name: (.+)$", re.MULTILINE)
+PRUNED = re.compile(r"^\| (\d+) \|.*\| (pruned at step \d+) \|$", re.MULTILINE)
 TAIL = 2**16  # bytes at the end of a file that are looked at
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
 
 
 class Listed(NamedTuple):
     """A run in a line."""
 
     path: Path
-    state: str  # finished, running, interrupted or failed
+    state: str  # finished, trained, pruned, running, interrupted or failed
     step: int
     steps: int | None  # that it is to have
+    begun: datetime | None  # UTC; None: nothing in it says so
+    dataset: str | None
+    learner: str | None
+    model: str | None
+    ways: int | None
+    shots: int | None
+    seed: int | None
+    meta_validation: float | None  # the last one
+    metric: str | None  # of the meta-test, as `value` and `ci95`
+    value: float | None
+    ci95: float | None
     result: str  # in words, or the reason why it failed
-    begun: datetime  # UTC
+
+    def entry(self) -> dict[str, Any]:
+        """The run as JSON has it."""
+        when = None if self.begun is None else self.begun.isoformat()
+        return self._asdict() | {"path": str(self.path), "begun": when}
 
 
 def listed(folder: Path) -> list[Listed]:
     """The runs under a folder, the newest first."""
-    return sorted((described(path) for path in run_directories(folder)), key=lambda run: run.begun, reverse=True)
+    runs = [described(path) for path in run_directories(folder)]
+    known = sorted((run for run in runs if run.begun is not None), key=lambda run: str(run.begun), reverse=True)
+    return known + [run for run in runs if run.begun is None]
 
 
 def run_directories(folder: Path) -> Iterator[Path]:
@@ -44,44 +63,75 @@ def run_directories(folder: Path) -> Iterator[Path]:
         if IDENTITY in files or FAILED in files:
             folders.clear()
             yield Path(place)
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
 
 
 def described(path: Path) -> Listed:
     """A run from its files and its lock."""
-    steps = STEPS.search(tail(path / CONFIG))
-    checkpoints = sorted(path.glob(f"{CHECKPOINTS}/step_*"))
-    failure = reason(path)
+    settings = settings_of(tail(path / CONFIG))
+    records = last_records(path)
+    validated, tested = last_validation(records), Outcome()
+    state, step, said = state_of(path, settings, int(records[-1]["step"]) if records else 0, validated)
+    if state == "finished":
+        tested = outcome_of(path)
+        said = tested.words() or f"{RESULT} cannot be read"
+    read: dict[str, Any] = {name: settings.get(name) for name in ("dataset", "learner", "model")}
+    read |= {name: whole(settings, name) for name in ("steps", "ways", "shots", "seed")}
+    read |= {"meta_validation": validated.value, **tested._asdict()}
+    return Listed(path=path, state=state, step=step, result=said, begun=begun(path), **read)
+
+
+def state_of(path: Path, settings: dict[str, str], step: int, validated: Outcome) -> tuple[str, int, str]:
+    """A run's state, its step, and what there is to say of it."""
+    saved = max(map(step_of, path.glob(f"{CHECKPOINTS}/step_*")), default=0)
+    untested = whole(settings, "test_tasks") == 0  # it is to end without a meta-test, as a trial of a search
     if is_held(path):
-        state, step, said = "running", last_step(path), "-"
-    elif (path / RESULT).exists():
-        state, step, said = "finished", last_step(path), result(path)
-    elif failure is None and checkpoints:
-        state, step, said = "interrupted", step_of(checkpoints[-1]), f"go on with resume={path}"
-    else:
-        state, step, said = "failed", last_step(path), failure or "it ended before its first checkpoint"
-    return Listed(path, state, step, None if steps is None else int(steps.group(1)), said, begun(path))
+        return "running", step, "-"
+    if (path / RESULT).exists():
+        return "finished", step, ""
+    if (failure := reason(path)) is not None:
+        return "failed", step, failure
+    if untested and 0 < (whole(settings, "steps") or 0) <= saved:
+        return "trained", saved, ", ".join(filter(None, [validated.words("meta-validation "), "no meta-test"]))
+    if untested and (pruned := pruned_by_its_search(path)) is not None:
+        return "pruned", saved or step, pruned
+    if saved:
+        return "interrupted", saved, f"go on with resume={path}"
+    return "failed", step, "it ended before its first checkpoint"
 
 
-def begun(path: Path) -> datetime:
-    """When a run was begun, which its name says."""
-    try:
-        return datetime.strptime(path.name, "%Y-%m-%dT%H-%M-%S-%f").replace(tzinfo=timezone.utc)
-    except ValueError:
-        there = path / IDENTITY if (path / IDENTITY).exists() else path
-        return datetime.fromtimestamp(there.stat().st_mtime, timezone.utc)
+class Outcome(NamedTuple):
+    """What a run has reached."""
+
+    metric: str | None = None
+    value: float | None = None
+    ci95: float | None = None
+
+    def words(self, before: str = "") -> str:
+        """The same for a person; nothing where nothing is known."""
+        if self.metric is None or self.value is None or self.ci95 is None:
+            return ""
+        scale, form, unit = (100, ".2f", "%") if self.metric == "accuracy" else (1, ".4g", "")
+        return f"{before}{self.metric} {scale * self.value:{form}} ± {scale * self.ci95:{form}}{unit}"
 
 
-def result(path: Path) -> str:
-    """What a finished run has reached."""
-    try:
+def outcome_of(path: Path) -> Outcome:
+    """What a finished run's meta-test has shown."""
+    with suppress(*UNREADABLE):
         found = read_json(path / RESULT)
-        value, half = float(found["value"]), float(found["ci95"])
-        if found["metric"] == "accuracy":
-            return f"accuracy {100 * value:.2f} ± {100 * half:.2f}%"
-        return f"{found['metric']} {value:.4g} ± {half:.4g}"
-    except UNREADABLE:
-        return f"{RESULT} cannot be read"
+        return Outcome(str(found["metric"]), float(found["value"]), float(found["ci95"]))
+    return Outcome()
+
+
+def settings_of(config: str) -> dict[str, str]:
+    """The settings of a run, and what it has chosen of each group: from the text, as YAML takes ten times as long."""
+    found = SETTING.findall(config) + CHOICE.findall(config)
+    return {name: value.strip("'\"") for name, value in found}
+
+
+def whole(settings: dict[str, str], name: str) -> int | None:
+    value = settings.get(name, "")
+    return int(value) if value.isdecimal() and len(value) < 20 else None
 
 
 def reason(path: Path) -> str | None:
@@ -92,6 +142,33 @@ def reason(path: Path) -> str | None:
     if not lines or lines[-1][0] != "ERROR":
         return None
     return str(lines[-1][1]).removeprefix("error: ")
+
+
+def pruned_by_its_search(path: Path) -> str | None:
+    """What a search says of a trial that it has pruned; None: it has not, or the run is no trial."""
+    number = re.fullmatch(r"trial_(\d+)", path.name)
+    table = path.parent / TRIALS
+    if number is None or not table.is_file():
+        return None
+    return pruned_trials(table, table.stat().st_mtime_ns).get(int(number.group(1)))
+
+
+@lru_cache(maxsize=1)
+def pruned_trials(table: Path, changed: int) -> dict[int, str]:
+    """The pruned trials of a search, and at which step, from its table as it was when it was changed."""
+    with suppress(*UNREADABLE):
+        return {int(number): said for number, said in PRUNED.findall(table.read_text(encoding="utf-8"))}
+    return {}
+
+
+def last_validation(records: list[dict[str, float]]) -> Outcome:
+    """The last meta-validation among records of `metrics.jsonl`."""
+    for record in reversed(records):
+        for name, value in record.items():
+            metric = name.removeprefix("meta_validation/")
+            if metric != name and not name.endswith("_ci95"):
+                return Outcome(metric, value, record.get(f"{name}_ci95"))
+    return Outcome()
 
 
 def step_of(checkpoint: Path) -> int:
@@ -108,16 +185,3 @@ def tail(path: Path) -> str:
             return file.read().decode("utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def as_table(runs: Sequence[Listed]) -> str:
-    """Runs as lines of columns."""
-    rows = [("run", "state", "step", "begun, UTC", "result")]
-    for run in runs:
-        step = f"{run.step}" if run.steps is None else f"{run.step}/{run.steps}"
-        rows.append((str(run.path), run.state, step, f"{run.begun:%Y-%m-%d %H:%M}", run.result))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
-    ]
-    return "".join(f"{line}\n" for line in lines)

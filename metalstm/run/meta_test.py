@@ -73,6 +73,11 @@ def made(name: str, make: Callable[..., dict[str, Any]], *given: Any) -> dict[st
     return None
 
 
+def leaves_rate_open(learner: object) -> bool:
+    """Whether a learner's inner rate is to be picked on meta-validation."""
+    return isinstance(learner, (FineTune, Scratch)) and learner.lr is None
+
+
 class Judge(NamedTuple):
     """Where and how learners are judged."""
 
@@ -153,8 +158,9 @@ class Judge(NamedTuple):
 
     def pick_rate(self, learner: Learner) -> float | None:
         """Picks on meta-validation the rate of a learner that leaves it open, and gives it to the learner."""
-        if not isinstance(learner, (FineTune, Scratch)) or learner.lr is not None:
+        if not leaves_rate_open(learner):
             return None
+        assert isinstance(learner, (FineTune, Scratch))
 
         def with_rate(lr: float) -> Learner:
             learner.lr = lr

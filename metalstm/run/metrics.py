@@ -248,11 +248,16 @@ class Records:
                 yield line.record
 
 
-def last_step(run: Path) -> int:
-    """The last step that a run has written down; 0: none."""
+def last_records(run: Path) -> list[dict[str, float]]:
+    """The last records that a run has written down, those within `TAIL` bytes of the end of its file."""
     file = run / METRICS
     with suppress(OSError):
-        for line in reversed(list(lines(file, max(0, file.stat().st_size - TAIL)))):
-            if line.record is not None:
-                return int(line.record["step"])
-    return 0
+        found = lines(file, max(0, file.stat().st_size - TAIL))
+        return [line.record for line in found if line.record is not None]
+    return []
+
+
+def last_step(run: Path) -> int:
+    """The last step that a run has written down; 0: none."""
+    found = last_records(run)
+    return int(found[-1]["step"]) if found else 0

@@ -5,17 +5,20 @@ Legend: Q query examples, N labels, O outputs.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
-from typing import Any
+import json
+import operator
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from metalstm import files
 from metalstm.errors import DivergedError
 from metalstm.learners.base import Learner
 from metalstm.run.evaluation import SEQUENCES_AT_A_TIME
+from metalstm.run.statistics import proportion_ci95
 from metalstm.tasks.examples import Examples
 
 SHOWN = 10  # predictions on the screen
@@ -51,23 +54,105 @@ def answers(learner: Learner, known: Any, query: Examples) -> Tensor:
     return outputs
 
 
-def as_csv(names: Sequence[str], labels: Sequence[str], probabilities: Tensor) -> bytes:
+class Predicted(NamedTuple):
+    """The predictions for a person's query files."""
+
+    names: list[str]  # of the files, Q
+    labels: list[str]  # N
+    probabilities: Tensor  # [Q, N]
+
+    def predictions(self) -> list[str]:
+        return [self.labels[best] for best in self.probabilities.argmax(dim=1).tolist()]
+
+    def true_labels(self) -> list[str | None]:
+        """The label of each file whose folder is named as one."""
+        folders = [PurePosixPath(name).parent.name for name in self.names]
+        return [folder if folder in self.labels else None for folder in folders]
+
+    def accuracy(self) -> Accuracy | None:
+        """The accuracy where each file lies in a folder named as a label; None: it cannot be known."""
+        true = self.true_labels()
+        if None in true:
+            return None
+        return Accuracy(sum(map(operator.eq, true, self.predictions())), len(true))
+
+
+class Accuracy(NamedTuple):
+    """So many right answers of so many."""
+
+    correct: int
+    of: int
+
+    def interval(self) -> tuple[float, float]:
+        """The 95% interval of the accuracy."""
+        return proportion_ci95(self.correct, self.of)
+
+    def __str__(self) -> str:
+        low, high = self.interval()
+        share = f"{self.correct / self.of:.2%} ({self.correct} of {self.of})"
+        return f"{share}, 95% interval {low:.2%} to {high:.2%}"
+
+
+def as_csv(predicted: Predicted) -> bytes:
     """A line for each example: its file, the label predicted, and the probability of each label."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "prediction", *labels])
-    for name, best, row in zip(names, probabilities.argmax(dim=1).tolist(), probabilities.tolist(), strict=True):
-        writer.writerow([name, labels[best], *(f"{probability:.6f}" for probability in row)])
-    return text.getvalue().encode("utf-8", errors="surrogateescape")
+    lines = [["file", "prediction", *predicted.labels]]
+    for name, best, row in zip(predicted.names, predicted.predictions(), predicted.probabilities.tolist(), strict=True):
+        lines.append([name, best, *(f"{probability:.6f}" for probability in row)])
+    return files.as_csv(lines).encode("utf-8", errors="surrogateescape")
 
 
-def as_table(names: Sequence[str], labels: Sequence[str], given: Sequence[int], probabilities: Tensor) -> str:
-    """How often each label was given and predicted, and the first predictions."""
-    best, which = (found.tolist() for found in probabilities.max(dim=1))
+def records(predicted: Predicted) -> Iterator[dict[str, Any]]:
+    """As `as_csv`, as mappings; with the true label where the file's folder says it."""
+    for name, best, row, true in zip(
+        *(predicted.names, predicted.predictions(), predicted.probabilities.tolist(), predicted.true_labels()),
+        strict=True,
+    ):
+        shares = {label: round(probability, 6) for label, probability in zip(predicted.labels, row, strict=True)}
+        yield {"file": name, "prediction": best, "label": true, "probabilities": shares}
+
+
+def as_json(predicted: Predicted) -> bytes:
+    """All records, and the accuracy where it can be known."""
+    accuracy = predicted.accuracy()
+    entry = None if accuracy is None else {**accuracy._asdict(), "interval": list(accuracy.interval())}
+    content = {"accuracy": entry, "labels": predicted.labels, "predictions": list(records(predicted))}
+    return (json.dumps(content, indent=1) + "\n").encode()
+
+
+def as_json_lines(predicted: Predicted) -> bytes:
+    return "".join(f"{json.dumps(record)}\n" for record in records(predicted)).encode()
+
+
+# How predictions are written, by the file's suffix.
+FORMATS = {".csv": as_csv, ".json": as_json, ".jsonl": as_json_lines}
+
+
+def as_table(predicted: Predicted, given: Sequence[int]) -> str:
+    """How often each label was given and predicted, the first predictions, and the accuracy.
+
+    Args:
+        predicted: what to show.
+        given: the labels of the support set, by their places.
+    """
+    labels = predicted.labels
+    best, which = (found.tolist() for found in predicted.probabilities.max(dim=1))
     width = max(len("label"), *map(len, labels))
     lines = [f"{'label':{width}}  support  predicted"]
     lines += [f"{label:{width}}  {given.count(n):7d}  {which.count(n):9d}" for n, label in enumerate(labels)]
-    lines += [f"{name}: {labels[n]} ({p:.0%})" for name, n, p in zip(names[:SHOWN], which, best, strict=False)]
-    if len(names) > SHOWN:
-        lines.append(f"... {len(names) - SHOWN} more")
-    return "\n".join(lines)
+    lines += [
+        f"{name}: {labels[n]} ({p:.0%})" for name, n, p in zip(predicted.names[:SHOWN], which, best, strict=False)
+    ]
+    if len(predicted.names) > SHOWN:
+        lines.append(f"... {len(predicted.names) - SHOWN} more")
+    return "\n".join([*lines, *accuracy_line(predicted)])
+
+
+def accuracy_line(predicted: Predicted) -> list[str]:
+    """The accuracy in a line; or why there is none, where some files lie in folders of labels and others do not."""
+    accuracy = predicted.accuracy()
+    if accuracy is not None:
+        return [f"accuracy  {accuracy}"]
+    unknown = predicted.true_labels().count(None)
+    if unknown == len(predicted.names):
+        return []
+    return [f"accuracy  not known: {unknown} of {len(predicted.names)} files lie in no folder named as a label"]

@@ -87,6 +87,7 @@ def result(
     tested: MetaTested,
     best_step: int | None,
     training: Mapping[str, float],
+    beside_training: Mapping[str, Any],
     processes: int = 1,
 ) -> dict[str, Any]:
     """The content of `result.json`; accuracies are fractions.
@@ -98,6 +99,7 @@ def result(
         tested: the learner and the baselines, on meta-test, or on meta-validation.
         best_step: of the checkpoint that was tested; None: the last step's.
         training: from `training`.
+        beside_training: what the protocol says of it, from `assembly.beside_training`.
         processes: that it ran in.
     """
     point = tested.curve.point(tested.steps)
@@ -129,6 +131,7 @@ def result(
             "best_checkpoint": best_step,
             "picked_by": "meta_validation",
             "picked_lr": tested.picked_lr,
+            **beside_training,
         },
         "training": dict(training),
         "settings": dict(settings),
@@ -146,6 +149,7 @@ def lifelong_result(
     step_unit: str,
     modes: Mapping[str, Lifelong],
     best_step: int,
+    beside_training: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The content of `lifelong.json`: what the protocol of `run.lifelong` measured; accuracies are fractions.
 
@@ -159,6 +163,7 @@ def lifelong_result(
         step_unit: what a step is.
         modes: by name.
         best_step: of the checkpoint that was tested.
+        beside_training: as in `result`.
     """
     return {
         "format": FORMAT,
@@ -181,6 +186,7 @@ def lifelong_result(
             "outputs": "the same for all tasks: what is known must tell the tasks apart",
             "matrix": "row i: after the first i tasks; column j: of task j, the first being 0; means over streams",
             "best_checkpoint": best_step,
+            **beside_training,
         },
         "settings": dict(settings),
         "environment": environment(settings["seed"]),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -17,11 +18,8 @@ from metalstm.fields import flat, plain, shown, unlike
 from metalstm.files import write_atomically, writing
 from metalstm.reading import Unreadable, read_json, read_yaml
 from metalstm.run.checkpoint import Checkpoint, Checkpoints
-from metalstm.run.directory import CHECKPOINTS, CONFIG, IDENTITY, write_json
+from metalstm.run.directory import CHECKPOINTS, CONFIG, IDENTITY, begun, write_json
 from metalstm.run.lock import RunLock
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +47,11 @@ def unchangeable(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_config(path: Path, settings: TrainSettings, fingerprint: str) -> None:
-    """Write down what a run is: its config, once more the part that never changes, and its data's fingerprint."""
+    """Write down what a run is: its config, once more what never changes, its data, and when it was begun."""
     own = unchangeable(kept(settings))
-    write_json(path / IDENTITY, {"format": FORMAT, "fingerprint": fingerprint, "settings": own})
+    when = begun(path) if (path / IDENTITY).exists() else datetime.now(timezone.utc)
+    known = {} if when is None else {"begun": when.isoformat()}
+    write_json(path / IDENTITY, {"format": FORMAT, "fingerprint": fingerprint, "settings": own} | known)
     with writing(path / CONFIG):
         write_atomically(path / CONFIG, OmegaConf.to_yaml(plain(settings) | NOT_KEPT).encode())
 

@@ -1,4 +1,4 @@
-"""The one home of means and their 95% confidence intervals: Student's t over independent units.
+"""The one home of means and their 95% confidence intervals: Student's t over independent units; Wilson's of a share.
 
 What is independent depends on the claim: tasks, where each is drawn by itself; patients, users or drives, where several
 tasks are of one of them; classes, for a claim on classes that are not in the data; streams; seeds.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 LEVEL = 0.95
@@ -61,6 +62,15 @@ def ratio_and_ci95(sums: Sequence[float], counts: Sequence[int]) -> tuple[float,
         return mean, math.inf
     squares = math.fsum((of_unit - mean * count) ** 2 for of_unit, count in zip(sums, counts, strict=True))
     return mean, student_t(units - 1) * math.sqrt(units / (units - 1) * squares) / total
+
+
+def proportion_ci95(count: int, of: int) -> tuple[float, float]:
+    """Give the 95% confidence interval of a proportion: Wilson's (1927), sound for a few, and at 0 and 1."""
+    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+    share, scale = count / of, 1 + z**2 / of
+    middle = (share + z**2 / (2 * of)) / scale
+    half = z / scale * math.sqrt(share * (1 - share) / of + z**2 / (4 * of**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def student_t(degrees: int) -> float:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from metalstm.errors import CheckpointError, ConfigError
+from metalstm.extras import install
 from metalstm.searching.process import Validated
 from metalstm.searching.space import Space
 
@@ -193,4 +194,4 @@ def need_optuna() -> None:
         ConfigError: it is not installed.
     """
     if importlib.util.find_spec("optuna") is None:
-        raise ConfigError.of("a search takes Optuna, which is not installed", "pip install 'metalstm[search]'")
+        raise ConfigError.of("a search takes Optuna, which is not installed", install("search"))

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from metalstm.files import write_atomically, writing
+from metalstm.run.directory import TRIALS
 from metalstm.searching.plan import Plan
 from metalstm.searching.study import Study, Tried
 from metalstm.searching.trials import trial_directory
 
-TABLE = "trials.md"
+TABLE = TRIALS
 BEST = "best.yaml"
 
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from metalstm.errors import ConfigError, Interrupted, Problem
+from metalstm.extras import install
 from metalstm.tracking.base import Ending, Record, TrackedRun, Tracker, result_values
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def check_installed(names: Iterable[str]) -> None:
         missing = [module for module in LIBRARIES[name].modules if find_spec(module) is None]
         if missing:
             what = f"logger={name}, but {' and '.join(missing)} is not installed"
-            problems.append(Problem(what, f"pip install 'metalstm[{name}]', or leave {name} out of logger"))
+            problems.append(Problem(what, f"{install(name)}, or leave {name} out of logger"))
     if problems:
         raise ConfigError(*problems)
 

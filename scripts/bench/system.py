@@ -8,6 +8,7 @@ import time
 from abc import ABC, abstractmethod
 
 from bench.problem import Array, BenchmarkError, Problem
+from metalstm.extras import install
 
 
 class System(ABC):
@@ -67,4 +68,4 @@ def prepare(name: str, problem: Problem, threads: int) -> System:
 
 def require_jax() -> None:
     if importlib.util.find_spec("jax") is None:
-        raise BenchmarkError("jax is not installed: pip install 'metalstm[benchmark]', or leave it out of --systems")
+        raise BenchmarkError(f"jax is not installed: {install('benchmark')}, or leave it out of --systems")

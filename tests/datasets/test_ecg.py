@@ -21,6 +21,7 @@ from metalstm.datasets.base import Dataset
 from metalstm.datasets.ecg import BeatSettings, cut_beats, load_ecg, split_patients
 from metalstm.datasets.ecg_files import Record, read_record
 from metalstm.errors import ConfigError, DataError, Problem
+from metalstm.extras import install
 from metalstm.fields import typed
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.sampler import TaskSampler, TaskShape
@@ -341,7 +342,7 @@ def test_without_wfdb(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError) as error:
         load(root)
     assert "dataset=ecg reads records with the package wfdb" in str(error.value)
-    assert "pip install 'metalstm[ecg]'" in str(error.value)
+    assert f"fix: {install('ecg')}" in str(error.value)
 
 
 def test_from_the_command_line(root: Path, in_process: Any, tiny: Any) -> None:

@@ -440,6 +440,12 @@ def test_the_table_says_what_the_tasks_were() -> None:
     assert comparison.markdown(regression, rows).startswith("sinusoid, 10-shot: mse on meta_test tasks")
 
 
+def test_a_name_adds_no_column_to_a_table() -> None:
+    rows = comparison.rows(COMMON, [flat("a|b", [0.2, 0.8])])
+    assert "| a\\|b | " in comparison.markdown(COMMON, rows)
+    assert comparison.cells(COMMON, rows)[1][0][0] == "a|b"
+
+
 def test_differences_from_the_better_of_two_that_were_not_meta_trained() -> None:
     weak, strong = (
         Entry(name, [0, 1], [[0.2] * 3, values], 1, "step", None, None, True)

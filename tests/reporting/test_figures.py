@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from metalstm.extras import install
 from metalstm.reporting.figures import LABELS, draw_adaptation_curve
 
 
@@ -59,5 +60,5 @@ def test_without_matplotlib(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else real(name))
     with caplog.at_level(logging.INFO, "metalstm"):
         assert draw_adaptation_curve(result, tmp_path / "figures" / "curve.png") is False
-    assert "pip install 'metalstm[figures]'" in caplog.text
+    assert f"no figure: matplotlib is not installed ({install('figures')})" in caplog.text
     assert list(tmp_path.iterdir()) == []

@@ -208,7 +208,7 @@ def test_folders_of_runs(made_run: Any, read_page: Any, tmp_path: Path) -> None:
     assert runs_in([sweep]) == runs
     assert runs_in([runs[0], failed, tmp_path / "nowhere"]) == [runs[0], failed, tmp_path / "nowhere"]
     assert without_result([sweep]) == [failed]
-    table = report([sweep], tmp_path / "out", None)
+    table = report([sweep], tmp_path / "out", None, "markdown")
     said = f"Without a result, and so left out: {failed}."
     assert said in table
     read = read_page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))

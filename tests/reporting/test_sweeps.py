@@ -84,6 +84,13 @@ def test_failed_jobs() -> None:
     assert [row.best for row in rows(both)] == [True, False]
 
 
+def test_no_formula_in_the_summary() -> None:
+    found = rows([outcome(result(-0.5), start="=cmd()"), outcome("@died; +1", start="runs/-x")])
+    first, second = csv.DictReader(io.StringIO(as_csv(found)))
+    assert (first["start"], first["value"]) == ("'=cmd()", "-0.5")
+    assert (second["start"], second["failed"]) == ("runs/-x", "start-runs/-x: @died;' +1")
+
+
 def test_other_data_is_not_compared() -> None:
     prints = [{"protocol": {"fingerprint": name}} for name in ("easy", "hard")]
     found = rows([outcome(result(0.9 - n / 10, **prints[n]), **{"dataset.seed": str(n)}) for n in range(2)])

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from metalstm import runs
 from metalstm.errors import DivergedError, Interrupted
 from metalstm.run.directory import end_log, log_to_file, reason_logged, start_log
-from metalstm.run.listing import listed
+from metalstm.run.listing import listed, settings_of, whole
 from metalstm.run.lock import HOLDER, LOCK, RunLock, is_held
 
 
@@ -53,6 +56,63 @@ def test_finished(made: Any, tmp_path: Path) -> None:
     assert (run.path, run.state, run.step, run.steps) == (path, "finished", 200, 200)
     assert run.result == "accuracy 91.23 ± 0.51%"
     assert f"{run.begun:%Y-%m-%d %H:%M:%S}" == "2026-01-02 03:04:05"
+
+
+VALIDATED = '{"step": 200, "meta_validation/accuracy": 0.8, "meta_validation/accuracy_ci95": 0.05}\n'
+
+
+def test_over_without_a_meta_test(made: Any, tmp_path: Path) -> None:
+    path = made("trial_001", metrics=200, checkpoints=(100, 200))
+    config = (path / "config.yaml").read_text(encoding="utf-8")
+    assert listed(tmp_path)[0].state == "interrupted"  # in its meta-test
+    (path / "config.yaml").write_text(f"{config}test_tasks: 0\n", encoding="utf-8")
+    assert (listed(tmp_path)[0].state, listed(tmp_path)[0].result) == ("trained", "no meta-test")
+    with (path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write(VALIDATED)
+    (run,) = listed(tmp_path)
+    assert (run.step, run.meta_validation) == (200, 0.8)
+    assert run.result == "meta-validation accuracy 80.00 ± 5.00%, no meta-test"
+
+
+def test_a_trial_that_its_search_has_pruned(made: Any, tmp_path: Path) -> None:
+    for name in ("trial_000", "trial_001", "trial_002"):
+        path = made(name, metrics=70, checkpoints=(50,))
+        config = (path / "config.yaml").read_text(encoding="utf-8") + "test_tasks: 0\n"
+        (path / "config.yaml").write_text(config, encoding="utf-8")
+    table = "| trial | outer_lr | meta_validation/accuracy |\n|---:|---:| --- |\n"
+    table += "| 1 | 0.001 | pruned at step 50 |\n| 0 | 0.1 | failed: no room |\n"
+    (path.parent / "trials.md").write_text(table, encoding="utf-8")
+    found = {run.path.name: (run.state, run.result) for run in listed(tmp_path)}
+    assert found["trial_001"] == ("pruned", "pruned at step 50")
+    assert [found[name][0] for name in ("trial_000", "trial_002")] == ["interrupted"] * 2
+    (path.parent / "trials.md").write_bytes(b"\xff\xfe| 1 |")
+    assert {run.state for run in listed(tmp_path)} == {"interrupted"}
+
+
+def test_begun_when_its_content_says(made: Any, tmp_path: Path) -> None:
+    """`run.json` first, then the name, then the log's first line; never the time of a file, which a copy changes."""
+    path = made("2026-01-02T03-04-05-678901", log=STARTED)
+    os.utime(path / "run.json", (0, 0))
+    assert f"{listed(tmp_path)[0].begun}" == "2026-01-02 03:04:05.678901+00:00"
+    (path / "run.json").write_text('{"begun": "2025-05-05T05:05:05+02:00"}', encoding="utf-8")
+    assert f"{listed(tmp_path)[0].begun}" == "2025-05-05 03:05:05+00:00"
+    path = path.rename(path.with_name("seed-0"))
+    for damaged in ("[]", '{"begun": 7}', '{"begun": "0001-01-01T00:00:00+14:00"}', "{}"):
+        (path / "run.json").write_text(damaged, encoding="utf-8")
+        assert listed(tmp_path)[0].begun == datetime(2026, 1, 1, 10).astimezone(timezone.utc)
+    (path / "train.log").unlink()
+    assert listed(tmp_path)[0].begun is None
+
+
+def test_a_run_says_when_it_was_begun_and_keeps_it(in_process: Any, tiny: Any, only_run: Any) -> None:
+    before = datetime.now(timezone.utc)
+    assert in_process("train", *tiny(steps=2, test_tasks=0, scratch_tasks=0), "hydra.run.dir=mine").code == 0
+    (run,) = listed(Path())
+    assert (run.state, run.dataset, run.learner, run.ways) == ("trained", "glyphs", "maml", 3)
+    assert run.begun is not None
+    assert before <= run.begun <= datetime.now(timezone.utc)
+    assert in_process("train", "resume=mine", "steps=3").code == 0
+    assert listed(Path())[0].begun == run.begun
 
 
 def test_a_regression_and_a_broken_result(made: Any, tmp_path: Path) -> None:
@@ -164,18 +224,66 @@ def test_the_command(made: Any, process: Any, tmp_path: Path) -> None:
     made("2026-01-01T00-00-00-000000", metrics=9)
     ended = process("metalstm-runs", cwd=tmp_path)
     assert (ended.code, ended.err) == (0, "")
-    header, first, second = ended.out.splitlines()
+    header, *lines = ended.out.splitlines()
     assert header.split() == ["run", "state", "step", "begun,", "UTC", "result"]
-    assert first.split(maxsplit=5)[:5] == [
-        "outputs/glyphs_5w1s_maml/2026-01-02T00-00-00-000000",
-        *("finished", "200/200", "2026-01-02", "00:00"),
-    ]
-    assert "failed" in second
+    assert lines[0].split()[1:5] == ["finished", "200/200", "2026-01-02", "00:00"]
+    assert max(map(len, ended.out.splitlines())) <= 80
+    paths = "".join(line[: header.index("state")].strip() for line in lines)
+    assert paths == "".join(f"outputs/glyphs_5w1s_maml/2026-01-0{day}T00-00-00-000000" for day in (2, 1))
+    assert "failed" in ended.out
     (tmp_path / "empty").mkdir()
+    for refused in (["--sort", "age"], ["--filter", "state"], ["--filter", "age=1"], ["--limit", "0"]):
+        ended = process("metalstm-runs", *refused, cwd=tmp_path)
+        assert (ended.code, ended.out, ended.err.count("error: --")) == (2, "", 1)
     assert process("metalstm-runs", "empty", cwd=tmp_path).out == "no runs under empty\n"
     ended = process("metalstm-runs", "nowhere", cwd=tmp_path)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("error: nowhere is no folder\n  fix: ")
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """`asked(*arguments)`: what the command prints with `--json`."""
+
+    def ask(*arguments: str) -> Any:
+        monkeypatch.setattr(sys, "argv", ["metalstm-runs", str(tmp_path), "--json", *arguments])
+        runs.main()
+        return json.loads(capsys.readouterr().out)
+
+    return ask
+
+
+def test_json_for_scripts(made: Any, asked: Any, tmp_path: Path) -> None:
+    path = made("2026-01-02T00-00-00-000000", metrics=200, result=FINISHED | {"ci95": math.inf})
+    (run,) = asked()
+    assert list(run) == [name for name in runs.KEYS if name]
+    assert run["path"] == str(path)
+    assert (run["begun"], run["value"], run["ci95"]) == ("2026-01-02T00:00:00+00:00", 0.91234, None)
+    assert (run["steps"], run["seed"], run["learner"]) == (200, 0, None)
+
+
+def test_sorted_filtered_and_cut(made: Any, asked: Any) -> None:
+    for day, value in ((1, 0.5), (2, 0.9), (3, 0.7), (4, math.nan)):
+        made(f"2026-01-0{day}T00-00-00-000000", result=FINISHED | {"value": value})
+    made("2026-01-05T00-00-00-000000")
+
+    def days(*arguments: str) -> list[str]:
+        return [run["path"].split("2026-01-0")[1][0] for run in asked(*arguments)]
+
+    assert days() == list("54321")
+    assert days("--reverse") == list("12345")
+    assert days("--sort", "value", "--filter", "state=finished") == list("1324")  # what is no number comes last
+    assert days("--sort", "value", "--reverse", "--limit", "2") == list("23")
+    assert days("--filter", "state=failed,running") == ["5"]
+    assert days("--filter", "path=*-0[12]T*", "--filter", "seed=0") == list("21")
+    assert days("--filter", "seed=1") == []
+
+
+def test_settings_without_yaml() -> None:
+    config = "dataset:\n  root: null\n  name: folder\nmodel:\n  name: 'lstm'\nways: 5\nseed: x\n"
+    found = settings_of(config)
+    assert (found["dataset"], found["model"], found.get("learner")) == ("folder", "lstm", None)
+    assert (whole(found, "ways"), whole(found, "seed"), whole(found, "shots")) == (5, None, None)
 
 
 def test_it_answers_at_once(made: Any, start: Any, tmp_path: Path) -> None:
@@ -188,7 +296,7 @@ def test_it_answers_at_once(made: Any, start: Any, tmp_path: Path) -> None:
         _, status, used = os.wait4(running.pid, 0)  # processor time, which a busy machine does not stretch
         running.returncode = os.waitstatus_to_exitcode(status)
         seconds.append(used.ru_utime + used.ru_stime)
-        assert (running.returncode, err, len(out.splitlines())) == (0, "", 101)
+        assert (running.returncode, err, out.count("interrupted")) == (0, "", 100)
     assert min(seconds) < 1
 
 

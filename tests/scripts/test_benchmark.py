@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from metalstm.extras import install
+
 if TYPE_CHECKING:
     from bench.problem import Case
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 THREADS = 1
 needs_jax = pytest.mark.skipif(
-    importlib.util.find_spec("jax") is None, reason="jax is not installed (pip install 'metalstm[benchmark]')"
+    importlib.util.find_spec("jax") is None, reason="jax is not installed (pip install '.[benchmark]')"
 )
 KINDS = {
     "one direction": {},
@@ -167,7 +170,7 @@ def test_missing_jax_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from bench.system import require_jax
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(BenchmarkError, match=r"pip install 'metalstm\[benchmark\]'"):
+    with pytest.raises(BenchmarkError, match=re.escape(install("benchmark"))):
         require_jax()
 
 
@@ -191,7 +194,7 @@ def test_exponent_of_a_power_law(power: float) -> None:
 
 
 def test_growth_draws_every_series(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed (pip install 'metalstm[figures]')")
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (pip install '.[figures]')")
     from bench.growth_figure import draw
 
     axes = ["tasks", "tasks_at_a_time", "inner_steps", "length", "hidden"]

@@ -12,6 +12,7 @@ import pytest
 
 from metalstm.config import TrainSettings
 from metalstm.errors import ConfigError, Interrupted
+from metalstm.extras import install
 from metalstm.tracking import follow
 from metalstm.tracking.base import Ending, Record, TrackedRun, Tracker, result_values
 from metalstm.tracking.follow import LIBRARIES, Tracking, check_installed, look
@@ -128,9 +129,9 @@ def test_a_library_that_is_not_there_is_named_with_its_remedy(monkeypatch: pytes
         check_installed(["tensorboard", "mlflow", "wandb"])
     assert str(caught.value).splitlines() == [
         "error: logger=mlflow, but alembic is not installed",
-        "  fix: pip install 'metalstm[mlflow]', or leave mlflow out of logger",
+        f"  fix: {install('mlflow')}, or leave mlflow out of logger",
         "error: logger=wandb, but wandb is not installed",
-        "  fix: pip install 'metalstm[wandb]', or leave wandb out of logger",
+        f"  fix: {install('wandb')}, or leave wandb out of logger",
     ]
 
 
