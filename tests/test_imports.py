@@ -43,6 +43,7 @@ SEE_CONFIG = {
     "adapting.py",
     "launch.py",
     "sweep.py",
+    "sweep_checks.py",
     "assembly.py",
     "beginning.py",
     "learner_assembly.py",
@@ -75,6 +76,7 @@ LIGHT = [
         "learner_settings.py",
         "reading.py",
         "sweep.py",
+        "sweep_checks.py",
     ),
     *("report.py", "runs.py", "train.py", "test.py", "adapt.py", "search.py"),
 ]
