@@ -172,7 +172,7 @@ def test_what_is_refused_is_said_once(start_two: Start, tiny: Any, tmp_path: Pat
 
 def refused(running: list[subprocess.Popen[str]], code: int) -> str:
     """What two processes that cannot go together say: one of them, and both end."""
-    nothing, said = sorted(process.communicate(timeout=120)[1] for process in running)
+    nothing, said = sorted(process.communicate(timeout=300)[1] for process in running)
     assert [process.returncode for process in running] == [code, code], said
     assert nothing == ""
     return said
