@@ -65,6 +65,7 @@ class ChanceWatch:
     def __init__(self, kind: Kind, ways: int, steps: int) -> None:
         self.kind = kind
         self.ways = ways
+        self.steps = steps
         self.due = max(FEWEST, steps // 10)
         self.first = max(0, self.due - min(WINDOW, max(FEWEST, self.due // 2)))  # the last one that is not looked at
         self.values: list[float] = []
@@ -78,5 +79,5 @@ class ChanceWatch:
         if self.kind == "regression":
             self.errors.append(mean_error(tasks).mean().item())
         if step == self.due:
-            when = f"nothing is learned after {step} steps: meta-train"
+            when = f"after {step} of {self.steps} steps nothing is learned yet: meta-train"
             warn_of_chance(when, self.kind, torch.tensor(self.values), self.ways, torch.tensor(self.errors))
