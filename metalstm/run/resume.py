@@ -82,11 +82,11 @@ def run_settings(path: Path) -> TrainSettings:
         values = config_values(path)
     except Unreadable as error:
         raise CheckpointError.of(f"{path} is not a run directory: {CONFIG}: {error}", FIX) from error
-    check_unedited(path, flat(values), identity.get("settings", {}), "the run began with")
     values = LATER | values
     for group, later in LATER_OF.items():
         if isinstance(chosen := values.get(group), dict):
             values[group] = later.get(str(chosen.get("name")), {}) | chosen
+    check_unedited(path, flat(values), identity.get("settings", {}), "the run began with")
     return checked(values)
 
 

@@ -75,6 +75,17 @@ def test_before_there_is_a_checkpoint(run: Path, resume: Any) -> None:
     assert "seed=7, but the run began with seed=0" in ended.err
 
 
+def test_a_line_that_was_removed(in_process: Any, tiny: Any, only_run: Any) -> None:
+    """An older run would have no such line, and no averaging."""
+    given = tiny(steps=1, test_tasks=0, scratch_tasks=0, averaging=0.5)
+    assert in_process("train", *given).code == 0
+    config = only_run(Path("outputs")) / "config.yaml"
+    config.write_text(config.read_text(encoding="utf-8").replace("averaging: 0.5\n", ""), encoding="utf-8")
+    ended = in_process("train", f"resume={config.parent}", "steps=2")
+    assert ended.code == 2
+    assert "averaging=null, but the run began with averaging=0.5" in ended.err
+
+
 def test_an_edited_budget_is_a_change(run: Path, resume: Any, result_of: Any) -> None:
     edit(run, steps=8, test_tasks=4)
     ended = resume("checkpoint_every=3")
