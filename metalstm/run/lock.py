@@ -80,7 +80,8 @@ class RunLock:
         opened = {self.path: self.folder}
         if files:
             opened |= {path: file.fileno() for path, file in self.files.items() if not file.closed}
-        gone = [path for path, descriptor in opened.items() if not is_same(path, descriptor)]
+        with writing(self.path):
+            gone = [path for path, descriptor in opened.items() if not is_same(path, descriptor)]
         if gone:
             raise CheckpointError.of(
                 f"{gone[0]} is gone: removed, moved or replaced while the run was writing",

@@ -221,3 +221,16 @@ def test_the_best_checkpoint_is_gone(run: Path, resume: Any, in_process: Any) ->
 def test_metrics_removed_by_hand(run: Path, resume: Any) -> None:
     (run / "metrics.jsonl").unlink()
     assert resume("steps=7").code == 0
+
+
+def test_damaged_metrics_stop_no_run(in_process: Any, tiny: Any, only_run: Any) -> None:
+    assert in_process("train", *tiny(test_tasks=0)).code == 0
+    run = only_run(Path())
+    file = run / "metrics.jsonl"
+    first, *others = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"\x00\xff" + first + b"".join(others))
+    ended = in_process("train", f"resume={run}", "steps=8")
+    assert (ended.code, ended.err) == (0, "")
+    assert f"warning: {file} has changed since its checkpoint: 7 of 8 lines are whole and kept" in ended.out
+    steps = [json.loads(line)["step"] for line in file.read_bytes().splitlines()]
+    assert steps == [2, 3, 3, 4, 5, 6, 6, 7, 8, 8]
