@@ -17,6 +17,7 @@ from metalstm.config import TrainSettings
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.own_files import as_examples, read_query, read_support
 from metalstm.errors import ConfigError, DataError
+from metalstm.files import expanded
 from metalstm.learners.base import Learner
 from metalstm.run import resume
 from metalstm.run.prediction import answers
@@ -85,7 +86,7 @@ class TrainedLearner:
         """
         names: list[str] | None = None
         if isinstance(support, (str, Path)):
-            names, own = read_support(Path(support).expanduser(), reader_of(self.dataset))
+            names, own = read_support(expanded(support, "support", ConfigError), reader_of(self.dataset))
             support = as_examples(own)
         elif not isinstance(support, Examples):
             inputs, targets = self.inputs(support[0]), self.targets(support[1])
@@ -173,7 +174,7 @@ class Adapted:
             DivergedError: a prediction is not finite.
         """
         if isinstance(query, (str, Path)):
-            query = as_examples(read_query(Path(query).expanduser(), reader_of(self.trained.dataset)))
+            query = as_examples(read_query(expanded(query, "query", ConfigError), reader_of(self.trained.dataset)))
         elif not isinstance(query, Examples):
             inputs = self.trained.inputs(query)
             query = Examples(inputs, torch.zeros(inputs.shape[:2], dtype=torch.long))

@@ -25,7 +25,9 @@ from typing import TYPE_CHECKING, Any
 
 from metalstm.command import in_our_words
 from metalstm.composition import composed
-from metalstm.errors import CheckpointError, Interrupted
+from metalstm.errors import CheckpointError, ConfigError, Interrupted
+from metalstm.fields import pasted
+from metalstm.files import expanded
 
 if TYPE_CHECKING:
     from metalstm.adapting import TrainedLearner
@@ -39,7 +41,7 @@ class Run:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = expanded(path, "run", ConfigError)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -63,7 +65,7 @@ class Run:
         except (OSError, ValueError) as error:
             raise CheckpointError.of(
                 f"{self.path / RESULT} cannot be read: there is no run, or it is not over",
-                f"if there is one, go on with it: resume={self.path}",
+                f"if there is one, go on with it: {pasted('resume', self.path)}",
             ) from error
         return content
 
@@ -119,6 +121,6 @@ def load(
     """
     from metalstm.adapting import TrainedLearner
 
-    path = run.path if isinstance(run, Run) else Path(run)
+    path = Run(run).path if not isinstance(run, Run) else run.path
     with in_our_words("test"):
         return TrainedLearner.of_run(path, dataset_root, device, allow_changed_data)

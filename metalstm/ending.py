@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from metalstm import assembly, learner_assembly
-from metalstm.fields import plain
+from metalstm.fields import pasted, plain
 from metalstm.files import writing
 from metalstm.reporting.page import write_report
 from metalstm.reporting.summary import summary
@@ -30,7 +30,7 @@ def meta_tested(settings: TrainSettings, dataset: Dataset, training: MetaTrainin
 
     def heed() -> None:
         # The last step's checkpoint is saved already; the learner holds the best one's weights now.
-        training.interruption.heed("the meta-test was stopped", f"go on with resume={path}")
+        training.interruption.heed("the meta-test was stopped", f"go on with {pasted('resume', path)}")
 
     training.processes.spread(training.learner)
     splits = ("meta_validation", "meta_test")

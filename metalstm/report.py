@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 from metalstm.command import ending_with_errors
 from metalstm.errors import ConfigError
+from metalstm.files import expanded
 
 
 def main() -> None:
     """The command."""
-    args = parse()
     with ending_with_errors():
+        args = parse()
         sys.stdout.write(report(args.runs, args.out, args.target))
 
 
@@ -23,12 +25,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "runs",
         nargs="+",
-        type=Path,
+        type=partial(expanded, name="RUN", kind=ConfigError),
         metavar="RUN",
         help="directories of runs on the same tasks, or folders with such in them",
     )
     parser.add_argument(
-        "--out", type=Path, help="folder for report.html and comparison.md, .json and .png; none: to the screen alone"
+        "--out",
+        type=partial(expanded, name="--out", kind=ConfigError),
+        help="folder for report.html and comparison.md, .json and .png; none: to the screen alone",
     )
     parser.add_argument("--target", type=float, help="accuracy (a fraction) or error to be reached")
     return parser.parse_args()

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from metalstm.command import ending_with_errors
 from metalstm.errors import ConfigError
+from metalstm.files import expanded
 
 
 def main() -> None:
     """The command."""
-    args = parse()
     with ending_with_errors():
-        sys.stdout.write(table(args.folder))
+        sys.stdout.write(table(parse().folder))
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="metalstm-runs", description=__doc__)
     parser.add_argument(
-        "folder", nargs="?", type=Path, default=Path("outputs"), help="where to look (default: outputs)"
+        "folder",
+        nargs="?",
+        type=partial(expanded, name="folder", kind=ConfigError),
+        default="outputs",
+        help="where to look (default: outputs)",
     )
     return parser.parse_args()
 

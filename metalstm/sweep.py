@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metalstm.combinations import combinations, job_names, sweep_name
 from metalstm.command import as_ours, complain, config_problem, in_our_words
-from metalstm.composition import composed, our_configs
+from metalstm.composition import composed, our_configs, readable
 from metalstm.errors import ConfigError, MetalstmError, Problem
+from metalstm.files import expanded
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -93,7 +94,8 @@ def planned(given: argparse.Namespace) -> Sweep:
     OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
     with our_configs():
         loader = GlobalHydra.instance().config_loader()
-        config = loader.load_configuration(CONFIG_NAME, list(given.overrides), run_mode=RunMode.MULTIRUN)
+        lines = readable(given.overrides, sweep=True)
+        config = loader.load_configuration(CONFIG_NAME, lines, run_mode=RunMode.MULTIRUN)
         if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
             raise ConfigError.of(
                 f"hydra/sweeper={config.hydra.runtime.choices['hydra/sweeper']} is not supported", "leave it out"
@@ -101,7 +103,8 @@ def planned(given: argparse.Namespace) -> Sweep:
         params = config.hydra.sweeper.params or {}
         overrides = [f"{name}={value}" for name, value in params.items()] + list(config.hydra.overrides.task)
         combined = combinations(OverridesParser.create(loader).parse_overrides(overrides))
-        path, launcher = Path(config.hydra.sweep.dir), str(config.hydra.launcher._target_)
+        path = expanded(config.hydra.sweep.dir, "hydra.sweep.dir", ConfigError)
+        launcher = str(config.hydra.launcher._target_)
     names = job_names([swept for _, swept in combined])
     own = [line for line in config.hydra.overrides.hydra if "hydra.searchpath=" in line]
     jobs = [Job(path / name, (*own, *line), swept) for name, (line, swept) in zip(names, combined, strict=True)]
@@ -132,7 +135,7 @@ def check(jobs: Sequence[Job]) -> None:
 
 def check_job(job: Job) -> None:
     """As `check`, of one job."""
-    from metalstm.config import train_settings
+    from metalstm.config import from_the_root, train_settings
     from metalstm.fields import flat, plain, shown
 
     with in_our_words(CONFIG_NAME):
@@ -144,7 +147,7 @@ def check_job(job: Job) -> None:
         )
     if settings.test_tasks == 0:
         raise ConfigError.of("test_tasks=0, but a sweep compares results of meta-test", "use test_tasks>=2")
-    new, old = flat(plain(settings)), settings_there(job)
+    new, old = flat(from_the_root(plain(settings))), settings_there(job)
     differences = [name for name in old if name in new and name not in NOT_COMPARED and old[name] != new[name]]
     if differences:
         listed = ", ".join(f"{name}={shown(old[name])}" for name in differences)
@@ -159,13 +162,13 @@ def settings_there(job: Job) -> dict[str, Any]:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    from metalstm.config import as_mapping
+    from metalstm.config import as_mapping, from_the_root
     from metalstm.fields import flat
     from metalstm.run.directory import CONFIG
 
     try:
         found = OmegaConf.load(job.path / CONFIG)
-        return flat(as_mapping(found)) if isinstance(found, DictConfig) else {}
+        return flat(from_the_root(as_mapping(found))) if isinstance(found, DictConfig) else {}
     except (OSError, ValueError, YAMLError, OmegaConfBaseException, MetalstmError):
         return {}
 

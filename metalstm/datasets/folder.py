@@ -31,6 +31,7 @@ from metalstm.datasets.reader import UNREADABLE, Example, Reader, Scale, reason,
 from metalstm.datasets.texts import line_reader, read_lines
 from metalstm.datasets.tokens import TokenSettings, Vocabulary, encode, spelling
 from metalstm.errors import DataError, Problem
+from metalstm.files import expanded
 from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
 from metalstm.tasks.sampler import seeded_generator
 
@@ -61,7 +62,7 @@ def load_folder(
         DataError: the data is missing or broken, of several kinds, or has too few classes.
         ConfigError: no word is in the vocabulary, and there are no n-grams.
     """
-    root = Path(root).expanduser()
+    root = expanded(root)
     kind, classes = find_classes(root)
     if len(classes) < FEWEST:
         raise DataError.of(

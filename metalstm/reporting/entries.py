@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from metalstm.errors import ConfigError, Problem
-from metalstm.fields import flat, shown
+from metalstm.fields import command, flat, shown
 from metalstm.run.directory import IDENTITY, PER_TASK, RESULT
 
 TRAINING = ("pretraining_seconds", "seconds")
@@ -118,7 +117,7 @@ def remedy(same: Sequence[Path]) -> str:
     """What to do where there are runs on other tasks than these, the first one's."""
     if len(same) == 1:
         return f"{SAME}; {MEANS}"
-    return f"{SAME}, e.g. metalstm-report {shlex.join(map(str, same))}; {MEANS}"
+    return f"{SAME}, e.g. {command('metalstm-report', *same)}; {MEANS}"
 
 
 class Run(NamedTuple):

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
+from metalstm.fields import pasted
 from metalstm.run.directory import CHECKPOINTS, CONFIG, IDENTITY, LOG, METRICS, RESULT
 from metalstm.run.job import FAILED
 from metalstm.run.lock import is_held
@@ -56,7 +57,7 @@ def described(path: Path) -> Listed:
     elif (path / RESULT).exists():
         state, step, said = "finished", last_step(path), result(path)
     elif failure is None and checkpoints:
-        state, step, said = "interrupted", step_of(checkpoints[-1]), f"go on with resume={path}"
+        state, step, said = "interrupted", step_of(checkpoints[-1]), f"go on with {pasted('resume', path)}"
     else:
         state, step, said = "failed", last_step(path), failure or "it ended before its first checkpoint"
     return Listed(path, state, step, None if steps is None else int(steps.group(1)), said, begun(path))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from metalstm.fields import pasted
 from metalstm.learners.base import Learner
 from metalstm.learners.objective import Kind, metric_name
 from metalstm.run.baselines import is_better
@@ -174,8 +175,8 @@ class MetaTraining:
             return
         if self.step > 0:
             self.save()
-        run = self.checkpoints.folder.parent
-        raise self.interruption.error(f"stopped after step {self.step}", f"go on with resume={run}")
+        run = pasted("resume", self.checkpoints.folder.parent)
+        raise self.interruption.error(f"stopped after step {self.step}", f"go on with {run}")
 
     def save(self) -> None:
         self.metrics.sync()

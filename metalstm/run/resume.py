@@ -12,11 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from metalstm.config import BUDGETS, GROUPS, TrainSettings, as_mapping, train_settings
+from metalstm.config import BUDGETS, GROUPS, TrainSettings, as_mapping, from_the_root, train_settings
 from metalstm.datasets.base import Dataset
 from metalstm.errors import CheckpointError, ConfigError, DataError, Problem
-from metalstm.fields import flat, plain, shown
-from metalstm.files import write_atomically, writing
+from metalstm.fields import command, flat, literal, plain, shown
+from metalstm.files import expanded, write_atomically, writing
 from metalstm.run.directory import CONFIG, IDENTITY, RESULT, write_json
 
 log = logging.getLogger(__name__)
@@ -31,10 +31,10 @@ NOT_KEPT = {"resume": None, "allow_changed_data": False}  # settings of one star
 
 
 def write_config(path: Path, settings: TrainSettings, fingerprint: str) -> None:
-    """Writes down what a run is: its whole config, and the fingerprint of its data."""
+    """Write down what a run is: its whole config, with paths from the root, and the fingerprint of its data."""
     write_json(path / IDENTITY, {"format": FORMAT, "fingerprint": fingerprint})
     with writing(path / CONFIG):
-        write_atomically(path / CONFIG, OmegaConf.to_yaml(plain(settings) | NOT_KEPT).encode())
+        write_atomically(path / CONFIG, literal(OmegaConf.to_yaml(from_the_root(plain(settings)) | NOT_KEPT)).encode())
 
 
 def run_settings(path: Path) -> TrainSettings:
@@ -98,9 +98,9 @@ def resumed_settings(config: DictConfig, overrides: Sequence[str]) -> Resumed:
         CheckpointError: `resume` is no run directory.
         ConfigError: the command line changes what the run is; with each difference.
     """
-    path = Path(str(config.resume))
-    before = plain(run_settings(path))
-    old, new = flat(before), flat(as_mapping(config))
+    path = expanded(config.resume, "resume", ConfigError)
+    before = from_the_root(plain(run_settings(path)))
+    old, new = flat(before), flat(from_the_root(as_mapping(config)))
     problems, changes = [], []
     for name in given_names(overrides, new):
         if name == "experiment" or name not in old or name not in new:
@@ -171,5 +171,5 @@ def check_budget(path: Path, steps: int, done: int) -> None:
     if steps == done and (path / RESULT).exists():
         raise ConfigError.of(
             f"the run is over: its {done} steps are done, and {path / RESULT} is its result",
-            f"use steps>{done} to train on, or metalstm-test run={path} to test it again",
+            f"use steps>{done} to train on, or {command('metalstm-test', run=path)} to test it again",
         )
