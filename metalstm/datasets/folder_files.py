@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from metalstm.datasets.cache import Content, cached
+from metalstm.datasets.counted import counted
 from metalstm.datasets.files_by_kind import Classes, first
 from metalstm.datasets.folder_readers import FolderSettings, is_grey, read_image, read_recording, read_table, rows_of
 from metalstm.datasets.reader import UNREADABLE, reason
@@ -66,7 +66,7 @@ def decode(kind: str, classes: Classes, settings: FolderSettings) -> Content:
     found: list[tuple[Path, Tensor]] = []
     cut = 0
     everything = [(name, file) for name, files in classes.items() for file in files]
-    for name, file in tqdm(everything, desc=f"reading {kind}", unit=" files", disable=None):
+    for name, file in counted(everything, f"reading {kind}", len(everything)):
         try:
             data = file.read_bytes()
             if kind == "images":

@@ -43,7 +43,7 @@ def run_settings(path: Path) -> TrainSettings:
     Raises:
         CheckpointError: this is no run directory, or one of a newer format.
     """
-    fix = "give the directory that a run printed as its first line"
+    fix = "give the directory that a run printed behind the word run"
     if not path.is_dir():
         raise CheckpointError.of(f"{path} is not a directory", fix)
     try:
