@@ -52,11 +52,11 @@ def adapt(config: DictConfig) -> None:
     support = query = None
     if given.support is not None:
         reader = reader_of(dataset)
-        folder = Path(given.support).expanduser()
+        folder = Path(given.support)
         labels, support = read_support(folder, reader)
         check_whole(settings, dataset, folder, support)
         if given.query is not None:
-            folder = Path(given.query).expanduser()
+            folder = Path(given.query)
             query = read_query(folder, reader)
             check_whole(settings, dataset, folder, query)
     learner = learner_for(path, settings, dataset, len(labels) if labels else None)
@@ -115,7 +115,7 @@ def unwritable(setting: str, name: str, overwrite: bool) -> list[Problem]:
     from metalstm.errors import Problem
     from metalstm.files import check_writable
 
-    file = Path(name).expanduser()
+    file = Path(name)
     fix = f"give {setting}=<a file in a folder of yours>"
     if file.exists() and not file.is_file():
         return [Problem(f"{setting}={name} is {'a folder' if file.is_dir() else 'no file'}", fix)]
@@ -223,7 +223,7 @@ def write(setting: str, name: str, data: bytes) -> None:
     from metalstm.files import write_atomically
 
     try:
-        write_atomically(Path(name).expanduser(), data)
+        write_atomically(Path(name), data)
     except OSError as error:
         raise ConfigError.of(
             f"{setting}={name} cannot be written: {error.strerror or error}",

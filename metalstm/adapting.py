@@ -18,6 +18,7 @@ from metalstm.config import TrainSettings
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.own_files import as_examples, read_query, read_support
 from metalstm.errors import ConfigError, DataError
+from metalstm.files import expanded
 from metalstm.handed_over import Wanted
 from metalstm.learner_assembly import model_shape
 from metalstm.learner_settings import ANY_WAYS
@@ -126,7 +127,7 @@ class TrainedLearner:
         """
         wanted = self.wanted
         if isinstance(given, (str, Path)):
-            names, own = read_support(Path(given).expanduser(), reader_of(self.dataset))
+            names, own = read_support(expanded(given, "support", ConfigError), reader_of(self.dataset))
             return as_examples(own), names
         if isinstance(given, Examples):
             return wanted.whole(given), wanted.targets(given.targets[0])[1]
@@ -199,7 +200,7 @@ class Adapted:
             DivergedError: a prediction is not finite.
         """
         if isinstance(query, (str, Path)):
-            query = as_examples(read_query(Path(query).expanduser(), reader_of(self.trained.dataset)))
+            query = as_examples(read_query(expanded(query, "query", ConfigError), reader_of(self.trained.dataset)))
         elif isinstance(query, Examples):
             query = self.trained.wanted.whole(query)
         else:

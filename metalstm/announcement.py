@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from metalstm.fields import command
 from metalstm.nn import compiled
 from metalstm.tasks.repeats import empty_data
 from metalstm.tracking.base import TrackedRun
@@ -69,9 +70,9 @@ def plan(settings: TrainSettings) -> str:
 def conclude(settings: TrainSettings, dataset: Dataset, path: Path) -> None:
     """Says what may be done with a finished run."""
     if not settings.test_tasks:
-        log.info("next      metalstm-train resume=%s test_tasks=600", path)
+        log.info("next      %s", command("metalstm-train", resume=path, test_tasks=600))
         return
-    log.info("next      metalstm-test run=%s tasks=1000", path)
+    log.info("next      %s", command("metalstm-test", run=path, tasks=1000))
     if dataset.reader is not None:
-        log.info("          metalstm-adapt run=%s support=<folder> query=<folder>", path)
-    log.info("          metalstm-report %s <another run>", path)
+        log.info("          %s support=<folder> query=<folder>", command("metalstm-adapt", run=path))
+    log.info("          %s <another run>", command("metalstm-report", path))

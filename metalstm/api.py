@@ -26,7 +26,8 @@ from metalstm.arguments import run_choices
 from metalstm.command import in_our_words
 from metalstm.composition import composed
 from metalstm.errors import CheckpointError, ConfigError, Interrupted
-from metalstm.fields import quoted, shown
+from metalstm.fields import pasted, quoted, shown
+from metalstm.files import expanded
 
 if TYPE_CHECKING:
     from metalstm.adapting import TrainedLearner
@@ -40,7 +41,7 @@ class Run:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = expanded(path, "run", ConfigError)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -65,7 +66,7 @@ class Run:
         except Unreadable as error:
             raise CheckpointError.of(
                 f"{self.path / RESULT} cannot be read ({error}): there is no run, or it is not over",
-                f"if there is one, go on with it: resume={self.path}",
+                f"if there is one, go on with it: {pasted('resume', self.path)}",
             ) from error
         return content
 
@@ -169,7 +170,7 @@ def load(
 
     if not isinstance(run, (Run, str, PurePath)):
         raise ConfigError.of(f"run={run!r} is no run", "give what meta_train returned, or a run directory")
-    path = run.path if isinstance(run, Run) else Path(run)
+    path = run.path if isinstance(run, Run) else Run(run).path
     root = None if dataset_root is None else str(dataset_root)
     with in_our_words("test"):
         return TrainedLearner.of_run(path, root, str(device), allow_changed_data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from metalstm.config import TrainSettings
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.cifar_fs import load_cifar_fs
 from metalstm.datasets.clinc150 import load_clinc150
+from metalstm.datasets.counted import shown_by
 from metalstm.datasets.ecg import BeatSettings, load_ecg
 from metalstm.datasets.folder import load_folder
 from metalstm.datasets.folder_readers import FolderSettings
@@ -30,6 +32,7 @@ from metalstm.errors import ConfigError, Problem
 from metalstm.nn.memory import keep_freed_memory
 from metalstm.run.distribution import ALONE, Processes
 from metalstm.run.meta_test import Protocol
+from metalstm.run.progress import Progress
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.sampler import TaskSampler, TaskShape, TaskSource
 from metalstm.tasks.shares import Share
@@ -84,7 +87,8 @@ def make_dataset(settings: Any) -> Dataset:
     Raises:
         DataError: it is missing, incomplete or broken.
     """
-    return LOADERS[settings.name](settings)
+    with shown_by(partial(Progress, every=None)):
+        return LOADERS[settings.name](settings)
 
 
 def check_tasks_fit(settings: TrainSettings, dataset: Dataset, splits: Iterable[str]) -> None:

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from metalstm.arguments import completed
 from metalstm.combinations import sweep_name
-from metalstm.composition import setting_names
+from metalstm.composition import readable, setting_names
 from metalstm.errors import ConfigError, MetalstmError, Problem
 from metalstm.extras import install
-from metalstm.fields import did_you_mean
+from metalstm.fields import did_you_mean, pasted
 from metalstm.flags import parsed
 from metalstm.help import asked_for, help_text
 
@@ -71,13 +71,13 @@ def run_once(config_name: str, job: Callable[..., None]) -> MetalstmError | None
             complain(failure)
             return failure
         try:
-            sys.argv = [given[0], *completed(config_name, given[1:])]
+            sys.argv = [given[0], *completed(config_name, readable(given[1:]))]
         except MetalstmError as refused:
             complain(refused)
             return refused
         hydra.main(version_base="1.3", config_path="pkg://metalstm.configs", config_name=config_name)(guarded)()
     except Exception as raised:
-        if unforeseen or isinstance(raised, (MetalstmError, BrokenPipeError)):
+        if unforeseen or isinstance(raised, BrokenPipeError):
             raise
         # What is not a job's own is Hydra's, which refuses a command line by errors of every kind.
         failure = as_ours(raised, config_name) or ConfigError(config_problem(raised, config_name))
@@ -225,9 +225,9 @@ def config_problem(error: Exception, config_name: str) -> Problem:
         return Problem("a group is null or a number", "use group=<name>; --help lists the names")
     unreadable = getattr(error, "override", None)
     if unreadable is not None and "Ambiguous value" not in text:
-        return Problem(
-            f"'{unreadable}' cannot be read", "write name=value, and quote what the shell or Hydra would cut"
-        )
+        name, equals, value = str(unreadable).partition("=")
+        form = f"quote the value for Hydra, and all of it for the shell: {pasted(name, value)}"
+        return Problem(f"'{unreadable}' cannot be read", form if equals else "write name=value")
     ambiguous = re.search(r"Ambiguous value for argument '([^']+)'", text)
     if ambiguous:
         return Problem(

@@ -7,9 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from metalstm.fields import flat
+from metalstm.config import PATHS
+from metalstm.errors import ConfigError
+from metalstm.fields import PLAIN, flat, in_quotes, quoted
+from metalstm.files import expanded
 
 if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
     from omegaconf import DictConfig
 
 
@@ -68,7 +72,49 @@ def composed(
     from hydra import compose
 
     with our_configs(folder, main):
-        return compose(config_name, list(overrides), return_hydra_config=with_hydra)
+        return compose(config_name, readable(overrides), return_hydra_config=with_hydra)
+
+
+def readable(overrides: Sequence[str], sweep: bool = False) -> list[str]:
+    """Overrides as Hydra can read them: a path that its grammar would refuse, cut or count is put in quotes.
+
+    Args:
+        overrides: as they were given; options among them stay as they are.
+        sweep: whether commas part several values; otherwise they belong to a path.
+    """
+    return [readable_path(one, sweep) if one.split("=")[0].lstrip("+") in PATHS else one for one in overrides]
+
+
+def readable_path(override: str, sweep: bool) -> str:
+    """As `readable`, of a setting that is a path."""
+    name, _, value = override.partition("=")
+    if PLAIN.fullmatch(value):
+        return override
+    understood = as_understood(value)
+    if understood is None and sweep and not {"'", '"'} & set(value):
+        return f"{name}={','.join(part if as_understood(part) else in_quotes(part) for part in value.split(','))}"
+    if understood is None or not ((understood.is_sweep_override() and sweep) or is_text(understood)):
+        override = f"{name}={in_quotes(value)}"
+    bare = value.strip("'\"")
+    if name.startswith("hydra.") and bare.startswith("~"):  # Hydra makes this folder itself
+        return f"{name}={quoted(str(expanded(bare, name, ConfigError)))}"
+    return override
+
+
+def as_understood(value: str) -> Override | None:
+    """A value as Hydra's grammar has it; None: it has none."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        return OverridesParser.create().parse_override(f"path={value}")
+    except HydraException:
+        return None
+
+
+def is_text(override: Override) -> bool:
+    """Whether a value is a text, or null; not a number, a list or several values."""
+    return not override.is_sweep_override() and isinstance(override.value(), (str, type(None)))
 
 
 def setting_names(config_name: str) -> list[str]:

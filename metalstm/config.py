@@ -6,6 +6,7 @@ of a group (`dataset`, `model`, `learner`) are typed by its `name`, which must b
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from metalstm.at_odds import at_odds
 from metalstm.dataset_settings import DATASETS
 from metalstm.errors import ConfigError, Problem
-from metalstm.fields import bounded, none_or_some_of, one_of, typed
+from metalstm.fields import bounded, none_or_some_of, one_of, path, path_names, typed
 from metalstm.learner_settings import INNER_LOOP_UNTRAINED, LEARNERS
 
 
@@ -69,7 +70,7 @@ class TrainSettings:
     clip_norm: float | None = bounded(above=0)
     averaging: float | None = bounded(above=0, below=1)
     seed: int = bounded(minimum=0, below=2**32)
-    start: str | None
+    start: str | None = path()
     log_every: int = bounded(minimum=1)
     validate_every: int = bounded(minimum=1)
     validation_tasks: int = bounded(minimum=2)
@@ -84,8 +85,8 @@ class TrainSettings:
     device: str
     threads: int | None = bounded(minimum=1, maximum=1024)  # many more end the process
     precision: str = one_of("float32", "bfloat16", "float16")
-    output_dir: str
-    resume: str | None
+    output_dir: str = path()
+    resume: str | None = path()
     allow_changed_data: bool
 
     @property
@@ -150,7 +151,7 @@ class TrainSettings:
 class MetaTestSettings:
     """All settings of `metalstm-test`; `configs/test.yaml` says what each is for."""
 
-    run: str
+    run: str = path()
     split: str = one_of("meta_test", "meta_validation")
     protocol: str = one_of("few_shot", "lifelong")
     ways: int | None = bounded(minimum=1)
@@ -162,7 +163,7 @@ class MetaTestSettings:
     streams: int = bounded(minimum=2)
     stream_tasks: int = bounded(minimum=2)
     tasks_per_group: int | None = bounded(minimum=1)
-    dataset_root: str | None
+    dataset_root: str | None = path()
     device: str
     threads: int | None = bounded(minimum=1, maximum=1024)  # many more end the process
     allow_changed_data: bool
@@ -172,17 +173,24 @@ class MetaTestSettings:
 class AdaptSettings:
     """All settings of `metalstm-adapt`; `configs/adapt.yaml` says what each is for."""
 
-    run: str
-    support: str | None
-    query: str | None
-    out: str
+    run: str = path()
+    support: str | None = path()
+    query: str | None = path()
+    out: str = path()
     overwrite: bool
     steps: int | None = bounded(minimum=0)
-    export: str | None
-    dataset_root: str | None
+    export: str | None = path()
+    dataset_root: str | None = path()
     device: str
     threads: int | None = bounded(minimum=1, maximum=1024)  # many more end the process
     allow_changed_data: bool
+
+
+# All settings that are paths, as the command lines name them.
+PATHS = frozenset({"hydra.run.dir", "hydra.sweep.dir"}).union(
+    *(path_names(schema) for schema in (TrainSettings, MetaTestSettings, AdaptSettings)),
+    *(path_names(schema, "dataset.") for schema in DATASETS.values()),
+)
 
 
 # What a resumed run may change: how long, how often, where and on what, but not what is learned.
@@ -250,6 +258,18 @@ def adapt_settings(config: DictConfig) -> AdaptSettings:
     if problems:
         raise ConfigError(*problems)
     return settings
+
+
+def from_the_root(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings, nested or by their dotted names, with every path from the root: the same from whatever folder."""
+    return {
+        name: from_the_root(value, f"{prefix}{name}.")
+        if isinstance(value, Mapping)
+        else os.path.abspath(os.path.expanduser(str(value)))
+        if prefix + name in PATHS and value not in (None, "", "???")
+        else value
+        for name, value in settings.items()
+    }
 
 
 def as_mapping(config: DictConfig) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from metalstm.fields import bounded, one_of
+from metalstm.fields import bounded, one_of, path
 
 
 @dataclass(kw_only=True)
@@ -18,7 +18,7 @@ class GlyphsSettings:
 @dataclass(kw_only=True)
 class OmniglotSettings:
     name: str
-    root: str | None
+    root: str | None = path()
     download: bool
     split: str = one_of("random", "lake")
     split_seed: int = bounded(minimum=0, below=2**32)
@@ -30,14 +30,14 @@ class OmniglotSettings:
 @dataclass(kw_only=True)
 class CifarFSSettings:
     name: str
-    root: str | None
+    root: str | None = path()
     download: bool
 
 
 @dataclass(kw_only=True)
 class MovieTweetingsSettings:
     name: str
-    root: str | None
+    root: str | None = path()
     split_seed: int = bounded(minimum=0, below=2**32)
     min_ratings: int = bounded(minimum=2)
     examples: int | None = bounded(minimum=2)
@@ -65,7 +65,7 @@ class PendulumSettings:
 @dataclass(kw_only=True)
 class Clinc150Settings:
     name: str
-    root: str | None
+    root: str | None = path()
     split_seed: int = bounded(minimum=0, below=2**32)
     min_count: int = bounded(minimum=1)
     subwords: bool
@@ -77,7 +77,7 @@ class Clinc150Settings:
 @dataclass(kw_only=True)
 class SpeechCommandsSettings:
     name: str
-    root: str | None
+    root: str | None = path()
     split_seed: int = bounded(minimum=0, below=2**32)
     speakers: str = one_of("distinct", "any")
     augment: bool
@@ -90,7 +90,7 @@ class SpeechCommandsSettings:
 @dataclass(kw_only=True)
 class FolderSettings:
     name: str
-    root: str
+    root: str = path()
     split_file: str | None
     split_seed: int = bounded(minimum=0, below=2**32)
     least: int = bounded(minimum=1)
@@ -113,7 +113,7 @@ class FolderSettings:
 @dataclass(kw_only=True)
 class TerrainSettings:
     name: str
-    root: str | None
+    root: str | None = path()
     split_seed: int = bounded(minimum=0, below=2**32)
     window: int = bounded(minimum=1)
     horizon: int = bounded(minimum=1)
@@ -123,7 +123,7 @@ class TerrainSettings:
 @dataclass(kw_only=True)
 class EcgSettings:
     name: str
-    root: str | None
+    root: str | None = path()
     split_seed: int = bounded(minimum=0, below=2**32)
     lead: int = bounded(minimum=0)
     before: float = bounded(minimum=0.05, maximum=2)

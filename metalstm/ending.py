@@ -10,33 +10,50 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from metalstm import assembly, learner_assembly
-from metalstm.fields import plain
+from metalstm.fields import pasted, plain
 from metalstm.reporting.missing import draw_missing
 from metalstm.reporting.summary import summary
 from metalstm.run import directory, results
 from metalstm.run.checkpoint import BEST, fitting
+from metalstm.run.forecast import forecast
 from metalstm.run.meta_test import Judge, MetaTested
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from metalstm.config import TrainSettings
     from metalstm.datasets.base import Dataset
+    from metalstm.learners.base import Learner
     from metalstm.run.loop import MetaTraining
 
 log = logging.getLogger(__name__)
 
 
-def meta_tested(settings: TrainSettings, dataset: Dataset, training: MetaTraining, path: Path) -> MetaTested:
-    """Meta-tests the learner that the first process has, beside the baselines; `path` is the run's."""
+def judge_of(settings: TrainSettings, dataset: Dataset, training: MetaTraining, path: Path) -> Judge:
+    """What the learner is meta-tested by; `path` is the run's."""
 
     def heed() -> None:
         # The last step's checkpoint is saved already; the learner holds the best one's weights now.
-        training.interruption.heed("the meta-test was stopped", f"go on with resume={path}")
+        training.interruption.heed("the meta-test was stopped", f"go on with {pasted('resume', path)}")
 
-    training.processes.spread(training.learner)
     splits = ("meta_validation", "meta_test")
     validation, test = (assembly.make_sampler(settings, dataset, split) for split in splits)
     protocol, device = assembly.test_protocol(settings), torch.device(settings.device)
-    judge = Judge(validation, test, protocol, dataset.kind, device, heed, training.processes)
+    return Judge(validation, test, protocol, dataset.kind, device, heed, training.processes)
+
+
+def forecast_of(
+    settings: TrainSettings, dataset: Dataset, training: MetaTraining, path: Path
+) -> Callable[[Learner, int], dict[str, float]]:
+    """From a learner, and how many meta-validations are to come, to the seconds of the phases ahead."""
+    judge, shape = judge_of(settings, dataset, training, path), learner_assembly.model_shape(settings, dataset)
+    return lambda judged, left: forecast(judge, judged, shape, settings.seed, left, settings.validation_tasks)
+
+
+def meta_tested(settings: TrainSettings, dataset: Dataset, training: MetaTraining, path: Path) -> MetaTested:
+    """Meta-tests the learner that the first process has, beside the baselines; `path` is the run's."""
+    training.processes.spread(training.learner)
+    judge = judge_of(settings, dataset, training, path)
     return judge.judge(training.learner, learner_assembly.model_shape(settings, dataset), settings.seed)
 
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
+from pathlib import Path
 from typing import Any
 
-from metalstm.errors import Problem
+from metalstm.errors import ConfigError, Problem
+from metalstm.files import expanded, is_name
 
 LARGEST = 2**31  # no whole number without a bound of its own is as large: libraries count in 32 or 64 bits
 
@@ -33,6 +37,16 @@ def one_of(*choices: Any) -> Any:
 def none_or_some_of(*choices: str) -> Any:
     """The text `none`, or one or more of the choices, each once, joined by `+`."""
     return field(metadata={"joined": choices})
+
+
+def path() -> Any:
+    """A file or folder, whose `~` is a home folder."""
+    return field(metadata={"path": True})
+
+
+def path_names(schema: type, prefix: str = "") -> set[str]:
+    """The names of a schema's settings that are paths."""
+    return {prefix + item.name for item in dataclasses.fields(schema) if item.metadata.get("path")}
 
 
 def typed(schema: type, values: Mapping[str, Any], prefix: str, problems: list[Problem], ready: Any = None) -> Any:
@@ -73,18 +87,18 @@ def checked_value(item: dataclasses.Field[Any], value: Any, name: str) -> tuple[
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind != "bool"):
         return None, [Problem(f"{name}={shown(value)} is not {words}", f"give {words}, e.g. as in configs/")]
     value = convert(value)
-    if kind == "str" and not is_name(value):  # neither a name nor a path that all of the system takes
+    if item.metadata.get("path"):
+        try:
+            return str(expanded(value, name, ConfigError)), []
+        except ConfigError as error:
+            return None, list(error.problems)
+    if kind == "str" and not is_name(value):
         return None, [Problem(f"{name}={value} has characters that cannot be printed", f"give {name} without them")]
     if value in ("", []):
         return None, [Problem(f"{name} is empty", f"give {name}=..., or leave it out")]
     return value, [
         Problem(f"{name}={shown(value)}, but {bound}", fix) for bound, fix in broken_bounds(item, value, name)
     ]
-
-
-def is_name(text: str) -> bool:
-    """Whether it can be printed, but for bytes of a path that are not UTF-8, which Python has as surrogates."""
-    return all(letter.isprintable() or "\udc80" <= letter <= "\udcff" for letter in text)
 
 
 # For each type: what to call it, what YAML may give for it, and how that becomes it.
@@ -148,11 +162,59 @@ def name_of(override: str) -> str:
     return override.lstrip("+~").split("=")[0].split("@")[0]
 
 
+# Texts that Hydra and a shell take as they are.
+PLAIN = re.compile(r"(?!(?i:null|true|false|nan|[+-]?inf)$)[A-Za-z_./-][\w./:%+-]*", re.ASCII)
+
+
+def literal(text: str) -> str:
+    """The text with every `${` as it stands, which OmegaConf would take for the beginning of an interpolation."""
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+
+
+def in_quotes(text: str) -> str:
+    """The text between quotes of Hydra's grammar: backslashes count before a quote alone."""
+    escaped = re.sub(r"(\\*)(')", r"\1\1\\\2", text)
+    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
+
+
 def quoted(text: str) -> str:
-    """A text as an override's value, whatever stands in it: quotes, backslashes and what OmegaConf would resolve."""
-    literal = re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", text)
-    escaped = re.sub(r"(\\*)('|\Z)", lambda found: 2 * found[1] + (r"\'" if found[2] else ""), literal)
-    return f"'{escaped}'"
+    """A text as an override's value, whatever stands in it."""
+    return in_quotes(literal(text))
+
+
+def as_override(value: Any) -> str:
+    """A value as Hydra reads it, in quotes where it must be."""
+    if not isinstance(value, (str, Path)):
+        return shown(value)
+    text = from_here(value) if isinstance(value, Path) else value
+    return text if PLAIN.fullmatch(text) else quoted(text)
+
+
+def from_here(place: Path) -> str:
+    """A path as an argument, so that it is taken neither for an option nor for someone's home."""
+    return f".{os.sep}{place}" if str(place).startswith(("-", "~")) else str(place)
+
+
+def in_shell(word: str) -> str:
+    """A word as a shell reads it, in quotes where it must be."""
+    inside = "'" in word and not re.search(r'["$`\\!]', word)  # the quotes are Hydra's, and easier to read so
+    return f'"{word}"' if inside else shlex.quote(word)
+
+
+def shell(*words: str) -> str:
+    """A command of such words, to be pasted into a shell."""
+    return " ".join(map(in_shell, words))
+
+
+def pasted(name: str, value: Any) -> str:
+    """A setting that can be pasted into a shell, whatever its value: quoted for Hydra, and then for the shell."""
+    return in_shell(f"{name}={as_override(value)}")
+
+
+def command(program: str, *arguments: Path, **settings: Any) -> str:
+    """A command that can be pasted into a shell, with paths as its arguments or with settings."""
+    given = (f"{name}={as_override(value)}" for name, value in settings.items())
+    return shell(program, *map(from_here, arguments), *given)
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

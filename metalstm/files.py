@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from metalstm.errors import CheckpointError, DataError
+from metalstm.errors import CheckpointError, DataError, MetalstmError
 
 TEMPORARY = ".tmp"
 PROBE = 2**16  # bytes that a folder is tried with
@@ -46,16 +46,34 @@ def user_cache_folder() -> Path:
     return _user_folder("XDG_CACHE_HOME", ".cache")
 
 
-def expanded(root: Path) -> Path:
-    """The folder of a dataset as its name stands for it: `~` is a person's home.
+def is_name(text: str) -> bool:
+    """Whether it can be printed, but for bytes of a path that are not UTF-8, which Python has as surrogates."""
+    return all(letter.isprintable() or "\udc80" <= letter <= "\udcff" for letter in text)
+
+
+def expanded(path: str | Path, name: str = "dataset.root", kind: type[MetalstmError] = DataError) -> Path:
+    """Return a path that a person has given; `~` at its beginning is a home folder, and `./~` a folder of that name.
+
+    Args:
+        path: as it was given.
+        name: the setting or argument that it was given for.
+        kind: of the error.
 
     Raises:
-        DataError: nobody has the name that stands after `~`.
+        MetalstmError: it is empty, no system takes it, or nobody has the name that stands after `~`.
     """
+    text = str(path)
+    if not text:
+        raise kind.of(f"{name} is empty", f"give {name}=..., or leave it out")
+    if not is_name(text):
+        raise kind.of(f"{name}={text} has characters that cannot be printed", f"give {name} without them")
     try:
-        return root.expanduser()
-    except RuntimeError as error:
-        raise DataError.of(f"{root}: {error}", "name the folder that holds the data with dataset.root") from error
+        whole = Path(text)
+        if str(whole).startswith("~"):  # which `./~` is as well, once it is a Path
+            return whole.expanduser() if text.startswith("~") else whole.absolute()
+        return whole
+    except RuntimeError as error:  # nobody has this name, or this person has no home
+        raise kind.of(f"{name}={text}: {error}", f"give {name}=<the whole path>; ./~ is a folder named ~") from error
 
 
 def _user_folder(variable: str, default: str) -> Path:

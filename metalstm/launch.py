@@ -17,17 +17,21 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from metalstm.command import complain
+from metalstm.command import command_line, complain
 from metalstm.composition import our_configs
 from metalstm.errors import ConfigError, Interrupted, MetalstmError, Problem
-from metalstm.fields import quoted
+from metalstm.fields import quoted, shell
 from metalstm.run.job import Job, Owner, errors_of, failure_of, run_job
 from metalstm.run.signals import BY_NAME, handled
 
 log = logging.getLogger(__name__)
 
-AGAIN = "give the same command again to go on"
 WATCH = 0.5  # seconds between looks at whether the sweep is there
+
+
+def again() -> str:
+    """How to go on with a sweep."""
+    return f"give the same command again to go on: {shell(*command_line())}"
 
 
 def one_by_one(jobs: Sequence[Job]) -> None:
@@ -44,7 +48,7 @@ def one_by_one(jobs: Sequence[Job]) -> None:
                 continue
             log.info("job %d/%d   %s", number + 1, len(jobs), job.path.name)
             run_job(job, Path.cwd(), interruption)
-            interruption.heed("the sweep was stopped", AGAIN)
+            interruption.heed("the sweep was stopped", again())
             say_failure(number, job)
 
 
@@ -146,7 +150,7 @@ def stopped_by_signals() -> Iterator[None]:
     """A context that SIGINT, SIGTERM and SIGHUP end with `Interrupted`."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(number, Problem(f"the sweep was stopped by {signal.Signals(number).name}", AGAIN))
+        raise Interrupted(number, Problem(f"the sweep was stopped by {signal.Signals(number).name}", again()))
 
     before = {number: signal.signal(number, stop) for number in handled() if number in BY_NAME}
     try:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from metalstm.command import ending_with_errors
 from metalstm.errors import ConfigError
+from metalstm.files import expanded
 from metalstm.flags import version_option
 
 FORMATS = ("table", "markdown", "json")
@@ -35,12 +37,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "runs",
         nargs="+",
-        type=Path,
+        type=partial(expanded, name="RUN", kind=ConfigError),
         metavar="RUN",
         help="directories of runs on the same tasks, or folders with such in them",
     )
     parser.add_argument(
-        "--out", type=Path, help="folder for report.html and comparison.md, .json and .png; none: to the screen alone"
+        "--out",
+        type=partial(expanded, name="--out", kind=ConfigError),
+        help="folder for report.html and comparison.md, .json and .png; none: to the screen alone",
     )
     parser.add_argument("--target", type=float, help="accuracy (a fraction) or error to be reached")
     parser.add_argument(

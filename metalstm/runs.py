@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from fnmatch import fnmatchcase
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from metalstm.command import ending_with_errors
 from metalstm.errors import ConfigError
+from metalstm.files import expanded
 from metalstm.flags import version_option
 
 if TYPE_CHECKING:
@@ -63,7 +64,11 @@ def parse() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "folder", nargs="?", type=Path, default=Path("outputs"), help="where to look (default: outputs)"
+        "folder",
+        nargs="?",
+        type=partial(expanded, name="folder", kind=ConfigError),
+        default="outputs",
+        help="where to look (default: outputs)",
     )
     parser.add_argument(
         *("--filter", "-f"),

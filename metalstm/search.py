@@ -126,6 +126,7 @@ def run(trials: int, folder: Path, plan: Plan, settings: TrainSettings, interrup
 
 def finish(folder: Path, plan: Plan, study: Study, best: Tried) -> None:
     """Says what was found."""
+    from metalstm.fields import command
     from metalstm.searching import summary
     from metalstm.searching.trials import trial_directory
 
@@ -138,7 +139,7 @@ def finish(folder: Path, plan: Plan, study: Study, best: Tried) -> None:
     log.info("table     %s", folder / summary.TABLE)
     log.info("best      %s", folder / summary.BEST)
     log.info("train     %s", summary.command(plan, best.settings))
-    log.info("or test   metalstm-train resume=%s test_tasks=600", trial_directory(folder, best.number))
+    log.info("or test   %s", command("metalstm-train", resume=trial_directory(folder, best.number), test_tasks=600))
 
 
 def understood(given: Sequence[str]) -> tuple[int, Path, Plan, TrainSettings]:
@@ -149,7 +150,9 @@ def understood(given: Sequence[str]) -> tuple[int, Path, Plan, TrainSettings]:
     """
     from pathlib import Path
 
+    from metalstm.composition import readable
     from metalstm.errors import ConfigError, Problem
+    from metalstm.files import expanded
     from metalstm.searching.plan import Plan, check_searchable
     from metalstm.searching.space import parse
 
@@ -158,7 +161,7 @@ def understood(given: Sequence[str]) -> tuple[int, Path, Plan, TrainSettings]:
         name, _, value = text.partition("=")
         if name in own:
             own[name] = value
-    fixed, spaces = parse([text for text in given if text.partition("=")[0] not in own])
+    fixed, spaces = parse(readable([text for text in given if text.partition("=")[0] not in own], sweep=True))
     check_searchable(spaces)
     plan = Plan(fixed, spaces)
     if not own["trials"].isdecimal() or not 1 <= int(own["trials"]) < 10**6:
@@ -177,7 +180,8 @@ def understood(given: Sequence[str]) -> tuple[int, Path, Plan, TrainSettings]:
         raise ConfigError(*problems)
     assert settings is not None
     name = f"{settings.dataset.name}_{settings.ways}w{settings.shots}s_{settings.learner.name}_{plan.digest()}"
-    return int(own["trials"]), Path(own["search"] or Path(settings.output_dir) / "searches" / name), plan, settings
+    folder = own["search"] or Path(settings.output_dir) / "searches" / name
+    return int(own["trials"]), expanded(folder, "search", ConfigError), plan, settings
 
 
 def checked(overrides: Sequence[str]) -> TrainSettings:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from metalstm.combinations import combinations, job_names, sweep_name
 from metalstm.command import as_ours, config_problem, ending_with_errors
-from metalstm.composition import composed, our_configs
+from metalstm.composition import composed, our_configs, readable
 from metalstm.errors import ConfigError, MetalstmError
+from metalstm.files import expanded
 from metalstm.flags import config_flags
 from metalstm.sweep_checks import check
 
@@ -88,7 +89,8 @@ def planned(given: argparse.Namespace) -> Sweep:
     with our_configs(given.config_dir):
         loader = GlobalHydra.instance().config_loader()
         config_name = given.config_name or CONFIG_NAME
-        config = loader.load_configuration(config_name, list(given.overrides), run_mode=RunMode.MULTIRUN)
+        lines = readable(given.overrides, sweep=True)
+        config = loader.load_configuration(config_name, lines, run_mode=RunMode.MULTIRUN)
         if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
             raise ConfigError.of(
                 f"hydra/sweeper={config.hydra.runtime.choices['hydra/sweeper']} is not supported", "leave it out"
@@ -96,7 +98,8 @@ def planned(given: argparse.Namespace) -> Sweep:
         params = config.hydra.sweeper.params or {}
         overrides = [f"{name}={value}" for name, value in params.items()] + list(config.hydra.overrides.task)
         combined = combinations(OverridesParser.create(loader).parse_overrides(overrides))
-        path, launcher = Path(config.hydra.sweep.dir), str(config.hydra.launcher._target_)
+        path = expanded(config.hydra.sweep.dir, "hydra.sweep.dir", ConfigError)
+        launcher = str(config.hydra.launcher._target_)
     names = job_names([swept for _, swept in combined])
     own = [line for line in config.hydra.overrides.hydra if "hydra.searchpath=" in line]
     flags = config_flags(given)

@@ -95,7 +95,7 @@ def check_data(left: Sequence[tuple[Job, TrainSettings]], refusals: Refusals) ->
 
 def checked_settings(job: Job, compose: Callable[[Sequence[str]], DictConfig]) -> TrainSettings:
     """A job's settings, which those of the run in its directory must agree with."""
-    from metalstm.config import train_settings
+    from metalstm.config import from_the_root, train_settings
     from metalstm.fields import flat, plain, shown
 
     settings = train_settings(compose(job.overrides))
@@ -106,7 +106,7 @@ def checked_settings(job: Job, compose: Callable[[Sequence[str]], DictConfig]) -
         )
     if settings.test_tasks == 0:
         raise ConfigError.of("test_tasks=0, but a sweep compares results of meta-test", "use test_tasks>=2")
-    new, old = flat(plain(settings)), settings_there(job)
+    new, old = flat(from_the_root(plain(settings))), settings_there(job)
     differences = [name for name in old if name in new and name not in NOT_COMPARED and old[name] != new[name]]
     if differences:
         listed = ", ".join(f"{name}={shown(old[name])}" for name in differences)
@@ -118,11 +118,12 @@ def checked_settings(job: Job, compose: Callable[[Sequence[str]], DictConfig]) -
 
 def settings_there(job: Job) -> dict[str, Any]:
     """The settings of the run in a job's directory; none where there is no run, or it cannot be read."""
+    from metalstm.config import from_the_root
     from metalstm.fields import flat
     from metalstm.reading import Unreadable
     from metalstm.run.resume import config_values
 
     try:
-        return flat(config_values(job.path))
+        return flat(from_the_root(config_values(job.path)))
     except Unreadable:
         return {}

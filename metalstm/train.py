@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from metalstm.command import command_line, run_command, sweep_asked_for
@@ -49,17 +50,26 @@ def train(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from metalstm.run.directory import Place, no_log, start_log
-    from metalstm.run.distribution import processes_together
 
     hydra = HydraConfig.get()
+    if os.environ.get("RANK", "0") == "0":
+        start_log()
+        log.info("metalstm  %s, %s", version("metalstm"), begins(config))
+    else:
+        no_log()
     path = Path(hydra.run.dir)
     place = None if path == Path() else Place(path.parent, path.name)
+    from metalstm.run.distribution import processes_together  # which brings torch, and takes its time
+
     with processes_together() as processes:
-        if processes.first:
-            start_log()
-        else:
-            no_log()
         begin_or_resume(config, hydra.overrides.task, command_line(), processes, place)
+
+
+def begins(config: DictConfig) -> str:
+    """What a run is about, as far as its config says so before it is checked."""
+    if config.get("resume") is not None:
+        return f"going on with {config.resume}"
+    return ", ".join(f"{group} {getattr(config.get(group), 'name', None)}" for group in ("dataset", "model", "learner"))
 
 
 def begin_or_resume(
@@ -184,6 +194,7 @@ def lead(
                 check_budget(path, settings.steps, 0 if checkpoint is None else checkpoint.step)
                 check_best(checkpoints, learner, device)
             training = meta_training(settings, dataset, learner, path, checkpoints, checkpoint, interruption)
+            training.forecast = ending.forecast_of(settings, dataset, training, path)
             if checkpoint is None:
                 training.pretraining_seconds = pretraining
             if resumed is not None:  # and can be gone on with

@@ -15,6 +15,7 @@ from metalstm.config import TrainSettings
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.reader import Reader
 from metalstm.errors import CheckpointError, ConfigError
+from metalstm.fields import command
 from metalstm.learner_settings import ANY_WAYS
 from metalstm.learners.base import Learner
 from metalstm.learners.finetune import FineTune
@@ -168,5 +169,7 @@ def best_checkpoint(path: Path, checkpoints: Checkpoints, device: torch.device) 
         log.warning("the best checkpoint is gone; the newest one is taken")
     checkpoint = best or checkpoints.newest(LATEST, device)
     if checkpoint is None:
-        raise CheckpointError.of(f"{path} has no checkpoint yet", f"go on with it: metalstm-train resume={path}")
+        raise CheckpointError.of(
+            f"{path} has no checkpoint yet", f"go on with it: {command('metalstm-train', resume=path)}"
+        )
     return checkpoint

@@ -21,7 +21,8 @@ def test_without_a_terminal(in_process: Any, tiny: Any, only_run: Any) -> None:
     ended = in_process("train", *tiny(**LENGTH))
     assert (ended.code, ended.err) == (0, "")
     run = only_run(Path())
-    first = ended.out.splitlines()
+    at_once, *first = ended.out.splitlines()
+    assert re.fullmatch(r"metalstm  [\d.]+, dataset glyphs, model lstm, learner maml", at_once)
     assert first[0] == f"run       {run}"
     assert first[1] == "task      3-way 1-shot classification, 2 queries a class (2 in meta-training)"
     assert first[2].startswith("dataset   glyphs: 36 procedural characters (24 meta_train, 3 meta_validation, 9 ")
@@ -29,13 +30,16 @@ def test_without_a_terminal(in_process: Any, tiny: Any, only_run: Any) -> None:
     assert first[5] == (
         "meta-train from step 0 to 60, 2 tasks a step, meta-validation every 30, then meta-test on 6 tasks"
     )
-    assert re.fullmatch(r"meta-train takes about \d+ s more, as its first 10 steps go", first[6])
+    whole = r"and the whole run \d+ s: meta-train \d+ s, meta-validation \d+ s, meta-test \d+ s, report 3 s"
+    assert re.fullmatch(rf"meta-train takes about \d+ s more, as its first 10 steps go, {whole}", first[6])
     # One line of progress a period, and how long it takes once.
     assert re.findall(r"^meta-train (\d+)/60  loss", ended.out, re.MULTILINE) == ["20", "40", "60"]
-    assert ended.out.count("meta-train ") == 5
+    assert ended.out.count("meta-train ") == 6
     left = [int(seconds) for seconds in re.findall(r"^meta-train .* (\d+) s left$", ended.out, re.MULTILINE)]
     assert left == sorted(left, reverse=True)
-    assert left[-1] == 0
+    assert left[-1] >= 3  # of the whole run: the meta-test and the report are still to come
+    assert re.search(r"^meta-test 6/6 .* 3 s left$", ended.out, re.MULTILINE)
+    assert "drawing   the figures and the report" in first
     assert first[-5:] == [
         f"report    {run}/report.html",
         f"figure    {run}/figures/adaptation_curve.png",
@@ -86,3 +90,12 @@ def read_all(descriptor: int, parts: list[bytes]) -> None:
             parts.append(part)
     except OSError:  # how Linux says that the terminal has no process left
         pass
+
+
+def test_a_line_before_anything_heavy_is_read(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise SystemExit(9)")
+    command = [sys.executable, "-c", "from metalstm.train import main; main()", "dataset=omniglot"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (9, "")
+    assert re.fullmatch(r"metalstm  [\d.]+, dataset omniglot, model lstm, learner maml\n", ended.stdout)

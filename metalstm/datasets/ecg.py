@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from metalstm.datasets.base import Dataset
+from metalstm.datasets.counted import counted
 from metalstm.datasets.ecg_files import PARTS, Record, find_records, need_wfdb, read_record
 from metalstm.errors import ConfigError, DataError
-from metalstm.files import user_data_folder
+from metalstm.files import expanded, user_data_folder
 from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
 from metalstm.tasks.sampler import seeded_generator
 
@@ -68,12 +69,12 @@ def load_ecg(root: Path | None, split_seed: int = 0, settings: BeatSettings = DE
             f"dataset.max_beats={settings.max_beats} is less than dataset.min_beats={settings.min_beats}",
             "raise dataset.max_beats, or lower dataset.min_beats",
         )
-    folder = user_data_folder() / "ecg" if root is None else Path(root).expanduser()
+    folder = user_data_folder() / "ecg" if root is None else expanded(root)
     paths = find_records(folder)
     digest = hashlib.sha256(json.dumps(["ecg 1", split_seed, settings]).encode())
     records: dict[str, list[Tensor]] = {}  # the beats of each kind, of the records that are used
     fewest = {}  # beats of the rarer kind
-    for path in paths:
+    for path in counted(paths, "reading records", len(paths)):
         beats = cut_beats(read_record(path, settings.lead), settings)
         fewest[path.name] = min(map(len, beats))
         if fewest[path.name] >= settings.min_beats:

@@ -35,6 +35,7 @@ from metalstm.datasets.tables import TableSettings
 from metalstm.datasets.texts import Lines, left_out, line_reader, read_lines, text_content
 from metalstm.datasets.tokens import TokenSettings, Vocabulary, encode, spelling
 from metalstm.errors import DataError, Problem
+from metalstm.files import expanded
 from metalstm.tasks.classes import ClassPool, check_disjoint
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def load_folder(
         DataError: the data is missing or broken, of several kinds, or has too few classes.
         ConfigError: no word is in the vocabulary, and there are no n-grams.
     """
-    root = Path(root).expanduser()
+    root = expanded(root)
     folders, given = class_folders(root)
     least = 1 if splitting.min_examples is None else 0
     kind, classes = files_of(root, folders, least=least)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from metalstm.datasets.cache import Content, cached
 from metalstm.datasets.columns import Settled, settle
+from metalstm.datasets.counted import counted
 from metalstm.datasets.files_by_kind import Classes, first
 from metalstm.datasets.folder_readers import (
     FolderSettings,
@@ -78,7 +78,7 @@ def decode(kind: str, classes: Classes, settings: FolderSettings, tables: TableS
     raw: list[tuple[Path, Table]] = []
     cut = 0
     everything = [(name, file) for name, files in classes.items() for file in files]
-    for name, file in tqdm(everything, desc=f"reading {kind}", unit=" files", disable=None):
+    for name, file in counted(everything, f"reading {kind}", len(everything)):
         try:
             data = content_of(file, settings.max_steps)
             if kind == "images":

@@ -15,6 +15,7 @@ from metalstm.datasets.files_by_kind import entries, first, sub_folders
 from metalstm.datasets.reader import UNREADABLE, reason
 from metalstm.datasets.texts import as_text
 from metalstm.errors import DataError, Problem
+from metalstm.files import expanded
 from metalstm.tasks.classes import SPLITS
 from metalstm.tasks.sampler import seeded_generator
 
@@ -124,7 +125,7 @@ def deal(root: Path, names: list[str], given: Mapping[str, str] | None, settings
         if given is not None:
             fix = "leave dataset.split_file out, or move the classes' folders up"
             raise DataError.of(f"dataset.split_file={settings.split_file}, but {root} has folders of splits", fix)
-        given = read_split_file(root / Path(settings.split_file).expanduser(), names)
+        given = read_split_file(root / expanded(settings.split_file, "dataset.split_file"), names)
     if given is not None:
         chosen = {split: [name for name in names if given.get(name) == split] for split in SPLITS}
         few = [split for split in SPLITS if len(chosen[split]) < FEWEST]

@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
-from tqdm import tqdm
 
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.cache import Content, cached
+from metalstm.datasets.counted import counted
 from metalstm.datasets.drawing_augment import BEND, bent
 from metalstm.datasets.drawings import DRAWINGS, FULL_INK, SIDE
 from metalstm.datasets.omniglot_download import download_omniglot
@@ -137,7 +137,7 @@ def _decode(parts: list[Part], shape: tuple[int, ...]) -> Content:
     """Raises DataError naming the images that cannot be read."""
     images = np.empty((shape[0] * shape[1], SIDE, SIDE), dtype=np.uint8)
     problems: list[Problem] = []
-    members = tqdm(_members(parts), total=len(images), desc="decoding Omniglot", unit=" images", disable=None)
+    members = counted(_members(parts), "decoding Omniglot", len(images))
     for position, (path, member, read) in enumerate(members):
         try:
             images[position] = image_from_png(read(member))

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from tqdm import tqdm
 
 from metalstm.datasets.cache import Content, cached
+from metalstm.datasets.counted import counted
 from metalstm.datasets.speech_files import Keywords, first
 from metalstm.errors import DataError, Problem
 
@@ -84,7 +84,7 @@ def _decode(keywords: Keywords, frames: FrameSettings) -> Content:
     problems: list[Problem] = []
     sequences: list[Tensor] = []
     everything = [recording for recordings in keywords.values() for recording in recordings]
-    for recording in tqdm(everything, desc="decoding speech", unit=" files", disable=None):
+    for recording in counted(everything, "decoding speech", len(everything)):
         try:
             data = recording.path.read_bytes()
             clip = read_clip(data, frames.seconds)

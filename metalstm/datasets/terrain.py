@@ -15,7 +15,7 @@ from torch import Tensor
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.terrain_files import COLUMNS, RATE, Logs, read_logs
 from metalstm.errors import ConfigError, DataError, Problem
-from metalstm.files import user_data_folder
+from metalstm.files import expanded, user_data_folder
 from metalstm.tasks.classes import SPLITS, distinct
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import TaskShape, seeded_generator
@@ -134,7 +134,7 @@ def load_terrain(
     problems = unfit(stretch, window + horizon, 1, 1)
     if problems:
         raise ConfigError(*problems)
-    folder = user_data_folder() / "terrain" if root is None else Path(root).expanduser()
+    folder = user_data_folder() / "terrain" if root is None else expanded(root)
     logs = read_logs(folder)
     if len(logs) < FEWEST_TERRAINS:
         raise DataError.of(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from metalstm.errors import ConfigError, Problem
-from metalstm.fields import flat, shown
+from metalstm.fields import command, flat, shown
 from metalstm.reading import Unreadable, read_json
 from metalstm.reporting.optional import LARGEST as LARGEST_FILE
 from metalstm.run.directory import IDENTITY, PER_TASK, RESULT
@@ -122,7 +121,7 @@ def remedy(same: Sequence[Path]) -> str:
     """What to do where there are runs on other tasks than these, the first one's."""
     if len(same) == 1:
         return f"{SAME}; {MEANS}"
-    return f"{SAME}, e.g. metalstm-report {shlex.join(map(str, same))}; {MEANS}"
+    return f"{SAME}, e.g. {command('metalstm-report', *same)}; {MEANS}"
 
 
 class Run(NamedTuple):

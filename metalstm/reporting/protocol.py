@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metalstm.fields import flat, quoted, shown
+from metalstm.fields import as_override, flat, shell, shown
 from metalstm.reporting.charts import swatch
 from metalstm.reporting.comparison import counted, plural, task_in_words
 from metalstm.reporting.entries import Run, is_number, settings_of
 from metalstm.reporting.markup import Markup, Section, definitions, folded, joined, table, tag
 from metalstm.reporting.optional import found
 
-PLAIN = re.compile(r"[A-Za-z_./~-][\w./:~%+-]*")  # texts that the command line takes as they are
-NUMBER_LIKE = re.compile(r"(?i)null|true|false|nan|[+-]?inf")
 NOT_GIVEN = ("resume", "output_dir", "allow_changed_data")  # settings that are not part of what a run is
 FOLDED = 4  # commands that are shown without being asked for
 
@@ -162,7 +158,7 @@ def as_given(run: Run) -> str | None:
     words = [str(word) for word in command]
     if any(word in ("-m", "--multirun") or word.startswith("resume=") for word in words):
         return None
-    return shlex.join(words)
+    return shell(*words)
 
 
 def with_all_settings(run: Run) -> str | None:
@@ -179,15 +175,4 @@ def with_all_settings(run: Run) -> str | None:
         for name, value in flat(settings).items()
         if not name.endswith(".name") and name not in NOT_GIVEN
     ]
-    return shlex.join(words)
-
-
-def as_override(value: Any) -> str:
-    """A value as Hydra reads it."""
-    if isinstance(value, list):
-        return f"[{','.join(map(as_override, value))}]"
-    if not isinstance(value, str):
-        return shown(value)
-    if PLAIN.fullmatch(value) and not NUMBER_LIKE.fullmatch(value):
-        return value
-    return quoted(value)
+    return shell(*words)

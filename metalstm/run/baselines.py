@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -13,12 +14,18 @@ from metalstm.learners.scratch import Scratch
 from metalstm.nn.base import Shape
 from metalstm.run.distribution import ALONE, Processes
 from metalstm.run.evaluation import Adapts, Curve, meta_evaluate
+from metalstm.run.progress import Progress
 from metalstm.tasks.sampler import TaskSampler
 
 log = logging.getLogger(__name__)
 
 RATES = {"sgd": (0.01, 0.03, 0.1, 0.3, 1.0, 3.0), "adam": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
 TUNING_TASKS = 20  # of meta-validation
+
+
+def phase_names() -> list[str]:
+    """What the phases of the baselines are called on the screen, in their order."""
+    return [f"from scratch, {optimizer}{part}" for optimizer in RATES for part in (": rates", "")]
 
 
 class Baseline(NamedTuple):
@@ -72,7 +79,15 @@ def evaluator(
 
     def evaluate(split: str, adapts: Adapts, at: Sequence[int]) -> Curve:
         sampler, tasks = samplers[split]
-        return meta_evaluate(adapts, sampler, tasks, at, kind, device, lambda done: between(), processes=processes)
+        what = f"from scratch, {adapts.optimizer}" if isinstance(adapts, Scratch) else split
+        with Progress(what, tasks, every=max(1, tasks // 4)) if split == "meta_test" else nullcontext() as progress:
+
+            def after_batch(done: int) -> None:
+                if progress is not None:
+                    progress.advance(done)
+                between()
+
+            return meta_evaluate(adapts, sampler, tasks, at, kind, device, after_batch, processes=processes)
 
     return evaluate
 
@@ -87,11 +102,13 @@ def best_rate(
 ) -> tuple[float, int]:
     """The rate and the number of steps that do best on meta-validation; `make` gives what adapts with a rate."""
     best = None
-    for lr in rates:
-        for point in evaluate("meta_validation", make(lr), at).points():
-            # NaN, where a rate made training diverge, is better than nothing.
-            if best is None or is_better(kind, point.value, best[0]):
-                best = (point.value, lr, point.step)
+    with Progress(f"{what}: rates", len(rates), every=None) as progress:
+        for number, lr in enumerate(rates, 1):
+            for point in evaluate("meta_validation", make(lr), at).points():
+                # NaN, where a rate made training diverge, is better than nothing.
+                if best is None or is_better(kind, point.value, best[0]):
+                    best = (point.value, lr, point.step)
+            progress.advance(number)
     assert best is not None
     log.info("%s: rate %g, %d steps, %.4f on meta-validation", what, best[1], best[2], best[0])
     return best[1], best[2]

@@ -14,6 +14,7 @@ from typing import IO, Any, NamedTuple
 from tqdm import tqdm
 
 from metalstm.errors import ConfigError, Interrupted, MetalstmError
+from metalstm.fields import pasted
 from metalstm.files import room, write_atomically, writing
 from metalstm.run.screen import Company, Lasting
 
@@ -62,7 +63,9 @@ def new_run_directory(parent: Path, name: str | None = None) -> Path:
                 if name is None:
                     continue  # another run has started in the same microsecond
                 if (path / CONFIG).exists():
-                    raise ConfigError.of(f"there is a run in {path}", f"go on with it: resume={path}") from None
+                    raise ConfigError.of(
+                        f"there is a run in {path}", f"go on with it: {pasted('resume', path)}"
+                    ) from None
             return path
     except OSError as error:
         raise ConfigError.of(

@@ -11,6 +11,7 @@ from pathlib import Path
 from torch.distributed.distributed_c10d import Store
 
 from metalstm.errors import LostProcessError
+from metalstm.fields import pasted
 
 EVERY = 2.0  # seconds
 MISSED = 15  # beats: after 30 s a process counts as gone
@@ -22,8 +23,8 @@ class Remedy:
     run: Path | None = None  # its directory, once it is known
 
     def __str__(self) -> str:
-        run = self.run or "<this run's directory>"
-        return f"see what ended it, and go on with resume={run}, with as many processes as you like"
+        run = "resume=<this run's directory>" if self.run is None else pasted("resume", self.run)
+        return f"see what ended it, and go on with {run}, with as many processes as you like"
 
 
 REMEDY = Remedy()

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from metalstm.fields import pasted
 from metalstm.reading import read_json
 from metalstm.run.directory import CHECKPOINTS, CONFIG, IDENTITY, LOG, RESULT, TRIALS, UNREADABLE, begun
 from metalstm.run.job import FAILED
@@ -96,7 +97,7 @@ def state_of(path: Path, settings: dict[str, str], step: int, validated: Outcome
     if untested and (pruned := pruned_by_its_search(path)) is not None:
         return "pruned", saved or step, pruned
     if saved:
-        return "interrupted", saved, f"go on with resume={path}"
+        return "interrupted", saved, f"go on with {pasted('resume', path)}"
     return "failed", step, "it ended before its first checkpoint"
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from metalstm.fields import pasted
 from metalstm.learners.base import Learner
 from metalstm.learners.objective import Kind, metric_name
 from metalstm.run.baselines import is_better
@@ -20,7 +21,7 @@ from metalstm.run.evaluation import meta_evaluate, task_batch
 from metalstm.run.interruption import Interruption
 from metalstm.run.metrics import MetricsFile
 from metalstm.run.outer import OuterOptimizer
-from metalstm.run.progress import Progress
+from metalstm.run.progress import AHEAD, Progress
 from metalstm.tasks.sampler import TaskSampler
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,8 @@ class MetaTraining:
         self.seconds = 0.0  # spent in training steps
         self.pretraining_seconds = 0.0  # spent by the run that this one starts from
         self.processes_before = processes.count  # that came as far as `step`
+        # From what is judged, and how many meta-validations are to come, to the seconds of the phases ahead.
+        self.forecast: Callable[[Learner, int], Mapping[str, float]] = lambda judged, left: {}
 
     def run(self) -> None:
         """Meta-trains up to the last step; the result is in the checkpoints.
@@ -112,9 +115,12 @@ class MetaTraining:
         if not self.outer.parameters:
             self.skip()
         self.heed_interruption()
+        AHEAD.phases = {}
         if self.validate_if_due(self.step):  # a run stopped between a step and its validation
             self.save()
-        with Progress("meta-train", self.schedule.steps, self.step, self.schedule.log_every, FIRST) as progress:
+        with Progress(
+            *("meta-train", self.schedule.steps, self.step, self.schedule.log_every, FIRST, self.phases_ahead)
+        ) as progress:
             for step in self.steps_left():
                 started = time.monotonic()
                 tasks = self.sampler(step).to(self.device)
@@ -131,7 +137,8 @@ class MetaTraining:
                 self.seconds += time.monotonic() - started
                 progress.advance(step, values)
                 self.heed_interruption()
-                self.validate_if_due(step)
+                with progress.paused():
+                    self.validate_if_due(step)
                 if self.due(self.schedule.checkpoint_every, step):
                     self.save()
 
@@ -150,6 +157,14 @@ class MetaTraining:
     def steps_left(self) -> Iterator[int]:
         return iter(range(self.step + 1, self.schedule.steps + 1))
 
+    def phases_ahead(self) -> dict[str, float]:
+        """As `forecast` has them, for the meta-validations that are left."""
+        return dict(self.forecast(self.judged, self.validations_left()))
+
+    def validations_left(self) -> int:
+        every = self.schedule.validate_every
+        return -(-self.schedule.steps // every) - self.step // every
+
     def due(self, every: int, step: int) -> bool:
         return step % every == 0 or step == self.schedule.steps
 
@@ -158,11 +173,19 @@ class MetaTraining:
         if step == 0 or step == self.validated or not self.due(self.schedule.validate_every, step):
             return False
         sampler, tasks, inner_steps, kind = self.validation
-        curve = meta_evaluate(
-            *(self.judged, sampler, tasks, [inner_steps], kind, self.device),
-            between=lambda done: self.heed_interruption(),
-            processes=self.processes,
-        )
+        started = time.monotonic()
+        with Progress(f"meta-validation at step {step}", tasks, every=None) as progress:
+
+            def after_batch(done: int) -> None:
+                progress.advance(done)
+                self.heed_interruption()
+
+            curve = meta_evaluate(
+                *(self.judged, sampler, tasks, [inner_steps], kind, self.device, after_batch),
+                processes=self.processes,
+            )
+        if "meta-validation" in AHEAD.phases:
+            AHEAD.phases["meta-validation"] = (time.monotonic() - started) * self.validations_left()
         _, value, ci95 = curve.point(inner_steps)
         name = metric_name(kind)
         self.metrics.record(step, "meta_validation", {name: value, f"{name}_ci95": ci95})
@@ -181,8 +204,8 @@ class MetaTraining:
             return
         if self.step > 0:
             self.save()
-        run = self.checkpoints.folder.parent
-        raise self.interruption.error(f"stopped after step {self.step}", f"go on with resume={run}")
+        run = pasted("resume", self.checkpoints.folder.parent)
+        raise self.interruption.error(f"stopped after step {self.step}", f"go on with {run}")
 
     def save(self) -> None:
         self.metrics.sync()

@@ -11,10 +11,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from metalstm.config import BUDGETS, TrainSettings, checked
+from metalstm.config import BUDGETS, TrainSettings, checked, from_the_root
 from metalstm.datasets.base import Dataset
 from metalstm.errors import CheckpointError, ConfigError, DataError, Problem
-from metalstm.fields import flat, plain, shown, unlike
+from metalstm.fields import flat, literal, plain, shown, unlike
 from metalstm.files import write_atomically, writing
 from metalstm.reading import Unreadable, read_json, read_yaml
 from metalstm.run.checkpoint import Checkpoint, Checkpoints
@@ -33,12 +33,12 @@ LATER_OF: dict[str, dict[str, dict[str, Any]]] = {  # of choices of a group
     "model": {"lstm": {"stack": 1}},
 }
 NOT_KEPT = {"resume": None, "allow_changed_data": False}  # settings of one start, not of the run
-FIX = "give the directory that a run printed as its first line"
+FIX = "give the directory that a run printed behind the word run"
 
 
 def kept(settings: TrainSettings) -> dict[str, Any]:
-    """The settings that are written down, by their dotted names."""
-    return flat(plain(settings) | NOT_KEPT)
+    """The settings that are written down, by their dotted names, with paths from the root."""
+    return flat(from_the_root(plain(settings)) | NOT_KEPT)
 
 
 def unchangeable(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def write_config(path: Path, settings: TrainSettings, fingerprint: str) -> None:
     known = {} if when is None else {"begun": when.isoformat()}
     write_json(path / IDENTITY, {"format": FORMAT, "fingerprint": fingerprint, "settings": own} | known)
     with writing(path / CONFIG):
-        write_atomically(path / CONFIG, OmegaConf.to_yaml(plain(settings) | NOT_KEPT).encode())
+        write_atomically(path / CONFIG, literal(OmegaConf.to_yaml(from_the_root(plain(settings)) | NOT_KEPT)).encode())
 
 
 def config_values(path: Path) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def run_settings(path: Path) -> TrainSettings:
     for group, later in LATER_OF.items():
         if isinstance(chosen := values.get(group), dict):
             values[group] = later.get(str(chosen.get("name")), {}) | chosen
-    check_unedited(path, flat(values), identity.get("settings", {}), "the run began with")
+    check_unedited(path, flat(from_the_root(values)), identity.get("settings", {}), "the run began with")
     return checked(values)
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from metalstm.config import BUDGETS, GROUPS, TrainSettings, as_mapping, checked
+from metalstm.config import BUDGETS, GROUPS, TrainSettings, as_mapping, checked, from_the_root
 from metalstm.errors import ConfigError, Problem
-from metalstm.fields import flat, name_of, plain, shown, unlike
+from metalstm.fields import command, flat, name_of, plain, shown, unlike
+from metalstm.files import expanded
 from metalstm.run.checkpoint import Checkpoint
 from metalstm.run.directory import CONFIG, RESULT
 from metalstm.run.resume import NOT_KEPT, run_settings
@@ -71,9 +72,9 @@ def resumed_settings(config: DictConfig, overrides: Sequence[str]) -> Resumed:
         CheckpointError: `resume` is no run directory.
         ConfigError: the command line changes what the run is; with each difference.
     """
-    path = Path(str(config.resume))
-    before = plain(run_settings(path))
-    old, new = flat(before), flat(as_mapping(config))
+    path = expanded(config.resume, "resume", ConfigError)
+    before = from_the_root(plain(run_settings(path)))
+    old, new = flat(before), flat(from_the_root(as_mapping(config)))
     problems, changes = [], []
     for name in given_names(overrides, old, new):
         if name == "experiment" or name not in old or name not in new:
@@ -129,5 +130,5 @@ def check_budget(path: Path, steps: int, done: int) -> None:
     if steps == done and (path / RESULT).exists():
         raise ConfigError.of(
             f"the run is over: its {done} steps are done, and {path / RESULT} is its result",
-            f"use steps>{done} to train on, or metalstm-test run={path} to test it again",
+            f"use steps>{done} to train on, or {command('metalstm-test', run=path)} to test it again",
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from metalstm.fields import shell
 from metalstm.files import write_atomically, writing
 from metalstm.run.directory import TRIALS
 from metalstm.searching.plan import Plan
@@ -19,7 +19,7 @@ BEST = "best.yaml"
 
 def command(plan: Plan, settings: Mapping[str, float | str]) -> str:
     """The command that trains with a trial's settings, meta-test and all."""
-    return shlex.join(["metalstm-train", *plan.overrides(settings)])
+    return shell("metalstm-train", *plan.overrides(settings))
 
 
 def number(value: float | str | None) -> str:

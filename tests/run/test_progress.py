@@ -10,11 +10,12 @@ import select
 import struct
 import sys
 import termios
+import time
 import types
 
 import pytest
 
-from metalstm.run.progress import Progress, duration
+from metalstm.run.progress import AHEAD, Progress, duration
 
 
 def lines(caplog: pytest.LogCaptureFixture, done: list[int], *, start: int = 0, every: int = 4) -> list[str]:
@@ -102,6 +103,77 @@ def test_where_the_end_is_near_nothing_is_estimated(caplog: pytest.LogCaptureFix
         for step in range(1, 49):
             progress.advance(step, {})
     assert caplog.records == []
+
+
+@pytest.fixture
+def ahead(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """Phases after meta-training: 45 s in all."""
+    phases = {"meta-train": 100.0, "meta-test": 15.0, "from scratch, sgd": 10.0, "from scratch, adam": 20.0}
+    monkeypatch.setattr(AHEAD, "phases", phases)
+    return phases
+
+
+def test_the_time_left_is_that_of_the_whole_run(
+    ahead: dict[str, float], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter((0.0, 8.0, 10.0))
+    monkeypatch.setattr("metalstm.run.progress.time.monotonic", lambda: next(clock))
+    assert [line.rsplit("  ", 1)[1] for line in lines(caplog, [8, 10])] == ["47 s left", "45 s left"]
+    assert (AHEAD.after("meta-test"), AHEAD.after("from scratch, adam"), AHEAD.after("reset")) == (30, 0, 0)
+    assert str(AHEAD) == "meta-train 100 s".replace("100 s", "2 min") + ", meta-test 15 s, from scratch 30 s"
+
+
+def test_the_first_estimate_has_all_phases(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(AHEAD, "phases", {})
+    monkeypatch.setattr("metalstm.run.progress.time.monotonic", lambda: now)
+
+    def forecast() -> dict[str, float]:
+        nonlocal now
+        now += 7  # which is not counted as meta-training
+        return {"meta-test": 30.0}
+
+    with caplog.at_level(logging.INFO, "metalstm"):
+        progress = Progress("meta-train", 61, every=50, first=10, forecast=forecast)
+        for step in range(1, 51):
+            now += 1
+            progress.advance(step)
+    assert [record.getMessage() for record in caplog.records] == [
+        "meta-train takes about 51 s more, as its first 10 steps go, "
+        "and the whole run 81 s: meta-train 51 s, meta-test 30 s",
+        "meta-train 50/61  1.0/s  41 s left",
+    ]
+
+
+def test_a_pause_is_another_phases(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter((0.0, 1.0, 6.0, 9.0))
+    monkeypatch.setattr("metalstm.run.progress.time.monotonic", lambda: next(clock))
+    with caplog.at_level(logging.INFO, "metalstm"), Progress("meta-train", 8, every=4) as progress:
+        with progress.paused():
+            pass
+        progress.advance(4)
+    assert caplog.messages == ["meta-train 4/8  1.0/s  4 s left"]
+
+
+def test_never_silent_for_longer_than_a_period(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, ahead: dict[str, float]
+) -> None:
+    monkeypatch.setattr("metalstm.run.progress.PERIOD", 0.05)
+    with caplog.at_level(logging.INFO, "metalstm"), Progress("meta-test", 10, every=None) as progress:
+        while len(caplog.records) < 2:  # in a single long step
+            time.sleep(0.01)
+        progress.advance(5)
+        progress.advance(10)
+    assert caplog.messages[0] == "meta-test 0/10  0 s so far  45 s left"
+    assert caplog.messages[-1].startswith("meta-test 10/10  ")
+
+
+def test_a_short_phase_that_nobody_waits_for_is_silent(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "metalstm"), Progress("reading images", 3, every=None) as progress:
+        for done in (1, 2, 3):
+            progress.advance(done)
+    assert caplog.records == []
+    assert not progress.watch.is_alive()
 
 
 @pytest.mark.parametrize(
