@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metalstm.errors import ConfigError
 from metalstm.fields import name_of
+from metalstm.files import expanded
 from metalstm.reading import Unreadable, read_yaml
 
 # As `configs/hydra.yaml` has it, for a config that is made without it, such as a run's `config.yaml`.
@@ -73,7 +74,7 @@ def run_choices(overrides: Sequence[str]) -> list[str]:
     from metalstm.config import GROUPS
     from metalstm.run.resume import run_settings
 
-    settings = run_settings(Path(named[-1]))
+    settings = run_settings(expanded(named[-1], "resume", ConfigError))
     given = set(map(name_of, overrides))
     return [f"{group}={getattr(settings, group).name}" for group in GROUPS if group not in given]
 

@@ -89,6 +89,7 @@ def finish(
         results.write_details(path, tested)
         directory.write_json(path / directory.RESULT, result)  # last: it says that the run is over
     log.info("result    %s", path / directory.RESULT)
+    log.info("drawing   the figures and the report")
     for name, file in draw_missing(path):
         log.info("%-9s %s", name, file)
     return result

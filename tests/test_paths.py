@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from metalstm.fields import command, pasted, plain
 from metalstm.files import expanded
 from metalstm.run.job import Job
 from metalstm.search import understood
-from metalstm.sweep import check_job
+from metalstm.sweep_checks import checked_settings
 
 NAMES = [
     *("a b (2)", "jürgen/lr=0.1", "a,b", "it's", 'a"b', "a$b", "$HOME", "a${b}", "50%", "-x", "~", "~/x", "a`b`"),
@@ -254,12 +255,12 @@ def test_a_sweep_of_before_with_relative_paths_goes_on(tmp_path: Path, monkeypat
     job.path.mkdir()
     settings = plain(train_settings(composed("train", job.overrides)))
     OmegaConf.save(settings, job.path / "config.yaml")
-    check_job(job)
+    checked_settings(job, partial(composed, "train"))
     OmegaConf.save(from_the_root(settings), job.path / "config.yaml")
-    check_job(job)
+    checked_settings(job, partial(composed, "train"))
     OmegaConf.save(settings | {"dataset": settings["dataset"] | {"root": "other"}}, job.path / "config.yaml")
     with pytest.raises(ConfigError, match=f"dataset.root={tmp_path}/other"):
-        check_job(job)
+        checked_settings(job, partial(composed, "train"))
 
 
 def test_the_words_of_a_sweep_that_was_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 
 from metalstm.errors import CheckpointError, ConfigError
+from metalstm.fields import pasted
 from metalstm.files import is_same, remove_leftovers, write_atomically, writing
 from metalstm.reading import read_json
 
@@ -85,7 +86,7 @@ class RunLock:
         if gone:
             raise CheckpointError.of(
                 f"{gone[0]} is gone: removed, moved or replaced while the run was writing",
-                f"leave it where it is; if there is a checkpoint, go on with resume={self.path}",
+                f"leave it where it is; if there is a checkpoint, go on with {pasted('resume', self.path)}",
             )
 
     def holder(self) -> str:
