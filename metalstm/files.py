@@ -9,10 +9,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from metalstm.errors import CheckpointError, DataError
 
 TEMPORARY = ".tmp"
+MOST_BYTES = 2**30  # of a file of data that is read as a whole
 
 
 def user_data_folder() -> Path:
@@ -41,6 +43,31 @@ def _user_folder(variable: str, default: str) -> Path:
     named = os.environ.get(variable, "")
     # The XDG base directory specification: a relative path in these variables is to be ignored.
     return (Path(named) if os.path.isabs(named) else Path.home() / default) / "metalstm"
+
+
+def read_bounded(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Read a file of data that fits into memory.
+
+    Raises:
+        ValueError: it is larger; its size is looked at before it is read.
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        return read_at_most(file, os.fstat(file.fileno()).st_size, most)
+
+
+def read_at_most(file: IO[bytes], declared: int, most: int) -> bytes:
+    """Read a file that says how large it is.
+
+    Raises:
+        ValueError: it says that it is larger than `most` bytes, or holds more than it says.
+    """
+    if declared > most:
+        raise ValueError(f"it has {declared:,} bytes, but at most {most:,} are read of such a file: make it smaller")
+    data = file.read(declared)
+    if file.read(1):
+        raise ValueError(f"it holds more than the {declared:,} bytes that it says it has")
+    return data
 
 
 @contextmanager

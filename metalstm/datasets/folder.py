@@ -20,17 +20,13 @@ from metalstm.datasets.base import Dataset
 from metalstm.datasets.cache import Content
 from metalstm.datasets.files_by_kind import Classes, find_classes, first
 from metalstm.datasets.folder_files import VERSION, read_all
-from metalstm.datasets.folder_readers import (
-    FolderSettings,
-    read_image,
-    read_recording,
-    read_table,
-    rows_of,
-)
+from metalstm.datasets.folder_readers import FolderSettings, read_image, read_table, rows_of
 from metalstm.datasets.reader import UNREADABLE, Example, Reader, Scale, reason, scale_of, whole
+from metalstm.datasets.speech_features import recording_reader
 from metalstm.datasets.texts import line_reader, read_lines
 from metalstm.datasets.tokens import TokenSettings, Vocabulary, encode, spelling
 from metalstm.errors import DataError, Problem
+from metalstm.files import read_bounded
 from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
 from metalstm.tasks.sampler import seeded_generator
 
@@ -125,7 +121,7 @@ def of_texts(classes: Classes, chosen: dict[str, list[str]], settings: FolderSet
         texts[name] = []
         for file in files:
             try:
-                data = file.read_bytes()
+                data = read_bounded(file)
                 lines, more = read_lines(data, settings.max_steps)
             except UNREADABLE as error:
                 problems.append(Problem(f"{file}{reason(error)}", "mend this file, or remove it"))
@@ -171,7 +167,7 @@ def of_numbers(root: Path, kind: str, classes: Classes, chosen: dict[str, list[s
             (shortest, longest),
             f"squeezed to {settings.image_size} x {settings.image_size} pixels, {colour}",
             content["fingerprint"],
-            Reader(kind, lambda data: whole(rows_of(read_image(data, settings.image_size), channels))),
+            Reader(kind, images_reader(settings.image_size, channels)),
             grey=channels == 1,
         )
     known = torch.cat([sequence for name in chosen["meta_train"] for sequence in sequences[name]])
@@ -179,26 +175,35 @@ def of_numbers(root: Path, kind: str, classes: Classes, chosen: dict[str, list[s
     if kind == "recordings":
         frames = settings.frames
         how = f"log-mel frames of the first {frames.seconds:g} s; {content['cut']} recordings cut"
+        how += f"; {content['said']}" if content["said"] else ""
+        reader = recording_reader(frames, content["rate"], scale)
     else:
         how = f"a row is a step; the first {settings.max_steps}: {content['cut']} files cut"
+        reader = Reader(kind, numbers_reader(settings, features, scale))
     return Made(
         {split: pool(names, sequences, scale) for split, names in chosen.items()},
         features,
         (shortest, longest),
         f"{how}; mean 0 and standard deviation 1 over meta_train",
         content["fingerprint"],
-        Reader(kind, numbers_reader(kind, settings, features, scale)),
+        reader,
     )
 
 
-def numbers_reader(
-    kind: str, settings: FolderSettings, features: int, scale: Scale
-) -> Callable[[bytes], list[Example]]:
-    """From a recording's or a table's content to its scaled steps [S, F]."""
+def images_reader(size: int, channels: int) -> Callable[[bytes], list[Example]]:
+    """From an image's content to its rows [S, F]."""
 
     def read(data: bytes) -> list[Example]:
-        if kind == "recordings":
-            return whole(scale(read_recording(data, settings.frames)[0]))
+        image = read_image(data, size)
+        return whole(rows_of(image.values, channels), image.note)
+
+    return read
+
+
+def numbers_reader(settings: FolderSettings, features: int, scale: Scale) -> Callable[[bytes], list[Example]]:
+    """From a table's content to its scaled steps [S, F]."""
+
+    def read(data: bytes) -> list[Example]:
         suffix = ".npy" if data.startswith(b"\x93NUMPY") else ".csv"
         values, _ = read_table(data, suffix, settings.max_steps)
         if values.shape[1] != features:
