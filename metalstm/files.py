@@ -56,14 +56,18 @@ def read_bounded(path: Path, most: int = MOST_BYTES) -> bytes:
         return read_at_most(file, os.fstat(file.fileno()).st_size, most)
 
 
+def check_size(size: int, most: int) -> None:
+    if size > most:
+        raise ValueError(f"it has {size:,} bytes, but at most {most:,} are read of such a file: make it smaller")
+
+
 def read_at_most(file: IO[bytes], declared: int, most: int) -> bytes:
     """Read a file that says how large it is.
 
     Raises:
         ValueError: it says that it is larger than `most` bytes, or holds more than it says.
     """
-    if declared > most:
-        raise ValueError(f"it has {declared:,} bytes, but at most {most:,} are read of such a file: make it smaller")
+    check_size(declared, most)
     data = file.read(declared)
     if file.read(1):
         raise ValueError(f"it holds more than the {declared:,} bytes that it says it has")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from tokenize import TokenError
 from typing import NamedTuple
 
 import numpy as np
@@ -81,7 +82,7 @@ def read_npy(data: bytes) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
         raise ValueError(f"it is of version {'.'.join(map(str, version))} of the format, which has names, not numbers")
     try:
         shape, by_column, dtype = read_header(file)
-    except TypeError as error:
+    except (TypeError, TokenError) as error:
         raise ValueError(f"its header is damaged: {error}") from error
     if dtype.kind not in "biuf":
         raise ValueError(f"it holds {dtype}, not numbers")

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "BMP")
-MOST_PIXELS = 64_000_000  # 8,000 x 8,000; they take 192 MB, or twice that with transparency
+MOST_PIXELS = 64_000_000  # that are decoded, as 8,000 x 8,000; they take 256 MB, or twice that with transparency
 LONGEST_SIDE = 65_535  # pixels, as JPEG has them
 MOST_SCANS = 100  # of a JPEG: each goes over all of the picture
 LARGE = 4_000_000  # pixels: a larger picture is reduced as it is decoded
@@ -47,36 +47,47 @@ def read_picture(data: bytes, side: int) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # there is a bound of our own
             with opened(data) as image:
-                check_bounds(image, data)
+                check_kind(image, data)
                 image.verify()  # checksums, which decoding alone does not look at
             with opened(data) as image:
                 reduced = reduce(image, side)
-                upright = ImageOps.exif_transpose(image)
+                check_size(image)
+                image.load()
+                ImageOps.exif_transpose(image, in_place=True)
     except UnidentifiedImageError as error:
         raise ValueError("no PNG, JPEG or BMP image") from error
-    except (Image.DecompressionBombError, struct.error, zlib.error) as error:
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels: make it smaller") from error
+    except (struct.error, zlib.error) as error:
         raise ValueError(str(error)) from error
-    if not upright.has_transparency_data:
-        return Picture(upright.convert("RGB"), reduced=reduced)
-    return laid_on_paper(upright, side)
+    if image.mode in ("P", "PA") and image.palette is None:
+        raise ValueError("its palette is missing")
+    if image.has_transparency_data:
+        return laid_on_paper(image, side)
+    return Picture(image if image.mode == "RGB" else image.convert("RGB"), reduced=reduced)
 
 
 def opened(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
-def check_bounds(image: Image.Image, data: bytes) -> None:
-    """Refuse what takes too long to decode, or would lose what it shows."""
+def check_kind(image: Image.Image, data: bytes) -> None:
+    """Refuse what would lose what it shows, or takes too long to decode at any size."""
+    if image.mode[0] in "IF":
+        raise ValueError(f"its pixels are of mode {image.mode}, wanted 8 bits a channel")
+    if image.format != "JPEG" or "progressive" in image.info:  # others are decoded at a part of their size
+        check_size(image)
+    if image.format == "JPEG" and (scans := data.count(b"\xff\xda")) > MOST_SCANS:
+        raise ValueError(f"it is a JPEG of {scans:,} scans, wanted at most {MOST_SCANS}: save it again")
+
+
+def check_size(image: Image.Image) -> None:
     width, height = image.size
     if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE:
         raise ValueError(
             f"it has {width:,} x {height:,} pixels, wanted at most {MOST_PIXELS:,} in all and {LONGEST_SIDE:,} a side: "
             "make it smaller"
         )
-    if image.format == "JPEG" and (scans := data.count(b"\xff\xda")) > MOST_SCANS:
-        raise ValueError(f"it is a JPEG of {scans:,} scans, wanted at most {MOST_SCANS}: save it again")
-    if image.mode[0] in "IF":
-        raise ValueError(f"its pixels are of mode {image.mode}, wanted 8 bits a channel")
 
 
 def reduce(image: Image.Image, side: int) -> bool:
