@@ -145,16 +145,13 @@ def read_record(path: Path, lead: int) -> Record:
 
 
 def check_header(header: Any) -> None:
-    """Refuse a record that would take too much memory, or reads files of other folders.
+    """Refuse a record that would take too much memory.
 
     Raises:
         ValueError: saying what is out of bounds.
     """
     if not hasattr(header, "file_name"):
         raise ValueError("it is of several segments, wanted one")
-    outside = [name for name in header.file_name or () if Path(name).name != name]
-    if outside:
-        raise ValueError(f"its samples are outside of its folder, in {outside[0]}")
     if not RATES[0] <= header.fs <= RATES[1]:
         raise ValueError(f"its header says {header.fs:g} samples a second, wanted {RATES[0]} to {RATES[1]:,}")
     for what, found, most in (

@@ -58,7 +58,7 @@ def lines(seed: int) -> bytes:
 
 def classes(suffix: str, content: Callable[[int], bytes], each: int = 2) -> Whole:
     return {
-        f"class{label}/{label}_{number}{suffix}": content(each * label + number)
+        f"class{label}/{number}_{label}{suffix}": content(each * label + number)
         for label in range(6)
         for number in range(each)
     }

@@ -32,7 +32,7 @@ PATIENCE = 20  # seconds that a few small files may take
 
 
 class Case(NamedTuple):
-    """Data, which of its files is hit, and by what; the damage is done in order."""
+    """Data, which of its files is hit, and by what; the damage is done in order. Bytes are the file's new content."""
 
     kind: str
     file: int
@@ -160,6 +160,8 @@ def cases() -> SearchStrategy[Case]:
 
 
 def happen(data: bytes, kind: str, damage: Any) -> bytes:
+    if isinstance(damage, bytes):
+        return damage
     if isinstance(damage, Odd):
         return ODD[KINDS[kind].odd]()[damage.which]
     if isinstance(damage, Broken):
