@@ -234,7 +234,8 @@ def attempt(read: Callable[[], Any], root: Path) -> list[str]:
             read()
         except (DataError, ConfigError) as error:
             block = str(error) + "\n"
-            if not harness.BLOCK.fullmatch(block) or str(root) not in block:
+            named = isinstance(error, ConfigError) or str(root) in block  # a setting that does not fit, or a file
+            if not harness.BLOCK.fullmatch(block) or not named:
                 return [f"not one block that names a file: {block[:300]!r}"]
         except BaseException:
             return [f"traceback: {harness.where(traceback.format_exc())}"]
