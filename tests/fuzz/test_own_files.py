@@ -11,7 +11,7 @@ ALL += ["terrain", "txt", "wav"]
 
 
 def test_broken_files(fuzzed: Any) -> None:
-    fuzzed("own_files", 60)
+    fuzzed("own_files", 40)
 
 
 @pytest.mark.parametrize("kind", ALL)
