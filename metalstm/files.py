@@ -13,12 +13,13 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from metalstm.errors import CheckpointError, DataError, MetalstmError
 
 TEMPORARY = ".tmp"
 PROBE = 2**16  # bytes that a folder is tried with
+MOST_BYTES = 2**30  # of a file of data that is read as a whole
 # Where a spreadsheet may take a text for a formula: at its start, or after what some take for the end of a cell.
 FORMULA = re.compile(r"(^|[;\t\r\n])(?=\s*[=+\-@＝＋－＠])")
 
@@ -85,6 +86,35 @@ def _user_folder(variable: str, default: str) -> Path:
         return Path.home() / default / "metalstm"
     except RuntimeError as error:  # as in a container for a user without a name
         raise FileNotFoundError(f"HOME is not set, and user {os.geteuid()} has no home") from error
+
+
+def read_bounded(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Read a file of data that fits into memory.
+
+    Raises:
+        ValueError: it is larger; its size is looked at before it is read.
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        return read_at_most(file, os.fstat(file.fileno()).st_size, most)
+
+
+def check_size(size: int, most: int) -> None:
+    if size > most:
+        raise ValueError(f"it has {size:,} bytes, but at most {most:,} are read of such a file: make it smaller")
+
+
+def read_at_most(file: IO[bytes], declared: int, most: int) -> bytes:
+    """Read a file that says how large it is.
+
+    Raises:
+        ValueError: it says that it is larger than `most` bytes, or holds more than it says.
+    """
+    check_size(declared, most)
+    data = file.read(declared)
+    if file.read(1):
+        raise ValueError(f"it holds more than the {declared:,} bytes that it says it has")
+    return data
 
 
 @contextmanager

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import pickle
+import pickletools
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from metalstm.datasets.download import downloading
 from metalstm.errors import DataError, Problem
+from metalstm.files import read_bounded
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +28,8 @@ SIDE, COLOURS = 32, 3
 PIXELS = COLOURS * SIDE * SIDE
 FIX = f"unpack {ARCHIVE} of {URL} into this folder, or name another with dataset.root"
 MEND = "unpack the archive again"
+LARGEST = 2**29  # bytes of a file, three times what the largest has
+TUPLES = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")
 SHOWN = 5  # problems of a kind named one by one
 
 
@@ -182,11 +187,33 @@ class _Reader(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no file of CIFAR-100 does")
 
 
+def check_tuples(data: bytes) -> None:
+    """Refuse a tuple that is in others twice: a few bytes can hold one in which hashing it never ends.
+
+    Raises:
+        pickle.UnpicklingError: there is one.
+    """
+    tuples: set[Any] = set()  # where they are remembered
+    remembered, last = 0, ""
+    argument: Any
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            place = remembered if opcode.name == "MEMOIZE" else int(argument)
+            (tuples.add if last in TUPLES else tuples.discard)(place)
+            remembered += 1
+            continue
+        again = opcode.name in ("GET", "BINGET", "LONG_BINGET") and int(argument) in tuples
+        if again or opcode.name in ("DUP", "POP", "POP_MARK", "FROZENSET"):
+            raise pickle.UnpicklingError("it holds something twice, which no file of CIFAR-100 does")
+        last = opcode.name
+
+
 def _unpickled(path: Path, problems: list[Problem]) -> dict[Any, Any] | None:
     """A file's mapping; None where there is a problem."""
     try:
-        with open(path, "rb") as file:
-            content = _Reader(file, encoding="bytes").load()
+        data = read_bounded(path, LARGEST)
+        check_tuples(data)
+        content = _Reader(io.BytesIO(data), encoding="bytes").load()
     except OSError as error:
         problems.append(Problem(f"{path}: cannot be read: {error.strerror}", FIX))
     except Exception as error:  # broken bytes may fail in any way at all

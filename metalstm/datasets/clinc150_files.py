@@ -11,6 +11,7 @@ from typing import Any
 
 from metalstm.datasets.tokens import words
 from metalstm.errors import DataError, Problem
+from metalstm.files import read_bounded
 
 QUERIES, DOMAINS = "data_full.json", "domains.json"
 PARTS = ("train", "val", "test")  # of the authors' split; their out-of-scope queries stand under other names
@@ -18,6 +19,7 @@ SOURCE = "https://github.com/clinc/oos-eval"
 FIX = f"put {QUERIES} and {DOMAINS} of {SOURCE} into this folder, or name another with dataset.root"
 MEND = f"fetch it again from {SOURCE}"
 FEWEST_DOMAINS = 3  # one for each split
+LARGEST = 2**28  # bytes of a file: a hundred times what the larger has
 SHOWN = 5  # problems of a kind named one by one
 
 Domains = dict[str, list[str]]  # intents by domain, both in order
@@ -78,7 +80,7 @@ def read_intents(folder: Path, max_words: int | None = None) -> tuple[Domains, Q
 def _read_json(path: Path, problems: list[Problem]) -> Any:
     """None where there is a problem."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_bounded(path, LARGEST))
     except OSError as error:
         problems.append(Problem(f"{path}: cannot be read: {error.strerror}", FIX))
     except (ValueError, RecursionError) as error:

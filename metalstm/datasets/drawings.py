@@ -7,7 +7,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from metalstm.datasets.reader import Reader, upright_on_white, whole
+from metalstm.datasets.pictures import read_picture
+from metalstm.datasets.reader import Reader, whole
 
 SIDE = 28  # pixels, of a drawing as a model sees it
 # Averaged to 28 pixels a stroke of pen keeps about two thirds of its ink; this makes it full again.
@@ -20,7 +21,9 @@ def read_drawing(data: bytes) -> Tensor:
     Raises:
         one of UNREADABLE: no whole image.
     """
-    ink = ImageOps.invert(upright_on_white(data).convert("L"))
+    picture = read_picture(data, SIDE)
+    grey = picture.image.convert("L")
+    ink = grey if picture.paper == "black" else ImageOps.invert(grey)
     small = ImageOps.pad(ink, (SIDE, SIDE), Image.Resampling.BOX, color=0)
     return torch.from_numpy(np.array(small.point(FULL_INK)))
 

@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 from metalstm.datasets.speech_files import first
 from metalstm.errors import ConfigError, DataError, Problem
 from metalstm.extras import install
+from metalstm.files import check_size
 
 PARTS = (".hea", ".dat", ".atr")  # header, samples, annotations
+LARGEST = {".hea": 2**16, ".dat": 2**28, ".atr": 2**26}  # bytes: more than a day of several leads has
+MOST_SAMPLES, MOST_LEADS, MOST_A_FRAME = 10**8, 64, 100  # of a lead; of a record; of a lead in a frame
+RATES = (1, 100_000)  # samples a second, between which they have to be
 SOURCE = "https://physionet.org/content/mitdb/"
 FIX = (
     f"put the records of {SOURCE} (.hea, .dat and .atr files) into this folder or one folder in it, "
@@ -113,10 +117,14 @@ def read_record(path: Path, lead: int) -> Record:
     """
     wfdb = need_wfdb()
     try:
+        for part, most in LARGEST.items():
+            check_size(path.with_name(f"{path.name}{part}").stat().st_size, most)
         # wfdb reads what there is of annotations that are cut off; whole ones end with an empty one.
         if not path.with_name(f"{path.name}.atr").read_bytes().endswith(b"\0\0"):
             raise ValueError("the end of its annotations is missing")
-        leads = wfdb.rdheader(str(path)).n_sig
+        header = wfdb.rdheader(str(path))
+        check_header(header)
+        leads = header.n_sig
         if lead < leads:
             record = wfdb.rdrecord(str(path), channels=[lead], physical=False)
             annotations = wfdb.rdann(str(path), "atr")
@@ -135,3 +143,22 @@ def read_record(path: Path, lead: int) -> Record:
         raise DataError.of(f"{path}.dat: truncated or damaged: {what}", MEND)
     beats = np.isin(symbols, list(BEATS)) & (peaks >= 0) & (peaks < length)
     return Record(signal, rate, peaks[beats], np.isin(symbols[beats], list(PVC)))
+
+
+def check_header(header: Any) -> None:
+    """Refuse a record that would take too much memory.
+
+    Raises:
+        ValueError: saying what is out of bounds.
+    """
+    if not hasattr(header, "file_name"):
+        raise ValueError("it is of several segments, wanted one")
+    if not RATES[0] <= header.fs <= RATES[1]:
+        raise ValueError(f"its header says {header.fs:g} samples a second, wanted {RATES[0]} to {RATES[1]:,}")
+    for what, found, most in (
+        ("leads", header.n_sig, MOST_LEADS),
+        ("samples a lead", header.sig_len or 0, MOST_SAMPLES),
+        ("samples a frame", max(header.samps_per_frame or (1,)), MOST_A_FRAME),
+    ):
+        if not 0 <= found <= most:
+            raise ValueError(f"its header says {found:,} {what}, wanted at most {most:,}")

@@ -15,7 +15,10 @@ log = logging.getLogger(__name__)
 
 KINDS = {
     "images": (".png", ".jpg", ".jpeg", ".bmp"),
-    "recordings": (".wav",),
+    "recordings": (
+        *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
+        *(".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64"),
+    ),
     "tables": (".csv", ".npy"),
     "texts": (".txt",),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -21,16 +22,10 @@ from metalstm.datasets.cache import Content
 from metalstm.datasets.columns import Columns
 from metalstm.datasets.files_by_kind import Classes, files_of, first
 from metalstm.datasets.folder_files import VERSION, content_of, read_all
-from metalstm.datasets.folder_readers import (
-    FolderSettings,
-    as_steps,
-    read_image,
-    read_recording,
-    read_table,
-    rows_of,
-)
+from metalstm.datasets.folder_readers import FolderSettings, as_steps, read_image, read_table, rows_of
 from metalstm.datasets.folder_splits import Chosen, SplitSettings, class_folders, deal, large_enough
 from metalstm.datasets.reader import UNREADABLE, Example, Reader, Scale, broken, scale_of, whole
+from metalstm.datasets.speech_features import recording_reader
 from metalstm.datasets.tables import TableSettings
 from metalstm.datasets.texts import Lines, left_out, line_reader, read_lines, text_content
 from metalstm.datasets.tokens import TokenSettings, Vocabulary, encode, spelling
@@ -193,7 +188,7 @@ def of_numbers(
             (shortest, longest),
             f"squeezed to {settings.image_size} x {settings.image_size} pixels, {colour}",
             content["fingerprint"],
-            Reader(kind, lambda data: whole(rows_of(read_image(data, settings.image_size), channels))),
+            Reader(kind, images_reader(settings.image_size, channels)),
             grey=channels == 1,
         )
     known = torch.cat([sequence for name in chosen["meta_train"] for sequence in sequences[name]])
@@ -201,7 +196,8 @@ def of_numbers(
     if kind == "recordings":
         frames = settings.frames
         how = f"log-mel frames of the first {frames.seconds:g} s; {content['cut']} recordings cut"
-        reader = Reader(kind, lambda data: whole(scale(read_recording(data, frames)[0])))
+        how += f"; {content['said']}" if content["said"] else ""
+        reader = recording_reader(frames, content["rate"], scale)
     else:
         how = f"a row is a step; the first {settings.max_steps}: {content['cut']} files cut"
         reader = table_reader(Columns(*content["columns"]), tables, settings.max_steps, scale)
@@ -214,6 +210,16 @@ def of_numbers(
         reader,
         notes=(*content["notes"],),
     )
+
+
+def images_reader(size: int, channels: int) -> Callable[[bytes], list[Example]]:
+    """From an image's content to its rows [S, F]."""
+
+    def read(data: bytes) -> list[Example]:
+        image = read_image(data, size)
+        return whole(rows_of(image.values, channels), image.note)
+
+    return read
 
 
 def table_reader(columns: Columns, tables: TableSettings, most: int, scale: Scale) -> Reader:

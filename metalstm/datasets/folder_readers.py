@@ -1,4 +1,4 @@
-"""A file of a person's own as numbers: an image, a recording, a table; a line of a text as words.
+"""A file of a person's own as numbers: an image, a table.
 
 Legend: S time steps, F features.
 """
@@ -6,7 +6,8 @@ Legend: S time steps, F features.
 from __future__ import annotations
 
 import io
-import wave
+import math
+from tokenize import TokenError
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +15,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from metalstm.datasets.reader import upright_on_white
-from metalstm.datasets.speech_features import FrameSettings, log_mel, read_clip
+from metalstm.datasets.pictures import read_picture
+from metalstm.datasets.reader import Read
+from metalstm.datasets.speech_features import FrameSettings
 from metalstm.datasets.tables import Numbers, Table, TableSettings, named, read_csv
 
 LONGEST = 10.0  # s, of a recording that are read where no setting says so
@@ -35,10 +37,12 @@ class FolderSettings(NamedTuple):
         return FrameSettings(self.mels, self.hop_ms, LONGEST if self.seconds is None else self.seconds)
 
 
-def read_image(data: bytes, size: int) -> Tensor:
-    """[size, size, 3] uint8: an image turned upright as its camera says, on white, squeezed into a square."""
-    flat = upright_on_white(data)
-    return torch.from_numpy(np.array(flat.resize((size, size), Image.Resampling.BILINEAR)))
+def read_image(data: bytes, size: int) -> Read:
+    """Read an image as [size, size, 3] uint8: upright, on paper, squeezed into a square."""
+    picture = read_picture(data, size)
+    note = "white ink on transparent paper: it is laid on black" if picture.paper == "black" else ""
+    values = torch.from_numpy(np.array(picture.image.resize((size, size), Image.Resampling.BILINEAR)))
+    return Read(values, note=note, how=f"{note}reduced" if picture.reduced else note)
 
 
 def is_grey(image: Tensor) -> bool:
@@ -51,14 +55,6 @@ def rows_of(image: Tensor, channels: int) -> Tensor:
         weights = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)  # ITU-R BT.601
         return (image.double() @ weights).round().to(torch.uint8)
     return image.flatten(1)
-
-
-def read_recording(data: bytes, frames: FrameSettings) -> tuple[Tensor, bool]:
-    """[S, mels] float32 log-mel frames; and whether the recording went on."""
-    clip = read_clip(data, frames.seconds)
-    with wave.open(io.BytesIO(data)) as file:
-        cut = file.getnframes() > len(clip.samples)
-    return log_mel(clip, frames.mels, frames.hop_ms), cut
 
 
 def read_table(data: bytes, suffix: str, rows: int, settings: TableSettings) -> Table:
@@ -80,12 +76,25 @@ def as_steps(values: Numbers, most: int) -> Tensor:
 
 
 def read_npy(data: bytes) -> Numbers:
-    """[S, F] of an array [S] or [S, F]; nothing in it can be executed."""
-    array = np.load(io.BytesIO(data), allow_pickle=False)
-    if not isinstance(array, np.ndarray):
-        raise ValueError("it is an archive, not one array")
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"it holds {array.dtype}, not numbers")
-    if array.ndim not in (1, 2) or array.size == 0:
-        raise ValueError(f"its shape is {array.shape}, wanted [steps] or [steps, features]")
+    """[S, F] of an array [S] or [S, F]; nothing in it can be executed, and its header is judged before its numbers."""
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version)
+    if read_header is None:
+        raise ValueError(f"it is of version {'.'.join(map(str, version))} of the format, which has names, not numbers")
+    try:
+        shape, by_column, dtype = read_header(file)
+    except (TypeError, TokenError) as error:
+        raise ValueError(f"its header is damaged: {error}") from error
+    if dtype.kind not in "biuf":
+        raise ValueError(f"it holds {dtype}, not numbers")
+    if len(shape) not in (1, 2) or not all(type(size) is int and size > 0 for size in shape):
+        raise ValueError(f"its shape is {shape}, wanted [steps] or [steps, features]")
+    wanted, held = math.prod(shape) * dtype.itemsize, len(data) - file.tell()
+    if held < wanted:
+        raise ValueError(f"cut off: {held:,} of {wanted:,} bytes of numbers are there")
+    array = np.frombuffer(data, dtype, math.prod(shape), file.tell()).reshape(shape, order="F" if by_column else "C")
     return array.reshape(len(array), -1).astype(np.float64)

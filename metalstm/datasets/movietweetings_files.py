@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from metalstm.datasets.tokens import words
 from metalstm.errors import DataError, Problem
+from metalstm.files import read_bounded
 
 RATINGS, MOVIES = "ratings.dat", "movies.dat"
 SOURCE = "https://github.com/sidooms/MovieTweetings"
@@ -18,6 +19,7 @@ FIX = f"put {RATINGS} and {MOVIES} of {SOURCE} into this folder, or name another
 MEND = f"mend or remove this line, or fetch the file again from {SOURCE}"
 BEST = 10  # of ratings, which begin at 0
 TITLE = re.compile(r"(?P<title>.*?)(?: \((?P<year>\d{4})\))?", re.DOTALL)
+LARGEST = 2**28  # bytes of a file: ten times what the larger has
 SHOWN = 5  # problems of a kind named one by one
 
 
@@ -132,9 +134,10 @@ def _read_ratings(path: Path, table: Table, problems: list[Problem]) -> None:
 def _lines(path: Path, bad: list[str], problems: list[Problem]) -> Iterator[tuple[int, str]]:
     """The lines that are not empty, by number."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        problems.append(Problem(f"{path}: cannot be read: {error.strerror}", FIX))
+        content = read_bounded(path, LARGEST)
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        problems.append(Problem(f"{path}: cannot be read: {said}", FIX))
         return
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
         try:

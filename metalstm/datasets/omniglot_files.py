@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metalstm.errors import DataError, Problem
+from metalstm.files import read_at_most, read_bounded
 
+LARGEST = 2**20  # bytes of an image, which has 200 or so
 SUBFOLDER = "omniglot-py"  # where torchvision puts the data
 FIX = (
     "put images_background.zip and images_evaluation.zip, or both unpacked, into this folder, "
@@ -61,13 +63,19 @@ class Part:
         """A function that reads a member's bytes.
 
         Raises (the function):
-            OSError, RuntimeError, zipfile.BadZipFile, zlib.error: the member cannot be read.
+            OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error: the member is broken, or too large.
         """
         if self.path.is_dir():
-            yield lambda member: (self.path / member).read_bytes()
+            yield lambda member: read_bounded(self.path / member, LARGEST)
         else:
             with zipfile.ZipFile(self.path) as archive:
-                yield archive.read
+                yield lambda member: read_member(archive, member)
+
+
+def read_member(archive: zipfile.ZipFile, member: str) -> bytes:
+    """Unpack a member, as much of it as it says that it has."""
+    with archive.open(member) as file:
+        return read_at_most(file, archive.getinfo(member).file_size, LARGEST)
 
 
 def present(root: Path) -> dict[str, list[Path]]:

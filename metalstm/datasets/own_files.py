@@ -5,6 +5,7 @@ Legend: B examples, S time steps, F features.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,9 +15,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from metalstm.datasets.files_by_kind import find_classes, find_files, first
-from metalstm.datasets.reader import Reader, as_float
+from metalstm.datasets.reader import Reader, as_float, said_together
 from metalstm.errors import DataError, Problem
 from metalstm.tasks.examples import Examples
+
+log = logging.getLogger(__name__)
 
 
 class OwnExamples(NamedTuple):
@@ -60,6 +63,7 @@ def read_files(folder: Path, reader: Reader, files: Sequence[tuple[Path, int]]) 
     """
     found = OwnExamples([], [], [])
     problems: list[Problem] = []
+    notes: list[tuple[Path, str]] = []
     for file, label in files:
         try:
             examples = reader.read(file)
@@ -71,8 +75,11 @@ def read_files(folder: Path, reader: Reader, files: Sequence[tuple[Path, int]]) 
             found.names.append(name if example.line is None else f"{name}:{example.line}")
             found.values.append(example.values)
             found.labels.append(label)
+            notes.append((file, example.note))
     if problems:
         raise DataError(*first(problems))
+    for warning in said_together(notes):
+        log.warning("%s", warning)
     return found
 
 

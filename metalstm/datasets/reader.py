@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import io
-import struct
-import zlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from metalstm.errors import DataError, Problem
-
-LARGEST = 2 * 2**30  # bytes of a file that is read whole
-FORMATS = ("PNG", "JPEG", "BMP")
+from metalstm.files import read_bounded
 
 
-def whole_file(path: Path, largest: int = LARGEST) -> bytes:
-    """A file's content.
+class Read(NamedTuple):
+    """A file as numbers."""
 
-    Raises:
-        BrokenFile: it is larger than is read.
-    """
-    size = path.stat().st_size
-    if size > largest:
-        what = f"it has {size / 2**20:,.0f} MiB, but no more than {largest / 2**20:,.0f} MiB are read"
-        raise BrokenFile(what, "split it, or remove it")
-    return path.read_bytes()
+    values: Tensor  # of an image [H, W, 3] uint8; else [S, F] float32
+    more: bool = False  # whether there is more in the file than was read
+    note: str = ""  # what a person should hear about it
+    how: str = ""  # how it was read, where not as it is: part of a fingerprint
 
 
 class Example(NamedTuple):
@@ -38,6 +29,7 @@ class Example(NamedTuple):
 
     line: int | None  # of the file, from 1; None: the file is the example
     values: Tensor  # [S, F]: uint8, where 0..255 stands for 0..1; float32; or int64, tokens
+    note: str = ""  # what a person should hear about the file
 
 
 @dataclass(frozen=True)
@@ -52,7 +44,7 @@ class Reader:
 
     kind: str
     values: Callable[[bytes], list[Example]]
-    content: Callable[[Path], bytes] = lambda path: whole_file(path)
+    content: Callable[[Path], bytes] = lambda path: read_bounded(path)
 
     def read(self, path: Path) -> list[Example]:
         """The examples in a file, one or more.
@@ -105,25 +97,11 @@ def reason(error: BaseException) -> str:
     return f": cannot be read: {said.splitlines()[0] if said else 'it ends too early'}"
 
 
-def upright_on_white(data: bytes) -> Image.Image:
-    """A PNG, JPEG or BMP image, RGB, turned upright as its camera says; what is transparent is white.
-
-    Raises:
-        one of UNREADABLE: no whole image of these, or of more than 8 bits a channel.
-    """
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            image.verify()  # checksums, which decoding alone does not look at
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.mode[0] in "IF":
-                raise ValueError(f"its pixels are of mode {image.mode}, wanted 8 bits a channel")
-            upright = ImageOps.exif_transpose(image).convert("RGBA")
-    except UnidentifiedImageError as error:
-        raise ValueError("no PNG, JPEG or BMP image") from error
-    except (Image.DecompressionBombError, struct.error, zlib.error) as error:
-        raise ValueError(str(error)) from error
-    white = Image.new("RGBA", upright.size, "white")
-    return Image.alpha_composite(white, upright).convert("RGB")
+def said_together(notes: Sequence[tuple[Path, str]]) -> list[str]:
+    """Each note once, with how many of the files it is about; those without one are counted."""
+    counts = Counter(note for _, note in notes if note)
+    where = {note: path for path, note in reversed(notes)}
+    return [f"{count:,} of {len(notes):,} files, such as {where[note]}: {note}" for note, count in counts.items()]
 
 
 class Scale(NamedTuple):
@@ -143,9 +121,9 @@ def scale_of(known: Tensor, flat: float | Tensor) -> Scale:
     return Scale(mean.float(), deviation.where(deviation > flat, 1).float())
 
 
-def whole(values: Tensor) -> list[Example]:
+def whole(values: Tensor, note: str = "") -> list[Example]:
     """The examples of a file that is one."""
-    return [Example(None, values)]
+    return [Example(None, values, note)]
 
 
 def as_float(values: Tensor) -> Tensor:

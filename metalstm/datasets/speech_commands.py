@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.reader import Reader, Scale, scale_of, whole
+from metalstm.datasets.reader import Scale, scale_of
 from metalstm.datasets.speech_augment import distorted, played_backwards
-from metalstm.datasets.speech_features import FrameSettings, log_mel, read_clip, read_frames
+from metalstm.datasets.speech_features import FrameSettings, read_frames, recording_reader
 from metalstm.datasets.speech_files import Keywords, find_keywords, first
 from metalstm.errors import DataError, Problem
 from metalstm.files import expanded, user_data_folder
@@ -80,10 +80,8 @@ def load_speech_commands(
         images=False,
         fingerprint=hashlib.sha256(setting.encode()).hexdigest(),
         description=description,
-        reader=Reader(
-            "recordings",
-            lambda data: whole(scale(log_mel(read_clip(data, frames.seconds), frames.mels, frames.hop_ms))),
-        ),
+        details=(content["said"],) if content["said"] else (),
+        reader=recording_reader(frames, content["rate"], scale),
     )
 
 
@@ -100,7 +98,7 @@ def _check_enough(folder: Path, keywords: Keywords, distinct: bool) -> None:
     alone = [
         Problem(
             f"keyword '{name}' has one speaker in {len(recordings)} recordings, but support and query need two",
-            "add recordings by others (<speaker>_*.wav), raise dataset.examples, or use dataset.speakers=any",
+            "add recordings by others (<speaker>_*), raise dataset.examples, or use dataset.speakers=any",
         )
         for name, recordings in keywords.items()
         if distinct and len({recording.speaker for recording in recordings}) < 2

@@ -1,38 +1,48 @@
-"""Speech as an LSTM reads it: the samples of a wav file, and the log-mel frames that are made of them.
+"""Speech as an LSTM reads it: the log-mel frames that are made of the samples of a recording.
 
-The standard library reads the files, as it notices one that is cut off. Frames are a few lines of torch, so that any
-build of torch will do, and bands are laid over the spectrum by frequency: a file keeps its own sampling rate.
+Frames are a few lines of torch, so that any build of torch will do, and bands are laid over the spectrum by frequency:
+a recording that holds all bands keeps its own sampling rate.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import io
 import json
+import logging
 import math
-import struct
-import wave
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from metalstm.datasets.cache import Content, cached
 from metalstm.datasets.counted import counted
+from metalstm.datasets.reader import Example, Read, Reader, Scale, reason, said_together, whole
+from metalstm.datasets.recordings import (
+    UNREADABLE,
+    Clip,
+    at_rate,
+    common_rate,
+    count_rates,
+    read_clip,
+    said_of_rates,
+    window_length,
+)
 from metalstm.datasets.speech_files import Keywords, first
 from metalstm.errors import DataError, Problem
+from metalstm.files import read_bounded
 
-DECODE_VERSION = 1  # part of the fingerprint and of the cache's key: to be raised when frames are made in another way
-WINDOW_MS = 25  # of a frame
-LOWEST, HIGHEST = 20.0, 8000.0  # Hz, where the bands begin and end
-LEAST_RATE = 16000  # samples a second that it takes to hold HIGHEST
+DECODE_VERSION = 1  # part of the fingerprint: to be raised when frames are made in another way
+CACHE_VERSION = 2  # part of the cache's key alone
+CONTENT = {"values", "lengths", "fingerprint", "rate", "said", "warnings"}
+LOWEST, HIGHEST = 20.0, 8000.0  # Hz, where the bands begin and end; at most half of the sampling rate
 FLOOR = 1e-10  # of a band's power, -100 dB of full scale: digital silence has no logarithm
-# What `read_clip` raises.
-UNREADABLE = (EOFError, OSError, RuntimeError, ValueError, struct.error, wave.Error)
+MEND = "fetch it again, remove it, or convert it to a wav of 16 bits"
+
+log = logging.getLogger(__name__)
 
 
 class FrameSettings(NamedTuple):
@@ -43,38 +53,35 @@ class FrameSettings(NamedTuple):
     seconds: float = 1.0  # of a recording that are read, from its start
 
 
-class Clip(NamedTuple):
-    """Sound. Legend: N samples."""
-
-    samples: Tensor  # [N] float32, -1..1
-    rate: int  # samples a second
-
-
 def read_frames(folder: Path, keywords: Keywords, frames: FrameSettings) -> Content:
     """`values` [C, E, S, mels] float32, `lengths` [C, E] int64 (0: no such recording), and a `fingerprint` of files.
 
-    They come from the cache where the same files have been decoded before.
+    They come from the cache where the same files have been decoded before. `rate` is the sampling rate at which frames
+    are made, `said` is how far up their bands go, `warnings` are logged.
 
     Raises:
         DataError: naming the files that cannot be read.
     """
     source = {name: [(each.file, each.stamp) for each in recordings] for name, recordings in keywords.items()}
-    key = json.dumps([DECODE_VERSION, frames, list(source.items())])
+    key = json.dumps([DECODE_VERSION, CACHE_VERSION, frames, list(source.items())])
     shape = (len(keywords), max(map(len, keywords.values())))
 
     def fits(content: Content) -> bool:
-        if content.keys() != {"values", "lengths", "fingerprint"}:
+        if content.keys() != CONTENT:
             return False
         values, lengths = content["values"].shape, content["lengths"].shape
         return (values[:2], values[3:], lengths) == (shape, (frames.mels,), shape)
 
-    return cached(
+    content = cached(
         stem=f"speech_commands-{frames.mels}x{frames.hop_ms}ms",
         key=hashlib.sha256(key.encode()).hexdigest(),
         beside=folder,
         make=lambda: _decode(keywords, frames),
         fits=fits,
     )
+    for warning in content["warnings"]:
+        log.warning("%s", warning)
+    return content
 
 
 def _decode(keywords: Keywords, frames: FrameSettings) -> Content:
@@ -83,16 +90,19 @@ def _decode(keywords: Keywords, frames: FrameSettings) -> Content:
     digest = hashlib.sha256(json.dumps([DECODE_VERSION, frames, names]).encode())
     problems: list[Problem] = []
     sequences: list[Tensor] = []
-    everything = [recording for recordings in keywords.values() for recording in recordings]
-    for recording in counted(everything, "decoding speech", len(everything)):
+    notes: list[tuple[Path, str]] = []
+    paths = [recording.path for recordings in keywords.values() for recording in recordings]
+    rates = count_rates(paths)
+    for path in counted(paths, "decoding speech", len(paths)):
         try:
-            data = recording.path.read_bytes()
-            clip = read_clip(data, frames.seconds)
+            data = read_bounded(path)
+            recording = read_recording(data, frames, common_rate(rates))
         except UNREADABLE as error:
-            problems.append(_broken(recording.path, error))
+            problems.append(Problem(f"{path}{reason(error)}", MEND))
             continue
-        digest.update(hashlib.sha256(data).digest())
-        sequences.append(log_mel(clip, frames.mels, frames.hop_ms))
+        digest.update(hashlib.sha256(data).digest() + recording.how.encode())
+        sequences.append(recording.values)
+        notes.append((path, recording.note))
     if problems:
         raise DataError(*first(problems, "recordings cannot be read"))
     padded = pad_sequence(sequences, batch_first=True)  # [all of them, S, mels]
@@ -102,46 +112,30 @@ def _decode(keywords: Keywords, frames: FrameSettings) -> Content:
         "values": pad_sequence(padded.split(counts), batch_first=True),
         "lengths": pad_sequence(lengths, batch_first=True),
         "fingerprint": digest.hexdigest(),
+        "rate": common_rate(rates),
+        "said": said_of_rates(rates),
+        "warnings": said_together(notes),
     }
 
 
-def _broken(path: Path, error: Exception) -> Problem:
-    return Problem(
-        f"{path}: cannot be read: {str(error) or 'it ends too early'}",
-        f"fetch it again, remove it, or convert it to 16-bit PCM of {LEAST_RATE} samples a second or more",
-    )
-
-
-def read_clip(data: bytes, seconds: float) -> Clip:
-    """The first seconds of a wav file of whole numbers (PCM) of 8 to 32 bits, the mean of its channels.
+def read_recording(data: bytes, frames: FrameSettings, rate: int) -> Read:
+    """Read a recording as log-mel frames [S, mels] float32, at the sampling rate of its dataset.
 
     Raises:
-        one of UNREADABLE: no whole wav file of that kind, too low a sampling rate, or shorter than a frame.
+        one of UNREADABLE: see `read_clip`.
     """
-    with wave.open(io.BytesIO(data)) as file:
-        channels, width, rate, count = file.getparams()[:4]
-        frames = file.readframes(count)
-    if width > 4:
-        raise ValueError(f"{8 * width} bits a sample, wanted 8 to 32")
-    if rate < LEAST_RATE:
-        raise ValueError(f"{rate} samples a second, wanted {LEAST_RATE} or more")
-    held = len(frames) // (channels * width)
-    if held < count:
-        raise ValueError(f"cut off: {held} of {count} samples are there")
-    if count < window_length(rate):
-        raise ValueError(f"{count} samples at {rate} a second are shorter than a frame of {WINDOW_MS} ms")
-    used = min(count, round(seconds * rate))
-    whole = np.zeros((used, channels, 4), dtype=np.uint8)  # a sample as the upper bytes of 32 bits
-    whole[..., 4 - width :] = np.frombuffer(frames, dtype=np.uint8).reshape(count, channels, width)[:used]
-    if width == 1:
-        whole[..., 3] ^= 0x80  # 8 bits have no sign, all others do
-    samples = whole.view("<i4").squeeze(-1).mean(axis=1) / 2**31
-    return Clip(torch.from_numpy(samples.astype(np.float32)), rate)
+    clip = at_rate(read_clip(data, frames.seconds), rate)
+    return Read(log_mel(clip, frames.mels, frames.hop_ms), clip.more, clip.note, how=clip.note)
 
 
-def window_length(rate: int) -> int:
-    """Samples of a frame."""
-    return round(rate * WINDOW_MS / 1000)
+def recording_reader(frames: FrameSettings, rate: int, scale: Scale) -> Reader:
+    """The reader of a person's own recordings, as those of a dataset were read."""
+
+    def read(data: bytes) -> list[Example]:
+        recording = read_recording(data, frames, rate)
+        return whole(scale(recording.values), recording.note)
+
+    return Reader("recordings", read)
 
 
 def log_mel(clip: Clip, mels: int, hop_ms: int) -> Tensor:
@@ -156,6 +150,8 @@ def log_mel(clip: Clip, mels: int, hop_ms: int) -> Tensor:
     """
     length = window_length(clip.rate)
     bins = 1 << (length - 1).bit_length()
+    if clip.rate < 2 * HIGHEST:  # bands are narrower, and none should fall between two frequencies
+        bins *= 2
     taper = torch.hann_window(length)
     frames = clip.samples.unfold(0, length, round(clip.rate * hop_ms / 1000)) * taper
     power = torch.fft.rfft(frames, n=bins).abs().square()  # [S, bins / 2 + 1]
@@ -170,7 +166,7 @@ def mel_bands(mels: int, rate: int, bins: int) -> Tensor:
 
     The mel scale is O'Shaughnessy's, 2595 log10(1 + f / 700 Hz).
     """
-    lowest, highest = (2595 * math.log10(1 + frequency / 700) for frequency in (LOWEST, HIGHEST))
+    lowest, highest = (2595 * math.log10(1 + frequency / 700) for frequency in (LOWEST, min(HIGHEST, rate / 2)))
     edges = 700 * (10 ** (torch.linspace(lowest, highest, mels + 2, dtype=torch.float64) / 2595) - 1)
     frequency = torch.arange(bins // 2 + 1, dtype=torch.float64).unsqueeze(1) * (rate / bins)
     low, middle, high = edges[:-2], edges[1:-1], edges[2:]

@@ -1,4 +1,4 @@
-"""A folder of spoken keywords: a folder of wav files for each, found and listed."""
+"""A folder of spoken keywords: a folder of recordings for each, found and listed."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from metalstm.datasets.files_by_kind import kind_of
 from metalstm.errors import DataError, Problem
 
 SUBFOLDERS = ("dataset", "")  # where the keywords are in the Arabic data, and in Google's
 NO_KEYWORD = ("_", ".", "background_noise")  # what the names of other folders begin with
 SHOWN = 5  # problems named one by one
 FIX = (
-    "unpack the data into this folder, a folder of .wav files for each keyword, here or in dataset/, "
-    "or name another folder with dataset.root"
+    "unpack the data into this folder, a folder of recordings (wav, flac, mp3 ...) for each keyword, here or in "
+    "dataset/, or name another folder with dataset.root"
 )
 
 
 class Recording(NamedTuple):
-    """One wav file."""
+    """One sound file."""
 
     file: str
     path: Path
@@ -41,23 +42,23 @@ def find_keywords(root: Path, most: int | None) -> Keywords:
         most: recordings of a keyword, the first ones; None: all.
 
     Raises:
-        DataError: no keyword is there, one of them has no wav file, or something cannot be read.
+        DataError: no keyword is there, one of them has no recording, or something cannot be read.
     """
     folders = 0
     try:
         for place in (root / subfolder for subfolder in SUBFOLDERS):
-            keywords = {name: _wav_files(place / name) for name in _folders(place)}
+            keywords = {name: _recordings_in(place / name) for name in _folders(place)}
             folders += len(keywords)
             if any(keywords.values()):
                 break
         else:
-            state = f"{folders} folders without a wav file" if root.is_dir() else "no such folder"
+            state = f"{folders} folders without a recording" if root.is_dir() else "no such folder"
             raise DataError.of(f"{root}: {state}: 0 keywords found", FIX)
         empty = [name for name, files in keywords.items() if not files]
         if empty:
             found = f"{len(keywords) - len(empty)} of {len(keywords)} keywords have recordings"
             fix = "unpack the data again, or remove this folder"
-            problems = [Problem(f"{place / name}: holds no wav file ({found})", fix) for name in empty]
+            problems = [Problem(f"{place / name}: holds no recording ({found})", fix) for name in empty]
             raise DataError(*first(problems, "keywords have none"))
         return {name: [_recording(place / name / file) for file in files[:most]] for name, files in keywords.items()}
     except OSError as error:
@@ -73,8 +74,10 @@ def _folders(place: Path) -> list[str]:
         return []
 
 
-def _wav_files(folder: Path) -> list[str]:
-    return sorted(file for file in os.listdir(folder) if file.lower().endswith(".wav") and not file.startswith("."))
+def _recordings_in(folder: Path) -> list[str]:
+    return sorted(
+        file for file in os.listdir(folder) if kind_of(Path(file)) == "recordings" and not file.startswith(".")
+    )
 
 
 def _recording(path: Path) -> Recording:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from torch import Tensor
 
 from metalstm.datasets.speech_files import first
 from metalstm.errors import DataError, Problem
+from metalstm.files import read_bounded
 
 COLUMNS = ("curL", "curR", "velL", "velR")  # of the left and right motors: current, A, and speed of the wheels, m/s
 RATE = 6.5  # rows a second
-LARGEST = 1e6  # A or m/s: what is not smaller was not measured
+LARGEST = 2**26  # bytes of a log: a day of rows has 40 MB
+FASTEST = 1e6  # A or m/s: what is not smaller was not measured
 SUBFOLDERS = ("", "data/borealtc")  # where the terrains are in a copy of the data, and in the authors' repository
 SOURCE = "https://github.com/norlab-ulaval/BorealTC"
 FIX = (
@@ -89,7 +92,7 @@ def read_log(path: Path) -> Tensor:
     """
     rows: list[list[float]] = []
     before = None
-    with open(path, newline="", encoding="utf-8") as file:
+    with io.StringIO(read_bounded(path, LARGEST).decode(), newline="") as file:
         lines = csv.reader(file)
         header = [name.strip() for name in next(lines, [])]
         missing = [name for name in ("time", *COLUMNS) if name not in header]
@@ -104,7 +107,7 @@ def read_log(path: Path) -> Tensor:
                 time, *values = (float(row[place]) for place in places)
             except ValueError as error:
                 raise ValueError(f"{where}: {error}") from error
-            if not all(abs(value) < LARGEST for value in values):  # nor is it when one is not a number
+            if not all(abs(value) < FASTEST for value in values):  # nor is it when one is not a number
                 raise ValueError(f"{where}: no currents and speeds: {','.join(row)[:60]}")
             if before is not None and not 0.5 < (time - before) * RATE < 1.5:
                 raise ValueError(

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from metalstm.datasets.reader import BrokenFile, BrokenLine, Example, whole_file
+from metalstm.datasets.reader import BrokenFile, BrokenLine, Example
 from metalstm.datasets.tokens import NEW_SCRIPTS, Vocabulary, encode, normalised, words
+from metalstm.files import read_bounded
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,8 @@ def read_lines(data: bytes, max_words: int | None) -> Lines:
 
 
 def text_content(path: Path) -> bytes:
-    """A text's content; `BrokenFile` where it is larger than a text may be."""
-    return whole_file(path, LARGEST_TEXT)
+    """A text's content; `ValueError` where it is larger than a text may be."""
+    return read_bounded(path, LARGEST_TEXT)
 
 
 def as_text(data: bytes) -> str:

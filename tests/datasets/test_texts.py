@@ -83,7 +83,7 @@ def test_lines_and_words_without_an_end(tmp_path: Path, monkeypatch: pytest.Monk
     assert lines.cut == 2
     monkeypatch.setattr(texts, "LARGEST_TEXT", 100)
     (tmp_path / "x.txt").write_text("word " * 100)
-    with pytest.raises(UNREADABLE, match="no more than"):
+    with pytest.raises(UNREADABLE, match="at most 100 are read"):
         text_content(tmp_path / "x.txt")
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from hypothesis.strategies import SearchStrategy
 
-from . import archives, overrides, runs
+from . import archives, overrides, own_files, runs
 from .harness import faults, run, sandbox
 
 
@@ -35,6 +35,7 @@ PARTS = [
     Part("overrides", overrides.lines(), play_line, 0.5),
     Part("trainings", overrides.trainings(), play_training, 0.05),
     Part("dataset_files", archives.data(), archives.play, 0.2),
+    Part("own_files", own_files.cases(), own_files.play, 0.2),
     Part("run_directories", runs.cases(), runs.play, 0.25),
 ]
 
