@@ -40,10 +40,14 @@ class TrainedLearner:
         self.learners: dict[int, Learner] = {}  # by the number of labels: some take any
 
     @classmethod
-    def of_run(cls, path: Path, dataset_root: str | None, device: str, allow_changed: bool) -> TrainedLearner:
+    def of_run(
+        cls, path: Path, dataset_root: str | None, device: str, allow_changed: bool, memory_budget: int | None
+    ) -> TrainedLearner:
         """See `metalstm.load`."""
-        settings = dataclasses.replace(resume.run_settings(path), device=device, threads=None)
-        assembly.use_machine(settings.device, settings.threads)
+        settings = dataclasses.replace(
+            resume.run_settings(path), device=device, threads=None, memory_budget=memory_budget
+        )
+        assembly.use_machine(settings.device, settings.threads, settings.memory_budget)
         trained = cls(path, settings, open_dataset(path, settings, dataset_root, allow_changed))
         trained.learner(settings.ways)  # to hear at once if there is none
         return trained

@@ -104,7 +104,11 @@ def meta_train(*settings: str) -> Run:
 
 
 def load(
-    run: Run | str | Path, dataset_root: str | None = None, device: str = "cpu", allow_changed_data: bool = False
+    run: Run | str | Path,
+    dataset_root: str | None = None,
+    device: str = "cpu",
+    allow_changed_data: bool = False,
+    memory_budget: int | None = None,
 ) -> TrainedLearner:
     """A run's learner at its best, with its data: ready to adapt to tasks that it has never seen.
 
@@ -113,6 +117,7 @@ def load(
         dataset_root: where its data is now; None: where it was.
         device: where to compute.
         allow_changed_data: whether the data may be other than what the run began with.
+        memory_budget: MiB that adapting and predicting may take; None: half of what is free, 2048 at most on a CPU.
 
     Raises:
         MetalstmError: there is no run, no whole checkpoint, or not its data.
@@ -121,4 +126,4 @@ def load(
 
     path = run.path if isinstance(run, Run) else Path(run)
     with in_our_words("test"):
-        return TrainedLearner.of_run(path, dataset_root, device, allow_changed_data)
+        return TrainedLearner.of_run(path, dataset_root, device, allow_changed_data, memory_budget)

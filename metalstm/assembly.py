@@ -25,6 +25,7 @@ from metalstm.datasets.speech_features import FrameSettings
 from metalstm.datasets.terrain import Drives, load_terrain
 from metalstm.datasets.tokens import TokenSettings
 from metalstm.errors import ConfigError, Problem
+from metalstm.nn.budget import BUDGET, MIB, default_limit
 from metalstm.nn.memory import keep_freed_memory
 from metalstm.run.distribution import ALONE, Processes
 from metalstm.run.meta_test import Protocol
@@ -158,8 +159,13 @@ def test_protocol(settings: TrainSettings) -> Protocol:
     )
 
 
-def use_machine(device: str, threads: int | None) -> None:
-    """Sets the number of threads and how memory is kept, and makes sure of the device.
+def use_machine(device: str, threads: int | None, memory_budget: int | None = None) -> None:
+    """Sets the number of threads, how much memory is used and how it is kept, and makes sure of the device.
+
+    Args:
+        device: where to compute.
+        threads: None: as many as torch takes by itself.
+        memory_budget: MiB; None: see `default_limit`.
 
     Raises:
         ConfigError: no such device here; there is no silent fall-back.
@@ -177,3 +183,4 @@ def use_machine(device: str, threads: int | None) -> None:
     if threads is not None:
         torch.set_num_threads(threads)
     keep_freed_memory()
+    BUDGET.limit = default_limit(torch.device(device)) if memory_budget is None else memory_budget * MIB

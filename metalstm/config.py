@@ -83,6 +83,7 @@ class TrainSettings:
     scratch_steps: int = bounded(minimum=1)
     device: str
     threads: int | None = bounded(minimum=1, maximum=1024)  # many more end the process
+    memory_budget: int | None = bounded(minimum=1)
     precision: str = one_of("float32", "bfloat16", "float16")
     output_dir: str
     resume: str | None
@@ -143,6 +144,7 @@ class MetaTestSettings:
     dataset_root: str | None
     device: str
     threads: int | None = bounded(minimum=1, maximum=1024)  # many more end the process
+    memory_budget: int | None = bounded(minimum=1)
     allow_changed_data: bool
 
 
@@ -159,6 +161,7 @@ class AdaptSettings:
     dataset_root: str | None
     device: str
     threads: int | None = bounded(minimum=1, maximum=1024)  # many more end the process
+    memory_budget: int | None = bounded(minimum=1)
     allow_changed_data: bool
 
 
@@ -171,6 +174,7 @@ BUDGETS = frozenset(
             "logger",
             "device",
             "threads",
+            "memory_budget",
             "output_dir",
             "resume",
             "allow_changed_data",

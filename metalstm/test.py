@@ -57,6 +57,7 @@ def meta_test_run(config: DictConfig) -> None:
         scratch_tasks=0,
         device=given.device,
         threads=given.threads,
+        memory_budget=given.memory_budget,
     )
     splits = ("meta_validation", given.split)
     assembly.check_tasks_fit(trained.settings, trained.dataset, splits)

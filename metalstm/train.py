@@ -94,16 +94,18 @@ def run(
 ) -> Path:
     """Meta-trains and meta-tests; see `begin_or_resume`."""
     from metalstm import assembly, learner_assembly
+    from metalstm.run.memory import settle_budget
     from metalstm.tracking.follow import check_installed
 
     if processes.first:
         check_installed(settings.loggers)
     processes.take_device(settings.device)
-    assembly.use_machine(settings.device, settings.threads)
+    assembly.use_machine(settings.device, settings.threads, settings.memory_budget)
     with processes.one_of_each_host_first():
         dataset = assembly.make_dataset(settings.dataset)
     assembly.check_tasks_fit(settings, dataset, dataset.splits)
     learner = learner_assembly.make_learner(settings, dataset)
+    settle_budget(learner, assembly.make_sampler(settings, dataset, "meta_train"), settings.memory_budget is not None)
     if processes.first:
         return lead(settings, resumed, dataset, learner, command, processes, place)
     return follow(settings, dataset, learner, processes)
@@ -213,6 +215,7 @@ def meta_training(
     from metalstm.run import directory
     from metalstm.run.checkpoint import fitting
     from metalstm.run.loop import MetaTraining, Schedule, Validation
+    from metalstm.run.memory import go_on_with_budget
     from metalstm.run.metrics import MetricsFile, NoMetrics
     from metalstm.run.outer import OuterOptimizer
 
@@ -251,6 +254,8 @@ def meta_training(
     if checkpoint is not None:
         with fitting(checkpoint):
             training.load_state_dict(checkpoint.state)
+        if settings.memory_budget is None:
+            go_on_with_budget(checkpoint.state.get("memory_budget"))
     return training
 
 

@@ -22,7 +22,7 @@ from metalstm.run.directory import CONFIG, IDENTITY, RESULT, write_json
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-LATER = {"logger": "none", "averaging": None}  # settings that older runs do not have
+LATER = {"logger": "none", "averaging": None, "memory_budget": None}  # settings that older runs do not have
 LATER_OF = {  # of choices of a group
     "dataset": {"omniglot": {"augment": 0, "mirrored": False}},
     "model": {"lstm": {"stack": 1}},
@@ -82,7 +82,7 @@ class Resumed(NamedTuple):
         for change in changes:
             log.info("changed: %s", change)
             name = change.split()[0]
-            if name in ("device", "threads", "processes"):
+            if name in ("device", "threads", "processes", "memory_budget"):
                 what = "number of processes" if name == "processes" else name
                 log.warning("with another %s the run is no longer bit for bit the one never stopped", what)
 

@@ -49,6 +49,7 @@ class TaskBatch(NamedTuple):
     support: Examples  # B = ways * shots
     query: Examples  # B = ways * queries
     classes: Tensor | None = None  # [T, ways] int64: which of the split's classes a label stands for
+    first: int = 0  # the first task's place among those that it is evaluated with
 
     @property
     def tasks(self) -> int:
@@ -56,7 +57,7 @@ class TaskBatch(NamedTuple):
 
     def to(self, device: torch.device) -> TaskBatch:
         classes = None if self.classes is None else self.classes.to(device)
-        return TaskBatch(self.support.to(device), self.query.to(device), classes)
+        return TaskBatch(self.support.to(device), self.query.to(device), classes, self.first)
 
     def task(self, index: int) -> TaskBatch:
         """One task as a meta-batch of one."""
@@ -64,7 +65,8 @@ class TaskBatch(NamedTuple):
 
     def of_tasks(self, which: slice) -> TaskBatch:
         classes = None if self.classes is None else self.classes[which]
-        return TaskBatch(self.support.of_tasks(which), self.query.of_tasks(which), classes)
+        first = self.first + which.indices(self.tasks)[0]
+        return TaskBatch(self.support.of_tasks(which), self.query.of_tasks(which), classes, first)
 
     def merged(self) -> Examples:
         """Support and query sets as one set: [T, B of both, ...]."""
