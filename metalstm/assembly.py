@@ -25,7 +25,7 @@ from metalstm.datasets.speech_features import FrameSettings
 from metalstm.datasets.terrain import Drives, load_terrain
 from metalstm.datasets.tokens import TokenSettings
 from metalstm.errors import ConfigError, Problem
-from metalstm.nn.budget import BUDGET, MIB, default_limit
+from metalstm.nn.budget import BUDGET, MIB, default_limit, usable
 from metalstm.nn.memory import keep_freed_memory
 from metalstm.run.distribution import ALONE, Processes
 from metalstm.run.meta_test import Protocol
@@ -183,4 +183,4 @@ def use_machine(device: str, threads: int | None, memory_budget: int | None = No
     if threads is not None:
         torch.set_num_threads(threads)
     keep_freed_memory()
-    BUDGET.limit = default_limit(torch.device(device)) if memory_budget is None else memory_budget * MIB
+    BUDGET.limit = usable(default_limit(torch.device(device)) if memory_budget is None else memory_budget * MIB)

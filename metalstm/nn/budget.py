@@ -16,11 +16,13 @@ MIB = 2**20
 # On a CPU more at a time is no faster: caches are smaller. A budget that does not grow with the machine also cuts the
 # work up in the same way on most of them.
 MOST_ON_A_CPU = 2**31
+# The rest is for the holes that freed memory leaves between what is held.
+USABLE = 0.7
 UNLIMITED = 2**60  # a cgroup of version 1 without a limit has a number of about this size
 
 
 class Budget:
-    """The bytes that the work at hand may take on top of the libraries, the data and the model; None: any number."""
+    """The bytes that the tensors of the work at hand may take, of all that a budget has; None: any number."""
 
     def __init__(self) -> None:
         self.limit: int | None = None
@@ -35,6 +37,16 @@ class Budget:
 
 
 BUDGET = Budget()
+
+
+def usable(memory: int) -> int:
+    """Of so many bytes those for tensors."""
+    return int(USABLE * memory)
+
+
+def needed(tensors: int) -> int:
+    """The bytes of which so many are usable."""
+    return int(tensors / USABLE) + 1
 
 
 def default_limit(device: torch.device) -> int:

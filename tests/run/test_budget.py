@@ -15,7 +15,7 @@ from metalstm.learners.base import Learner
 from metalstm.learners.maml import MAML
 from metalstm.learners.scratch import Scratch
 from metalstm.nn import budget, tape
-from metalstm.nn.budget import BUDGET, MIB
+from metalstm.nn.budget import BUDGET, MIB, usable
 from metalstm.nn.model import ModelShape
 from metalstm.run import memory
 from metalstm.run.evaluation import longest, meta_evaluate, within_budget
@@ -112,18 +112,18 @@ def test_a_resumed_run_keeps_its_budget(
 ) -> None:
     monkeypatch.setattr(budget, "free_memory", lambda: 100 * MIB)
     assert in_process("train", *tiny(steps=2, test_tasks=0), "output_dir=out").code == 0
-    assert BUDGET.limit == 50 * MIB
+    assert BUDGET.limit == usable(50 * MIB)
     monkeypatch.setattr(budget, "free_memory", lambda: 2**40)
     resume = f"resume={only_run(Path('out'))}"
     assert in_process("train", resume, "steps=3").code == 0
-    assert BUDGET.limit == 50 * MIB
+    assert BUDGET.limit == usable(50 * MIB)
     ended = in_process("train", resume, "steps=4", "memory_budget=70")
-    assert BUDGET.limit == 70 * MIB
+    assert BUDGET.limit == usable(70 * MIB)
     assert "with another memory_budget the run is no longer bit for bit the one never stopped" in ended.out + ended.err
 
 
 def test_less_is_free_than_a_run_began_with(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(BUDGET, "limit", None)
     monkeypatch.setattr(memory, "free_memory", lambda: 100 * MIB)
-    memory.go_on_with_budget(200 * MIB)
+    memory.go_on_with_budget(usable(200 * MIB))
     assert "began with a memory budget of 200 MiB, but 100 MiB are free; memory_budget=50 uses less" in caplog.text
