@@ -43,10 +43,10 @@ def adapt(config: DictConfig) -> None:
     check_asked(given)
     path = Path(given.run)
     settings = resume.run_settings(path)
-    settings.device, settings.threads = given.device, given.threads
+    settings.device, settings.threads, settings.memory_budget = given.device, given.threads, given.memory_budget
     check_run(given, settings)
     directory.start_log()
-    assembly.use_machine(settings.device, settings.threads)
+    assembly.use_machine(settings.device, settings.threads, settings.memory_budget)
     dataset = open_dataset(path, settings, given.dataset_root, given.allow_changed_data)
     labels: list[str] = []
     support = query = None

@@ -47,10 +47,14 @@ class TrainedLearner:
 
     @classmethod
     @own_torch()
-    def of_run(cls, path: Path, dataset_root: str | None, device: str, allow_changed: bool) -> TrainedLearner:
+    def of_run(
+        cls, path: Path, dataset_root: str | None, device: str, allow_changed: bool, memory_budget: int | None
+    ) -> TrainedLearner:
         """See `metalstm.load`."""
-        settings = dataclasses.replace(resume.run_settings(path), device=device, threads=None)
-        assembly.use_machine(settings.device, settings.threads)
+        settings = dataclasses.replace(
+            resume.run_settings(path), device=device, threads=None, memory_budget=memory_budget
+        )
+        assembly.use_machine(settings.device, settings.threads, settings.memory_budget)
         trained = cls(path, settings, open_dataset(path, settings, dataset_root, allow_changed))
         trained.learner(settings.ways)  # to hear at once if there is none
         return trained

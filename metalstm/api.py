@@ -154,6 +154,7 @@ def load(
     dataset_root: str | Path | None = None,
     device: str = "cpu",
     allow_changed_data: bool = False,
+    memory_budget: int | None = None,
 ) -> TrainedLearner:
     """A run's learner at its best, with its data: ready to adapt to tasks that it has never seen.
 
@@ -162,6 +163,7 @@ def load(
         dataset_root: where its data is now; None: where it was.
         device: where to compute.
         allow_changed_data: whether the data may be other than what the run began with.
+        memory_budget: MiB that adapting and predicting may take; None: half of what is free, 2048 at most on a CPU.
 
     Raises:
         MetalstmError: there is no run, no whole checkpoint, or not its data.
@@ -173,4 +175,4 @@ def load(
     path = run.path if isinstance(run, Run) else Run(run).path
     root = None if dataset_root is None else str(dataset_root)
     with in_our_words("test"):
-        return TrainedLearner.of_run(path, root, str(device), allow_changed_data)
+        return TrainedLearner.of_run(path, root, str(device), allow_changed_data, memory_budget)

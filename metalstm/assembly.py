@@ -29,6 +29,7 @@ from metalstm.datasets.tables import TableSettings
 from metalstm.datasets.terrain import Drives, load_terrain
 from metalstm.datasets.tokens import TokenSettings
 from metalstm.errors import ConfigError, Problem
+from metalstm.nn.budget import BUDGET, MIB, default_limit, usable
 from metalstm.nn.memory import keep_freed_memory
 from metalstm.run.distribution import ALONE, Processes
 from metalstm.run.meta_test import Protocol
@@ -177,8 +178,13 @@ def beside_training(settings: TrainSettings, steps: int) -> dict[str, Any]:
     return {"trained_with": settings.trained_with, "steps_beyond_training": settings.beyond_training(steps)}
 
 
-def use_machine(device: str, threads: int | None) -> None:
-    """Sets the number of threads and how memory is kept, and makes sure of the device.
+def use_machine(device: str, threads: int | None, memory_budget: int | None = None) -> None:
+    """Sets the number of threads, how much memory is used and how it is kept, and makes sure of the device.
+
+    Args:
+        device: where to compute.
+        threads: None: as many as torch takes by itself.
+        memory_budget: MiB; None: see `default_limit`.
 
     Raises:
         ConfigError: no such device here.
@@ -187,6 +193,7 @@ def use_machine(device: str, threads: int | None) -> None:
     if threads is not None:
         torch.set_num_threads(threads)
     keep_freed_memory()
+    BUDGET.limit = usable(default_limit(torch.device(device)) if memory_budget is None else memory_budget * MIB)
 
 
 def check_device(device: str) -> None:

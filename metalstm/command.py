@@ -134,7 +134,7 @@ def as_ours(error: Exception, config_name: str) -> MetalstmError | None:
     if out_of_memory(error):
         return ConfigError.of(
             f"there is not enough memory: {str(error).splitlines()[0] if str(error) else 'none is left'}",
-            "use a smaller model, fewer tasks (meta_batch_size, learner.tasks_at_a_time), or fewer inner steps",
+            "use a smaller memory_budget, a smaller model, or fewer inner steps",
         )
     return None
 

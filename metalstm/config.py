@@ -84,6 +84,7 @@ class TrainSettings:
     scratch_steps: int = bounded(minimum=1)
     device: str
     threads: int | None = bounded(minimum=1, maximum=1024)  # many more end the process
+    memory_budget: int | None = bounded(minimum=1)
     precision: str = one_of("float32", "bfloat16", "float16")
     output_dir: str = path()
     resume: str | None = path()
@@ -166,6 +167,7 @@ class MetaTestSettings:
     dataset_root: str | None = path()
     device: str
     threads: int | None = bounded(minimum=1, maximum=1024)  # many more end the process
+    memory_budget: int | None = bounded(minimum=1)
     allow_changed_data: bool
 
 
@@ -183,6 +185,7 @@ class AdaptSettings:
     dataset_root: str | None = path()
     device: str
     threads: int | None = bounded(minimum=1, maximum=1024)  # many more end the process
+    memory_budget: int | None = bounded(minimum=1)
     allow_changed_data: bool
 
 
@@ -202,6 +205,7 @@ BUDGETS = frozenset(
             "logger",
             "device",
             "threads",
+            "memory_budget",
             "output_dir",
             "resume",
             "allow_changed_data",

@@ -65,6 +65,7 @@ def meta_test_run(config: DictConfig) -> None:
         scratch_tasks=0,
         device=given.device,
         threads=given.threads,
+        memory_budget=given.memory_budget,
     )
     picks = {"meta_validation"} if leaves_rate_open(trained.learner) else set()
     assembly.check_tasks_fit(trained.settings, trained.dataset, sorted(picks | {given.split}))

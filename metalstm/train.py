@@ -109,18 +109,20 @@ def run(
     from metalstm import assembly
     from metalstm.beginning import learner_of
     from metalstm.run.agreement import check_same_data, check_same_weights
+    from metalstm.run.memory import settle_budget
     from metalstm.run.resume import found_again
     from metalstm.tracking.follow import check_installed
 
     if processes.first:
         check_installed(settings.loggers)
     processes.take_device(settings.device)
-    assembly.use_machine(settings.device, settings.threads)
+    assembly.use_machine(settings.device, settings.threads, settings.memory_budget)
     with processes.one_of_each_host_first(), found_again(None if resumed is None else resumed.path, "dataset.root"):
         dataset = assembly.make_dataset(settings.dataset)
     check_same_data(processes, dataset)
     learner = learner_of(settings, dataset)
     check_same_weights(processes, learner)
+    settle_budget(learner, assembly.make_sampler(settings, dataset, "meta_train"), settings.memory_budget is not None)
     if processes.first:
         return lead(settings, resumed, dataset, learner, command, processes, place)
     return follow(settings, dataset, learner, processes)
@@ -237,6 +239,7 @@ def meta_training(
     from metalstm.run import directory
     from metalstm.run.checkpoint import fitting
     from metalstm.run.loop import MetaTraining, Schedule, Validation
+    from metalstm.run.memory import go_on_with_budget
     from metalstm.run.metrics import Mark, MetricsFile, NoMetrics
     from metalstm.run.outer import OuterOptimizer
 
@@ -275,6 +278,8 @@ def meta_training(
     if checkpoint is not None:
         with fitting(checkpoint):
             training.load_state_dict(checkpoint.state)
+        if settings.memory_budget is None:
+            go_on_with_budget(checkpoint.state.get("memory_budget"))
     return training
 
 

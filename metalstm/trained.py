@@ -60,7 +60,7 @@ def trained_run(path: Path, dataset_root: str | None, allow_changed_data: bool, 
     problems = list(at_odds(settings))
     if problems:
         raise ConfigError(*problems)
-    assembly.use_machine(settings.device, settings.threads)
+    assembly.use_machine(settings.device, settings.threads, settings.memory_budget)
     dataset = open_dataset(path, settings, dataset_root, allow_changed_data)
     device = torch.device(settings.device)
     checkpoints = resume.checkpoints_of(path, trained_with)

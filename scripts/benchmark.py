@@ -5,6 +5,7 @@
     python scripts/benchmark.py --growth                          how metalstm's own cost grows with each size
     python scripts/benchmark.py --training                        where the time of a training step goes
     python scripts/benchmark.py --processes                       what a second process is worth
+    python scripts/benchmark.py --memory                          what a memory budget does for long sequences
 
 The systems: `metalstm`; `higher` with `torch.nn.LSTM`, a task at a time; `torch_func`, vmap and grad, cell by cell;
 `jax`, jit(grad(vmap)) with scan; and `matmul`, the matrix products of metalstm's algorithm and nothing else. All get
@@ -45,6 +46,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--growth", action="store_true", help="time and memory of metalstm against each size")
     parser.add_argument("--training", action="store_true", help="a training step's parts, and the speed that it keeps")
     parser.add_argument("--processes", action="store_true", help="training steps of one process and of two")
+    parser.add_argument("--memory", action="store_true", help="peak memory within a budget, and by count alone")
     parser.add_argument("--quick", action="store_true", help="one tiny case instead, for a try")
     return parser.parse_args(arguments)
 
@@ -81,6 +83,10 @@ def main() -> None:
             from bench import processes
 
             processes.run(args.quick, args.rounds, command(args), args.out)
+        elif args.memory:
+            from bench import memory
+
+            memory.run(args.quick, args.threads, command(args), args.out)
         else:
             run_comparison(args)
     except BenchmarkError as error:

@@ -134,11 +134,13 @@ def in_process(
     from hydra.core.hydra_config import HydraConfig
 
     from metalstm import adapt, test, train
+    from metalstm.nn.budget import BUDGET
     from metalstm.run.directory import end_log
 
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
+    monkeypatch.setattr(BUDGET, "limit", None)  # to have it so after the test
     monkeypatch.delenv("METALSTM_DEBUG", raising=False)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # to have it as it was after the test
 

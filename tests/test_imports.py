@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "datasets": {"tasks"},
     "nn": set(),
     "learners": {"nn", "tasks"},
-    "run": {"learners", "tasks", "datasets.base", "nn.base"},  # the last two for types: what a dataset and a shape are
+    # `base` for types: what a dataset and a shape are; the budget is the process's, as its number of threads.
+    "run": {"learners", "tasks", "datasets.base", "nn.base", "nn.budget"},
     # what lies where in a run, how it went, and intervals
     "reporting": {"run.directory", "run.metrics", "run.statistics"},
     "tracking": set(),

@@ -24,6 +24,8 @@ class Adaptable(ABC):
         model: its parameters are what the outer loop trains.
     """
 
+    reads_again = True  # at every inner step, with the weights of that step
+
     def __init__(self, model: Model) -> None:
         self.model = model
 
@@ -67,6 +69,8 @@ class WholeModel(Adaptable):
 class HeadOnly(Adaptable):
     """The head adapts; everything is read once, with the model's own weights (Raghu et al. 2020, "ANIL")."""
 
+    reads_again = False
+
     def weight_shapes(self) -> dict[str, torch.Size]:
         return {name: shape for name, shape in super().weight_shapes().items() if name in HEAD}
 
@@ -94,6 +98,7 @@ class OtherHead(Adaptable):
     def __init__(self, inner: Adaptable) -> None:
         super().__init__(inner.model)
         self.inner = inner
+        self.reads_again = inner.reads_again
 
     def lay_out(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
         return self.inner.lay_out(examples, generator)

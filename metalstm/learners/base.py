@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from metalstm.learners import cost
+from metalstm.nn.base import Model
 from metalstm.tasks.examples import Examples, TaskBatch
 
 
@@ -55,6 +57,35 @@ class Learner(ABC, nn.Module):
     def answer(self, known: Any, query: Any) -> Tensor:
         """Predictions [T, Q, O] for queries, as `lay_out` gives them, from what `learning` has yielded."""
 
+    @property
+    def network(self) -> Model | None:
+        """The model that reads sequences; None: there is none."""
+        return next((module for module in self.modules() if isinstance(module, Model)), None)
+
+    def bytes_in_training(self, tasks: TaskBatch, least: bool = False) -> int:
+        """The memory that `meta_loss` and its gradient take for one of these tasks.
+
+        Args:
+            tasks: only their shapes count.
+            least: with whatever saves memory: a sequence at a time, and more computed twice.
+        """
+        if self.network is None:
+            return 0
+        passes = [cost.bytes_of_pass(self.network, part, "once", 1 if least else None) for part in tasks[:2]]
+        fixed = cost.bytes_of_inputs(self.network, tasks) + cost.bytes_of_weights(self.network)
+        return fixed + (max(passes) if least else sum(passes))
+
+    def bytes_in_evaluation(self, tasks: TaskBatch) -> int:
+        """The memory that adapting to one of these tasks takes; its queries are answered in slices."""
+        if self.network is None:
+            return 0
+        fixed = cost.bytes_of_inputs(self.network, tasks) + cost.bytes_of_weights(self.network)
+        return fixed + cost.bytes_of_pass(self.network, tasks.support, "once")
+
+    def start_of(self, tasks: TaskBatch) -> Any:
+        """What is known of tasks before anything was learned; None: what meta-training taught."""
+        return None
+
     @torch.no_grad()
     def learn(self, support: Examples, steps: int, known: Any = None) -> Any:
         """What is known after the last of the steps of `learning`."""
@@ -78,5 +109,5 @@ class Learner(ABC, nn.Module):
         """
         with self.rounding(tasks.support.inputs.device):
             query = self.lay_out(tasks.query)
-            learned = enumerate(self.learning(tasks.support, max(at)))
+            learned = enumerate(self.learning(tasks.support, max(at), self.start_of(tasks)))
             return torch.stack([self.answer(known, query) for step, known in learned if step in at])

@@ -11,7 +11,7 @@ from torch import Tensor
 from metalstm.learners.adaptable import Adaptable
 from metalstm.learners.base import Learner
 from metalstm.learners.objective import Kind, task_loss
-from metalstm.nn.base import Weights
+from metalstm.nn.base import Model, Weights
 from metalstm.tasks.examples import Examples
 
 Optimizer = Literal["sgd", "adam"]
@@ -75,6 +75,10 @@ class FittingLearner(Learner):
         self.kind = kind
         self.optimizer = optimizer
         self.lr = lr
+
+    @property
+    def network(self) -> Model:
+        return self.adaptable.model
 
     def learning(self, support: Examples, steps: int, known: Weights | None = None) -> Iterator[Weights]:
         return fit(self.adaptable, self.kind, self.optimizer, self.lr, support, steps, known)

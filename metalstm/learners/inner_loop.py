@@ -21,8 +21,8 @@ from metalstm.nn.base import Weights
 from metalstm.tasks.examples import Examples
 
 # How far the adaptation can be differentiated: not at all (testing), with the inner gradients taken as constants (Finn
-# et al. 2017, section 5.2), or through the inner gradients as well.
-Order = Literal["none", "first", "second"]
+# et al. 2017, section 5.2), or through the inner gradients as well, which are remembered or computed again.
+Order = Literal["none", "first", "second", "recomputed"]
 
 
 class Adapted(NamedTuple):
@@ -102,7 +102,7 @@ class BatchedEngine:
                 return
             update = partial(self.update, laid_out, support.targets)
             rates = self.rates(step)
-            if self.recompute and order == "second":
+            if order == "recomputed" or (self.recompute and order == "second"):
                 weights = recomputed(update, weights, rates, generator)
             else:
                 with torch.set_grad_enabled(order != "none"):

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from metalstm.learners import cost
 from metalstm.learners.adaptable import WholeModel
 from metalstm.learners.base import Learner, Outcome
 from metalstm.learners.objective import Kind, task_loss, task_metrics
@@ -116,6 +117,21 @@ class LSTMOptimizer(Learner):
         outputs = self.adaptable.outputs(self.adaptable.lay_out(tasks.query), weights, generator)
         losses = task_loss(self.kind, outputs, tasks.query.targets)
         return Outcome(losses.mean(), task_metrics(self.kind, losses, outputs, tasks.query.targets))
+
+    def bytes_in_training(self, tasks: TaskBatch, least: bool = False) -> int:
+        fixed = cost.bytes_of_inputs(self.model, tasks) + (self.inner_steps + 1) * self.bytes_of_update
+        if self.order == "second":
+            others = cost.bytes_of_pass(self.model, tasks.query, "once", 1 if least else None)
+            return fixed + cost.bytes_of_inner_steps(self.model, tasks.support, self.inner_steps, others, False)
+        return fixed + max(cost.bytes_of_pass(self.model, part, "once", 1 if least else None) for part in tasks[:2])
+
+    def bytes_in_evaluation(self, tasks: TaskBatch) -> int:
+        return super().bytes_in_evaluation(tasks) + 2 * self.bytes_of_update
+
+    @property
+    def bytes_of_update(self) -> int:
+        """Of every coordinate: the tape of the first LSTM, with its state before and after, and both gates' terms."""
+        return (10 * self.lstm.hidden + 20) * cost.bytes_of(self.model.parameters())
 
     def learning(self, support: Examples, steps: int, known: Weights | None = None) -> Iterator[Weights]:
         return self.adapt(support, steps, start=known)

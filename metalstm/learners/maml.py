@@ -9,12 +9,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from metalstm.learners import cost
 from metalstm.learners.adaptable import Adaptable
 from metalstm.learners.base import Learner, Outcome
 from metalstm.learners.higher_engine import HigherEngine
-from metalstm.learners.inner_loop import Adapted, BatchedEngine, Engine
+from metalstm.learners.inner_loop import Adapted, BatchedEngine, Engine, Order
 from metalstm.learners.objective import Kind, task_loss, task_metrics
+from metalstm.learners.parts import in_parts
 from metalstm.learners.rates import InnerRates, LearnedRates
+from metalstm.nn.budget import BUDGET
 from metalstm.tasks.examples import Examples, TaskBatch
 
 # What these hold in memory is less than what autograd holds, cell by cell, of a single task.
@@ -38,6 +41,8 @@ class MAML(Learner):
         precision: what matrix products are rounded to (`torch.autocast`); None: not rounded.
     """
 
+    queries_kept = 1  # passes over the query set that the outer gradient goes through
+
     def __init__(
         self,
         adaptable: Adaptable,
@@ -52,6 +57,7 @@ class MAML(Learner):
         precision: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        self.adaptable = adaptable
         self.model = adaptable.model
         self.rates = InnerRates(adaptable.weight_shapes(), inner_lr, inner_steps, learned_rates)
         self.kind = kind
@@ -62,17 +68,20 @@ class MAML(Learner):
             "higher": HigherEngine,
         }
         self.engine = engines[engine](adaptable, self.rates, kind)
+        self.recompute = recompute
         self.precision = precision
         self.tasks_at_a_time = tasks_at_a_time
 
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
         """The query loss after adapting, averaged over tasks: Finn et al. 2017, Algorithm 2, line 8."""
-        at_a_time = self.most_tasks(tasks.support.inputs.device)
-        if at_a_time is not None and at_a_time < tasks.tasks:
-            return self.meta_loss_in_parts(tasks, at_a_time, generator, progress)
-        with self.rounding(tasks.support.inputs.device):
-            losses, outputs = self.query_losses(tasks, generator, progress)
-        return Outcome(losses.mean(), self.metrics(losses, outputs, tasks))
+        at_a_time = self.most_tasks(tasks.support.inputs.device) or tasks.tasks
+
+        def outcome(part: TaskBatch) -> Outcome:
+            with self.rounding(part.support.inputs.device):
+                losses, outputs = self.query_losses(part, generator, progress)
+            return Outcome(losses.mean(), self.metrics(losses, outputs, part))
+
+        return in_parts(outcome, self, tasks, at_a_time)
 
     def most_tasks(self, device: torch.device) -> int | None:
         """How many tasks are in memory at once in training; None: any number."""
@@ -86,41 +95,38 @@ class MAML(Learner):
         self, tasks: TaskBatch, generator: torch.Generator | None, progress: float
     ) -> tuple[Tensor, Tensor]:
         """Each task's loss on its query set after adapting, [T], and the predictions it stands on, [T, Q, O]."""
-        for predict in self.engine.adapt(tasks.support, self.inner_steps, self.order, generator):
+        order = self.saving_memory(tasks, self.order)
+        for predict in self.engine.adapt(tasks.support, self.inner_steps, order, generator):
             adapted = predict
         outputs = adapted(self.engine.lay_out(tasks.query, generator))
         return task_loss(self.kind, outputs, tasks.query.targets), outputs
 
-    def meta_loss_in_parts(
-        self, tasks: TaskBatch, at_a_time: int, generator: torch.Generator | None, progress: float
-    ) -> Outcome:
-        """The same, with the graph of a few tasks in memory at a time.
+    def bytes_in_training(self, tasks: TaskBatch, least: bool = False) -> int:
+        """As of `Learner`. First order: one pass after another; second: the inner steps' and the query's together."""
+        if not self.differentiates_reading:
+            return super().bytes_in_training(tasks, least)
+        return self.bytes_in_second_order(tasks, recompute=least, queries=1 if least else None)
 
-        Each part's gradient is taken at once and its graph let go; the loss returned has their mean as its gradient.
-        """
-        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        total = [torch.zeros_like(parameter) for parameter in parameters]
-        all_losses, all_outputs = [], []
-        for part in tasks.split(at_a_time):
-            with self.rounding(tasks.support.inputs.device):
-                losses, outputs = self.query_losses(part, generator, progress)
-            if losses.requires_grad:
-                self.add_gradients(losses.sum() / tasks.tasks, parameters, total)
-            all_losses.append(losses.detach())
-            all_outputs.append(outputs.detach())
-        losses = torch.cat(all_losses)
-        with_gradient = losses.mean() + sum(
-            ((parameter - parameter.detach()) * gradient).sum()
-            for parameter, gradient in zip(parameters, total, strict=True)
-        )
-        return Outcome(with_gradient, self.metrics(losses, torch.cat(all_outputs), tasks))
+    @property
+    def differentiates_reading(self) -> bool:
+        """Whether the outer gradient goes through inner steps that read their sequences again."""
+        return self.order == "second" and self.adaptable.reads_again and self.engine.most_tasks is None
 
-    def add_gradients(self, loss: Tensor, parameters: Sequence[Tensor], total: Sequence[Tensor]) -> None:
-        """Back-propagates the loss of a part of the tasks, and adds its gradients to those of the other parts."""
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-        for sum_, gradient in zip(total, gradients, strict=True):
-            if gradient is not None:
-                sum_ += gradient
+    def bytes_in_second_order(self, tasks: TaskBatch, recompute: bool, queries: int | None = None) -> int:
+        """The memory of one task; `queries`: how many of its queries are read at a time, None: all."""
+        others = self.queries_kept * cost.bytes_of_pass(self.model, tasks.query, "once", queries)
+        fixed = cost.bytes_of_inputs(self.model, tasks) + cost.bytes_of_weights(self.model)
+        weights = 2 * self.inner_steps * cost.bytes_of(self.model.parameters())
+        recompute = recompute or self.recompute
+        steps = cost.bytes_of_inner_steps(self.model, tasks.support, self.inner_steps, others, recompute)
+        return fixed + weights + steps
+
+    def saving_memory(self, tasks: TaskBatch, order: Order) -> Order:
+        """The order, with inner steps computed again where the budget does not hold them all."""
+        if order != "second" or not self.differentiates_reading:
+            return order
+        needed = tasks.tasks * self.bytes_in_second_order(tasks, recompute=False)
+        return order if BUDGET.allows(needed) else "recomputed"
 
     def rounding(self, device: torch.device) -> torch.autocast:
         # Without its cache of rounded weights: those of the inner loop are new at every step.

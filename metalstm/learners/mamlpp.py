@@ -28,6 +28,7 @@ class MAMLPlusPlus(MAML):
     def __init__(self, *, multi_step_until: float, second_order_from: float, **maml: Any) -> None:
         super().__init__(**maml)
         self.multi_step_until = multi_step_until
+        self.queries_kept = self.inner_steps if multi_step_until > 0 else 1
         self.second_order_from = second_order_from
 
     def query_losses(
@@ -35,6 +36,7 @@ class MAMLPlusPlus(MAML):
     ) -> tuple[Tensor, Tensor]:
         importance = self.importance(progress)
         order: Order = "first" if progress < self.second_order_from else "second"
+        order = self.saving_memory(tasks, order)
         losses = torch.zeros(())
         query = self.engine.lay_out(tasks.query, generator)
         for step, predict in enumerate(self.engine.adapt(tasks.support, self.inner_steps, order, generator)):

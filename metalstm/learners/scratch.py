@@ -40,12 +40,15 @@ class Scratch(FittingLearner):
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
         return Outcome(torch.zeros(()), {})
 
+    def start_of(self, tasks: TaskBatch) -> dict[str, Tensor]:
+        return self.starts(tasks.support, tasks.first)
+
     def learning(self, support: Examples, steps: int, known: Weights | None = None) -> Iterator[Weights]:
         return super().learning(support, steps, self.starts(support) if known is None else known)
 
-    def starts(self, support: Examples) -> dict[str, Tensor]:
-        """The random weights of as many tasks, [T, ...] each."""
-        models = [start(self.shape, self.seed, task) for task in range(len(support.inputs))]
+    def starts(self, support: Examples, first: int = 0) -> dict[str, Tensor]:
+        """The random weights of as many tasks, [T, ...] each; `first`: the number of the first one."""
+        models = [start(self.shape, self.seed, first + task) for task in range(len(support.inputs))]
         names = [name for name, _ in models[0].named_parameters()]
         device = support.inputs.device
         return {name: torch.stack([model.get_parameter(name) for model in models]).to(device) for name in names}

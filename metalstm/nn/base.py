@@ -6,14 +6,20 @@ Legend: T tasks, B examples, S time steps, F features of a step, W features read
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-Weights = Mapping[str, Tensor]  # by name, each [T, ...]: every task its own
+from metalstm.nn.budget import BUDGET
+from metalstm.nn.slices import Weights, read_in_slices
 
+__all__ = ["Model", "Shape", "Weights"]
+
+# How often what a pass leaves behind can be differentiated: not at all, once, or through its gradient as well.
+Keeps = Literal["nothing", "once", "twice"]
+
+FLOAT = 4  # bytes
 HEAD = ("head_weight", "head_bias")
 
 
@@ -36,6 +42,14 @@ class Shape(Protocol):
         """A model of this shape; its start comes from `generator`."""
 
 
+class Size(NamedTuple):
+    """The size of one task's inputs."""
+
+    examples: int  # B
+    steps: int  # S
+    width: int  # of a step: F, or the number of its tokens
+
+
 class Model(ABC, nn.Module):
     """A task-batched model: every weight may have a tasks axis. Its parameters are one start, without that axis."""
 
@@ -55,15 +69,49 @@ class Model(ABC, nn.Module):
             lengths: [T, B] int64, 1 <= length <= S: how many steps of a sequence are real; None: all.
         """
 
-    @abstractmethod
     def read(self, prepared: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
-        """The features of prepared inputs, [T, B, W]: everything but the head.
+        """The features of prepared inputs, [T, B, W]: everything but the head; in slices where memory is short.
 
         Args:
             prepared: from `prepare`.
             weights: every task's fast weights.
             generator: draws the dropout masks; None switches dropout off.
         """
+        size = self.size_of(prepared)
+        kept = torch.is_grad_enabled() and any(weight.requires_grad for weight in weights.values())
+        bytes_of_all = len(next(iter(weights.values()))) * self.bytes_of_pass(size, "once" if kept else "nothing")
+        if BUDGET.allows(bytes_of_all):
+            return self.read_whole(prepared, weights, generator)
+        at_a_time = BUDGET.share(size.examples, bytes_of_all)
+        slices = [self.part(prepared, slice(first, first + at_a_time)) for first in range(0, size.examples, at_a_time)]
+        return read_in_slices(self.read_whole, slices, weights, generator)
+
+    @abstractmethod
+    def read_whole(self, prepared: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
+        """See `read`: all examples at once."""
+
+    @abstractmethod
+    def size_of(self, prepared: Any) -> Size:
+        """The size of prepared inputs."""
+
+    @abstractmethod
+    def part(self, prepared: Any, which: slice) -> Any:
+        """Some of the examples of prepared inputs."""
+
+    @abstractmethod
+    def bytes_of_pass(self, size: Size, keeps: Keeps) -> int:
+        """The memory that a pass of one task's examples takes at its peak, but for its inputs and the weights.
+
+        Args:
+            size: of the inputs.
+            keeps: `nothing`: a prediction; `once`: with its gradient; `twice`: with a gradient that is itself
+                differentiated, and its derivative.
+        """
+
+    @property
+    @abstractmethod
+    def layouts(self) -> int:
+        """How many times `prepare` lays inputs out."""
 
     def start(self, tasks: int) -> dict[str, Tensor]:
         """The model's own weights, as every task's before it has adapted: [T, ...] each, not copied."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from metalstm.nn.base import Model, Weights
+from metalstm.nn.base import FLOAT, Keeps, Model, Size, Weights
 
 
 class MLPShape(NamedTuple):
@@ -61,9 +61,23 @@ class MLPModel(Model):
             raise ValueError("a perceptron takes sequences of one length")
         return inputs.flatten(2)
 
-    def read(self, prepared: Tensor, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
+    def read_whole(self, prepared: Tensor, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
         values = prepared
         for layer in range(len(self.shape.widths)):
             weight, bias = weights[f"weight_l{layer}"], weights[f"bias_l{layer}"]
             values = torch.baddbmm(bias.unsqueeze(1), values, weight.transpose(1, 2)).relu()
         return self.drop(values, generator)
+
+    def size_of(self, prepared: Tensor) -> Size:
+        return Size(prepared.shape[1], 1, prepared.shape[2])
+
+    def part(self, prepared: Tensor, which: slice) -> Tensor:
+        return prepared[:, which]
+
+    def bytes_of_pass(self, size: Size, keeps: Keeps) -> int:
+        """Two numbers for each unit, before and after the ReLU, and as many for each derivative."""
+        return FLOAT * {"nothing": 2, "once": 4, "twice": 8}[keeps] * size.examples * sum(self.shape.widths)
+
+    @property
+    def layouts(self) -> int:
+        return 0

@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from metalstm.nn.base import Model, Weights
+from metalstm.nn.base import FLOAT, Keeps, Model, Size, Weights
 from metalstm.nn.kernel import lstm_layer
+from metalstm.nn.tape import NUMBERS_IN_A_PIECE
 
 
 class Prepared(NamedTuple):
@@ -138,14 +139,7 @@ class LSTMModel(Model):
             lengths = lengths.unsqueeze(1).expand(-1, self.shape.directions, -1).flatten(0, 1)
         return Prepared(torch.stack(readings, dim=1).flatten(0, 1), lengths)
 
-    def read(self, prepared: Prepared, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
-        """The features of prepared inputs, [T, B, W]: everything but the head.
-
-        Args:
-            prepared: from `prepare`.
-            weights: every task's fast weights.
-            generator: draws the dropout masks; None switches dropout off.
-        """
+    def read_whole(self, prepared: Prepared, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
         states, lengths = prepared
         if self.shape.vocabulary:
             states = embedded(states, weights["embedding"])
@@ -171,6 +165,34 @@ class LSTMModel(Model):
         normal = torch.cat([nn.functional.layer_norm(part, part.shape[-1:]) for part in parts], dim=-1)
         features = normal * weights["norm_weight"].unsqueeze(1) + weights["norm_bias"].unsqueeze(1)
         return self.drop(features, generator)
+
+    def size_of(self, prepared: Prepared) -> Size:
+        _, steps, examples, width = prepared.sequences.shape
+        return Size(examples, steps * self.shape.stack, width // (1 if self.shape.vocabulary else self.shape.stack))
+
+    def part(self, prepared: Prepared, which: slice) -> Prepared:
+        lengths = None if prepared.lengths is None else prepared.lengths[:, which]
+        return Prepared(prepared.sequences[:, :, which], lengths)
+
+    def bytes_of_pass(self, size: Size, keeps: Keeps) -> int:
+        """Of each layer, direction and step the tape holds four gates, h and c; so does each derivative."""
+        shape, hidden = self.shape, self.shape.hidden_size
+        tape, above = 6 * hidden, 2 * hidden if shape.both_ways else hidden  # what a layer above the first reads
+        tokens = 3 * size.width * shape.features if shape.vocabulary else 0
+        joining = 2 * above if shape.layers > 1 else 0
+        read = tokens // 3 + shape.step_features + (shape.layers - 1) * above
+        floats = {
+            "nothing": tape + tokens + shape.step_features + (joining + 2 * hidden if shape.layers > 1 else 0),
+            "once": shape.layers * tape + read + tokens + joining,
+            "twice": 3 * (shape.layers * tape + read) + tokens + joining,
+        }[keeps]
+        sequence_steps = size.examples * math.ceil(size.steps / shape.stack)
+        piece = 0 if keeps == "nothing" else min(4 * hidden * sequence_steps, 2 * NUMBERS_IN_A_PIECE)
+        return FLOAT * shape.directions * (sequence_steps * floats + piece)
+
+    @property
+    def layouts(self) -> int:
+        return self.shape.directions
 
     def join_both_ways(self, states: Tensor, lengths: Tensor | None) -> Tensor:
         """The next layer's inputs: at each step, what the forward and the backward reading of an axis know of it.
@@ -240,7 +262,7 @@ def embedded(tokens: Tensor, table: Tensor) -> Tensor:
         [T * D, S, B, F].
     """
     tasks, vocabulary, features = table.shape
-    by_task = tokens.view(tasks, -1)
+    by_task = tokens.reshape(tasks, -1)
     first = vocabulary * torch.arange(tasks, device=tokens.device).unsqueeze(1)
     each = nn.functional.embedding(by_task + first, table.reshape(-1, features)).view(*tokens.shape, features)
     real = (tokens > 0).unsqueeze(-1)

@@ -15,9 +15,10 @@ from torch import Tensor
 from metalstm.nn.sweeps import multiply, project
 
 Wanted = tuple[bool, ...]  # which of inputs, w_x, w_h, bias, h_first and c_first need a derivative
-# Numbers of d_z that are gone through at a time, so that they are still in the cache when the weights' derivatives read
-# them, and need not be kept for all steps.
-NUMBERS_IN_A_PIECE = 2**19
+# Numbers of a group's d_z that are gone through at a time, so that they are still in the cache when the weights'
+# derivatives read them, and need not be kept for all steps. Of a group, not of all: what becomes of a group is then the
+# same bit for bit, however many others are beside it.
+NUMBERS_IN_A_PIECE = 2**16
 
 
 class Tangents(NamedTuple):
@@ -77,8 +78,8 @@ class Tape(NamedTuple):
 
     def pieces(self) -> tuple[int, list[tuple[int, int]]]:
         """How many steps are gone through at a time, and from where to where, backwards."""
-        groups, steps, examples, gates = self.gates.shape
-        count = min(steps, max(1, groups * steps * examples * gates // NUMBERS_IN_A_PIECE))
+        _, steps, examples, gates = self.gates.shape
+        count = min(steps, max(1, steps * examples * gates // NUMBERS_IN_A_PIECE))
         size = math.ceil(steps / max(count, 1))
         return size, [(first, min(first + size, steps)) for first in reversed(range(0, steps, max(size, 1)))]
 

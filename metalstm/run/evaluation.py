@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from metalstm.learners.objective import Kind, task_metric
+from metalstm.nn.budget import BUDGET
 from metalstm.run.distribution import ALONE, Processes
 from metalstm.run.statistics import Interval, mean_and_ci95
-from metalstm.tasks.examples import TaskBatch, joined
+from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.examples import Examples, TaskBatch, joined
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 
-# Sequences that are held in memory at a time; the more, the fewer passes.
+# Sequences that are taken at a time where the memory budget holds them; the more, the fewer passes.
 SEQUENCES_AT_A_TIME = 2000
 
 
@@ -26,6 +28,9 @@ class Adapts(Protocol):
 
     def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
         """Query predictions after each number of steps in `at`, [P, T, Q, O]."""
+
+    def bytes_in_evaluation(self, tasks: TaskBatch) -> int:
+        """The memory that adapting to one of these tasks takes, from their shapes."""
 
 
 class Point(NamedTuple):
@@ -87,11 +92,15 @@ def meta_evaluate(
     """
 
     def judged(numbers: range) -> tuple[Tensor, list[int]]:
-        batch = task_batch(sampler, numbers).to(device)
-        predictions = learner.adaptation_curve(batch, at)
-        watch(batch, predictions)
-        units = [] if batch.units is None else batch.units.tolist()
-        return task_metric(kind, predictions, batch.query.targets).cpu(), units
+        found: list[Tensor] = []
+        units: list[int] = []
+        for part in within_budget(learner, sampler, numbers):
+            batch = task_batch(sampler, part, part.start - numbers.start).to(device)
+            predictions = learner.adaptation_curve(batch, at)
+            watch(batch, predictions)
+            found.append(task_metric(kind, predictions, batch.query.targets).cpu())
+            units += [] if batch.units is None else batch.units.tolist()
+        return torch.cat(found, dim=1), units
 
     values: list[Tensor] = []
     units: list[int] = []
@@ -113,14 +122,37 @@ def in_batches(shape: TaskShape, tasks: int) -> list[range]:
     return [range(start, min(start + at_a_time, tasks)) for start in range(0, tasks, at_a_time)]
 
 
-def task_batch(sampler: TaskSampler, numbers: range) -> TaskBatch:
-    """Tasks of a sampler of single tasks, by their numbers."""
+def within_budget(learner: Adapts, sampler: TaskSampler, numbers: range) -> list[range]:
+    """A batch of tasks in parts that the memory budget holds; what is computed of a task does not depend on them."""
+    size = len(numbers) * learner.bytes_in_evaluation(longest(sampler, numbers.start))
+    at_a_time = BUDGET.share(len(numbers), size)
+    return [numbers[first : first + at_a_time] for first in range(0, len(numbers), at_a_time)]
+
+
+def longest(sampler: TaskSampler, number: int) -> TaskBatch:
+    """The shapes of a task whose sequences are as long as any; it has no content."""
+    task = sampler(number)
+    steps = sampler.source.examples.shape[2] if isinstance(sampler.source, ClassPool) else None
+    support, query = (stretched(examples, steps) for examples in (task.support, task.query))
+    return TaskBatch(support, query)
+
+
+def stretched(examples: Examples, steps: int | None) -> Examples:
+    """The shapes of one task's examples; `steps`: of each, None: as they are."""
+    _, count, own, width = examples.inputs.shape
+    inputs = torch.empty(1, count, steps or own, width, dtype=examples.inputs.dtype, device="meta")
+    return Examples(inputs, examples.targets[:1].to("meta"))
+
+
+def task_batch(sampler: TaskSampler, numbers: range, first: int = 0) -> TaskBatch:
+    """Tasks of a sampler of single tasks, by their numbers; `first`: see `TaskBatch`."""
     singles = [sampler(number) for number in numbers]
     return TaskBatch(
         joined([task.support for task in singles]),
         joined([task.query for task in singles]),
         all_or_none([task.classes for task in singles]),
         all_or_none([task.units for task in singles]),
+        first,
     )
 
 

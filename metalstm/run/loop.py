@@ -13,6 +13,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from metalstm.fields import pasted
 from metalstm.learners.base import Learner
 from metalstm.learners.objective import Kind, metric_name
+from metalstm.learners.parts import meta_loss
+from metalstm.nn.budget import BUDGET
 from metalstm.run.baselines import is_better
 from metalstm.run.chance import ChanceWatch, mean_error, warn_of_chance
 from metalstm.run.checkpoint import BEST, LATEST, Checkpoints
@@ -125,7 +127,7 @@ class MetaTraining:
                 started = time.monotonic()
                 tasks = self.sampler(step).to(self.device)
                 progressed = (step - 1) / self.schedule.steps
-                outcome = self.learner.meta_loss(tasks, self.sampler.generator(step, self.draws), progressed)
+                outcome = meta_loss(self.learner, tasks, self.sampler.generator(step, self.draws), progressed)
                 self.outer.step(outcome.loss, step, tasks.tasks)
                 if self.average is not None:
                     self.average.update_parameters(self.learner)
@@ -227,6 +229,7 @@ class MetaTraining:
                 "seconds": self.seconds,
                 "pretraining_seconds": self.pretraining_seconds,
                 "processes": self.processes.count,
+                "memory_budget": BUDGET.limit,
             }
         )
 

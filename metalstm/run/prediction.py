@@ -17,6 +17,7 @@ from torch import Tensor
 from metalstm import files
 from metalstm.errors import DivergedError
 from metalstm.learners.base import Learner
+from metalstm.nn.budget import BUDGET
 from metalstm.run.evaluation import SEQUENCES_AT_A_TIME
 from metalstm.run.statistics import proportion_ci95
 from metalstm.tasks.examples import Examples
@@ -43,10 +44,12 @@ def answers(learner: Learner, known: Any, query: Examples) -> Tensor:
         DivergedError: an answer is not finite.
     """
     count, device = query.inputs.shape[1], query.inputs.device
+    copies = 2 if learner.network is None else 2 + learner.network.layouts
+    at_a_time = min(SEQUENCES_AT_A_TIME, max(1, BUDGET.share(count, copies * query.inputs.nbytes)))
     parts = []
     with learner.rounding(device):
-        for start in range(0, count, SEQUENCES_AT_A_TIME):
-            which = torch.arange(start, min(start + SEQUENCES_AT_A_TIME, count), device=device).unsqueeze(0)
+        for start in range(0, count, at_a_time):
+            which = torch.arange(start, min(start + at_a_time, count), device=device).unsqueeze(0)
             parts.append(learner.answer(known, learner.lay_out(query.chosen(which)))[0].double().cpu())
     outputs = torch.cat(parts)
     if not outputs.isfinite().all():

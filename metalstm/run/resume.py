@@ -24,7 +24,7 @@ from metalstm.run.lock import RunLock
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-LATER = {"logger": "none", "averaging": None}  # settings that older runs do not have
+LATER = {"logger": "none", "averaging": None, "memory_budget": None}  # settings that older runs do not have
 LATER_OF: dict[str, dict[str, dict[str, Any]]] = {  # of choices of a group
     "dataset": {
         "omniglot": {"augment": 0, "mirrored": False},

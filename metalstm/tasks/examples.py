@@ -50,6 +50,7 @@ class TaskBatch(NamedTuple):
     query: Examples  # B = ways * queries
     classes: Tensor | None = None  # [T, ways] int64: which of the split's classes a label stands for
     units: Tensor | None = None  # [T] int64: which person or drive a task is of, where several tasks share one
+    first: int = 0  # the first task's place among those that it is evaluated with
 
     @property
     def tasks(self) -> int:
@@ -65,7 +66,8 @@ class TaskBatch(NamedTuple):
 
     def of_tasks(self, which: slice) -> TaskBatch:
         classes, units = (None if every is None else every[which] for every in (self.classes, self.units))
-        return TaskBatch(self.support.of_tasks(which), self.query.of_tasks(which), classes, units)
+        first = self.first + which.indices(self.tasks)[0]
+        return TaskBatch(self.support.of_tasks(which), self.query.of_tasks(which), classes, units, first)
 
     def merged(self) -> Examples:
         """Support and query sets as one set: [T, B of both, ...]."""

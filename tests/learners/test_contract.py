@@ -18,7 +18,9 @@ from metalstm.learner_assembly import make_learner
 from metalstm.learner_settings import LEARNERS
 from metalstm.learners.base import Learner
 from metalstm.learners.memory import Memory
+from metalstm.learners.parts import meta_loss as parts_of
 from metalstm.learners.scratch import Scratch
+from metalstm.nn.budget import BUDGET
 from metalstm.tasks.classes import SPLITS, ClassPool
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape
@@ -274,3 +276,28 @@ def test_more_shots_than_there_are(learner: Learner, tasks: TaskBatch) -> None:
     if isinstance(learner, Memory):
         with pytest.raises(ValueError, match="3 shots are to be read"):
             learner.adaptation_curve(tasks, [3])
+
+
+def test_a_meta_gradient_within_the_least_budget(
+    name: str, learner: Learner, tasks: TaskBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = learner.meta_loss(tasks)
+    monkeypatch.setattr(BUDGET, "limit", learner.bytes_in_training(tasks, least=True))
+    parts = parts_of(learner, tasks)
+    torch.testing.assert_close(parts.loss, whole.loss)
+    assert {key: len(value) for key, value in parts.metrics.items()} == dict.fromkeys(whole.metrics, TASKS)
+    if parameters := list(trained(learner).values()):
+        monkeypatch.setattr(BUDGET, "limit", None)
+        want = torch.autograd.grad(learner.meta_loss(tasks).loss, parameters, allow_unused=True)
+        got = torch.autograd.grad(parts.loss, parameters, allow_unused=True)
+        for one, other in zip(got, want, strict=True):
+            torch.testing.assert_close(one, torch.zeros_like(one) if other is None else other)
+
+
+def test_a_curve_within_any_budget(
+    learner: Learner, tasks: TaskBatch, at: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = learner.adaptation_curve(tasks, at)
+    monkeypatch.setattr(BUDGET, "limit", 1)
+    torch.testing.assert_close(learner.adaptation_curve(tasks, at), whole)
+    assert (whole[-1] - whole[0]).abs().max() > 0

@@ -89,8 +89,8 @@ def derivatives(layer: Layer, given: Iterable[Tensor | None], *options: object) 
 @pytest.fixture(params=[1, 3], ids=["in_one_piece", "in_pieces"])
 def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """In how many pieces of time back-propagation goes, for `SIZES`; the last piece is shorter than the others."""
-    groups, steps, examples, _, hidden = SIZES
-    monkeypatch.setattr(tape, "NUMBERS_IN_A_PIECE", groups * steps * examples * 4 * hidden // request.param)
+    _, steps, examples, _, hidden = SIZES
+    monkeypatch.setattr(tape, "NUMBERS_IN_A_PIECE", steps * examples * 4 * hidden // request.param)
     return request.param
 
 

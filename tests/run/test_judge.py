@@ -60,6 +60,9 @@ class Table(Scratch):
         self.asked: list[tuple[float | None, list[int]]] = []
         self.seen: list[Tensor] = []
 
+    def bytes_in_evaluation(self, tasks: TaskBatch) -> int:
+        return 0
+
     def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
         self.asked.append((self.lr, list(at)))
         self.seen += list(tasks.query.inputs)
@@ -147,6 +150,9 @@ class Clock:
 
     def perf_counter(self) -> float:
         return self.now
+
+    def bytes_in_evaluation(self, tasks: TaskBatch) -> int:
+        return 0
 
     def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
         self.asked.append((tasks.tasks, list(at)))

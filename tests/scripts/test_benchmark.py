@@ -210,3 +210,12 @@ def test_growth_draws_every_series(tmp_path: Path) -> None:
     }
     draw(report, tmp_path / "growth.png")
     assert (tmp_path / "growth.png").stat().st_size > 10_000
+
+
+def test_memory_within_a_budget_and_by_count(tmp_path: Path) -> None:
+    done = run_benchmark("--memory", "--quick", "--threads", "1", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "memory.json").read_text())["rows"]
+    assert [row["budget_mib"] for row in rows] == [None, 2048] * 2
+    assert all(0.3 < row["estimate_mib"] / row["peak_mib"] < 3 for row in rows)
+    assert (tmp_path / "memory.md").read_text().count("| by count |") == 2
