@@ -16,13 +16,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from metalstm.arguments import completed
+from metalstm.arguments import completed, parsed
 from metalstm.combinations import sweep_name
 from metalstm.composition import readable, setting_names
 from metalstm.errors import ConfigError, MetalstmError, Problem
 from metalstm.extras import install
 from metalstm.fields import did_you_mean, pasted
-from metalstm.flags import parsed
 from metalstm.help import asked_for, help_text
 
 

@@ -8,10 +8,10 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from metalstm.arguments import version_option
 from metalstm.command import ending_with_errors
 from metalstm.errors import ConfigError
 from metalstm.files import expanded
-from metalstm.flags import version_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
