@@ -122,6 +122,9 @@ def kept_lines(text: str, most: int) -> tuple[list[Line], str | None, str]:
 def separator_of(lines: list[str]) -> str:
     """The separator by which most cells are values; of a table with a single column any."""
     best, chosen = (0.0, 0), max(",;\t", key=lines[0].count)
+    rest = lines[1:] or lines
+    if not set(lines[0]) & set(SEPARATORS) and all(number(line, "comma") is not None for line in rest):
+        return ";"  # one name above numbers with decimal commas, not above two columns
     for separator in SEPARATORS:
         first, *rows = [cells(Line(0, line), separator, strict=False) for line in lines]
         rows = rows or [first]
@@ -218,6 +221,11 @@ def is_read(name: str, settings: TableSettings) -> bool:
     return (settings.columns is None or name in settings.columns) and name not in (settings.drop or ())
 
 
+def in_setting(setting: str, name: str) -> str:
+    """A setting of one column's name, as it is typed."""
+    return f"{setting}=[{name if name.isalnum() else quoted(name)}]"
+
+
 def number_in(line: Line, cell: str, name: str, decimal: Decimal) -> float:
     """The number in a cell.
 
@@ -225,7 +233,7 @@ def number_in(line: Line, cell: str, name: str, decimal: Decimal) -> float:
         BrokenLine: there is none, or it is not finite.
     """
     value = number(cell, decimal)
-    leave_out = f"or leave the column out: dataset.drop=[{name if name.isalnum() else quoted(name)}]"
+    leave_out = f"or leave the column out: {in_setting('dataset.drop', name)}"
     if not cell:
         raise BrokenLine(line.number, f"there is nothing in column '{name}'", f"fill it in, {leave_out}")
     if value is None:
