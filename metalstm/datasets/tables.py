@@ -19,12 +19,14 @@ from metalstm.datasets.cells import Decimal, decimal_of, is_value, number, secon
 from metalstm.datasets.reader import BrokenLine
 from metalstm.datasets.texts import MARKS, as_text, text_content
 from metalstm.fields import quoted
+from metalstm.files import MOST_BYTES, check_size
 
 Numbers = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 SEPARATORS = (";", "\t", "|", ",", " ")  # a space: any number of spaces and tabs
 LIKE_TIME = re.compile(r"\d[-/:]\d|\d\.\d+\.\d")
 BLANKS = {" ": None}  # as str.split calls any number of spaces
 LONGEST_LINE = 16 * 2**20  # bytes
+csv.field_size_limit(LONGEST_LINE)  # a line is a single cell to separators that it does not have
 SPARE = 3  # lines more than rows are read: a header, one of numbers, and a row to see that a table goes on
 SAMPLE = 20  # rows that the separator is told by
 
@@ -61,7 +63,7 @@ def table_content(path: Path, rows: int) -> bytes:
         BrokenLine: a line is longer than one may be.
     """
     found: list[bytes] = []
-    left = rows + SPARE + 1
+    left, held = rows + SPARE + 1, 0
     with path.open("rb") as file:
         if file.read(4).startswith(tuple(mark for mark, name in MARKS.items() if name != "utf-8-sig")):
             return text_content(path)  # a line does not end at its end's byte there
@@ -71,6 +73,7 @@ def table_content(path: Path, rows: int) -> bytes:
             if len(line) > LONGEST_LINE:
                 what = f"it is longer than the {LONGEST_LINE / 2**20:.0f} MiB that a line may have"
                 raise BrokenLine(len(found), what, "give a row a line of its own")
+            check_size(held := held + len(line), MOST_BYTES)
             left -= bool(line.strip()) and not line.lstrip().startswith(b"#")
     return b"".join(found)
 

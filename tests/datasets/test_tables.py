@@ -271,3 +271,12 @@ def test_no_remedy_of_a_trained_run_is_a_setting_of_training(write: Write, tmp_p
         (tmp_path / "own.csv").write_text(content)
         with pytest.raises(DataError, match="the form and the columns of the files that the run was trained on"):
             dataset.reader.read(tmp_path / "own.csv")
+
+
+def test_wide_tables_are_read_and_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = ",".join(["0.125"] * 40_000) + "\n"
+    assert read_csv(row.encode() * 3, 500, PLAIN).values.shape == (3, 40_000)
+    (tmp_path / "x.csv").write_text(row * 3)
+    monkeypatch.setattr(tables, "MOST_BYTES", 2 * len(row))
+    with pytest.raises(ValueError, match="at most 480,000 are read of such a file"):
+        table_content(tmp_path / "x.csv", 500)
