@@ -87,7 +87,8 @@ class Checkpoints:
         manifest = {"format": FORMAT, "step": step, "files": files, "settings": self.settings}
         try:
             with writing(final):
-                self.folder.mkdir(exist_ok=True)  # not the run's, which may have been moved away
+                if not self.folder.exists():
+                    self.folder.mkdir()  # not the run's, which may have been moved away
                 partial.mkdir()
                 write_synced(partial / STATE, data)
                 write_synced(partial / MANIFEST, as_manifest(manifest))
