@@ -140,7 +140,9 @@ def as_ours(error: Exception, config_name: str) -> MetalstmError | None:
 
 def unusable(error: OSError) -> MetalstmError:
     """A file that a person's command names, or the screen, in our words."""
-    named = f"{error.filename or 'a file'} cannot be written or read: {error.strerror or error}"
+    named = f"{error.filename or 'the output'} cannot be written or read: {error.strerror or error}"
+    if error.filename is None:
+        return ConfigError.of(named, "send the output to a screen, or to a file with room for it")
     return ConfigError.of(named, "give a path of yours, e.g. output_dir=<a folder>, with room in it")
 
 

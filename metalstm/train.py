@@ -217,6 +217,7 @@ def lead(
                 held.files[training.metrics.path] = training.metrics.file
                 training.metrics.followers.append(tracking.record)
                 training.run()
+                resume.put_back_config(path, settings, dataset.fingerprint)
                 if settings.test_tasks > 0:
                     tracking.result(ending.finish(settings, dataset, training, path, command))
                 held.check(files=True)
