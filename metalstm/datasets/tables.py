@@ -9,7 +9,8 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +27,6 @@ SEPARATORS = (";", "\t", "|", ",", " ")  # a space: any number of spaces and tab
 LIKE_TIME = re.compile(r"\d[-/:]\d|\d\.\d+\.\d")
 BLANKS = {" ": None}  # as str.split calls any number of spaces
 LONGEST_LINE = 16 * 2**20  # bytes
-csv.field_size_limit(LONGEST_LINE)  # a line is a single cell to separators that it does not have
 SPARE = 3  # lines more than rows are read: a header, one of numbers, and a row to see that a table goes on
 SAMPLE = 20  # rows that the separator is told by
 
@@ -78,6 +78,17 @@ def table_content(path: Path, rows: int) -> bytes:
     return b"".join(found)
 
 
+@contextmanager
+def long_cells() -> Iterator[None]:
+    """A context in which a cell may be a whole line, as it is to separators that the line does not have."""
+    before = csv.field_size_limit(LONGEST_LINE)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+@long_cells()
 def read_csv(data: bytes, rows: int, settings: TableSettings) -> Table:
     """The first rows of a csv file, and a few more where it has them.
 
