@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from metalstm.nn import compiled, library
+from metalstm.nn import compiled, shared_object
 from metalstm.nn.compiled import fused_sweeps, sweeps_for
 from metalstm.nn.kernel import lstm_layer
 from metalstm.nn.self_test import WRITTEN, flaw
@@ -120,7 +120,7 @@ def test_compiles_without_openmp(
     tmp_path: Path,
 ) -> None:  # fmt: skip
     commands = []
-    run = library.subprocess.run
+    run = shared_object.subprocess.run
 
     def no_openmp(command: list[str], **options: object) -> object:
         if "--version" not in command:
@@ -128,7 +128,7 @@ def test_compiles_without_openmp(
         return run([*command, "-no-such-flag"] if "-fopenmp" in command else command, **options)
 
     with_openmp = derivatives()
-    monkeypatch.setattr(library.subprocess, "run", no_openmp)
+    monkeypatch.setattr(shared_object.subprocess, "run", no_openmp)
     choose_sweeps(METALSTM_FUSED=None, XDG_CACHE_HOME=str(tmp_path))
     assert fused_sweeps() is not None
     assert ["-fopenmp" in command for command in commands] == [True, False]
