@@ -79,13 +79,15 @@ def failing_compiler(tmp_path: Path) -> str:
     return str(script)
 
 
-@pytest.mark.parametrize("trouble", ["missing", "failing", "none installed"])
+@pytest.mark.parametrize("trouble", ["unreadable", "missing", "failing", "none installed"])
 def test_without_a_working_compiler_the_plain_sweeps_run(
     choose_sweeps: Choose, caplog: pytest.LogCaptureFixture, tmp_path: Path, failing_compiler: str, trouble: str
 ) -> None:
     cache = tmp_path / "cache"
     if trouble == "missing":
         choose_sweeps(METALSTM_FUSED=None, XDG_CACHE_HOME=str(cache), CC=str(tmp_path / "no-such-compiler"))
+    elif trouble == "unreadable":
+        choose_sweeps(METALSTM_FUSED=None, XDG_CACHE_HOME=str(cache), CC="gcc '")
     elif trouble == "failing":
         choose_sweeps(METALSTM_FUSED=None, XDG_CACHE_HOME=str(cache), CC=failing_compiler)
     else:
