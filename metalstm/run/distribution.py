@@ -278,7 +278,10 @@ def processes_together() -> Iterator[Processes]:
     finally:
         heartbeat.stop()
         REMEDY.run = None
-    dist.destroy_process_group()
+        if processes.of_gradients is None:  # or its threads may still run as Python ends, which aborts the process
+            dist.destroy_process_group()
+    if processes.of_gradients is not None:  # of NCCL, which would wait for one that is lost
+        dist.destroy_process_group()
 
 
 def code_of_first_failure(store: Store, rank: int, exit_code: int) -> int | None:
