@@ -6,6 +6,7 @@
 accuracy on 20 meta-test tasks of glyphs, 5-way 1-shot, 95% CI over tasks:
   maml, 3 steps  ... ± ...%
   before adapting  ... ± ...%
+  maml, 95% CI over ... classes  ± ...%
 >>> [point["step"] for point in run.result["curve"]]
 [0, 1, 2, 3, 4, 5, 6]
 >>> learner = load(run)

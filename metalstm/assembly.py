@@ -193,6 +193,11 @@ def use_machine(device: str, threads: int | None, memory_budget: int | None = No
     if threads is not None:
         torch.set_num_threads(threads)
     keep_freed_memory()
+    use_budget(device, memory_budget)
+
+
+def use_budget(device: str, memory_budget: int | None) -> None:
+    """Sets how much memory is used; see `use_machine`."""
     BUDGET.limit = usable(default_limit(torch.device(device)) if memory_budget is None else memory_budget * MIB)
 
 

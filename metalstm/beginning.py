@@ -17,6 +17,7 @@ from metalstm.run import directory, resume
 from metalstm.run.checkpoint import BEST, LATEST, Checkpoints, fitting
 from metalstm.run.directory import Place
 from metalstm.run.distribution import Processes
+from metalstm.run.memory import settle_budget
 from metalstm.tracking.follow import check_installed
 
 
@@ -43,7 +44,9 @@ def check_start(settings: TrainSettings, dataset: Dataset, path: Path | None) ->
     """
     check_installed(settings.loggers)
     assembly.check_device(settings.device)
+    assembly.use_budget(settings.device, settings.memory_budget)
     learner = learner_of(settings, dataset)
+    settle_budget(learner, assembly.make_sampler(settings, dataset, "meta_train"), settings.memory_budget is not None)
     if path is not None:
         resume.check_fingerprint(path, dataset, settings.allow_changed_data)
     elif settings.start is not None:

@@ -16,14 +16,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from metalstm.arguments import completed
+from metalstm.arguments import completed, parsed
 from metalstm.combinations import sweep_name
 from metalstm.composition import readable, setting_names
 from metalstm.config import GROUPS
 from metalstm.errors import ConfigError, MetalstmError, Problem
 from metalstm.extras import install
 from metalstm.fields import did_you_mean, pasted
-from metalstm.flags import parsed
 from metalstm.help import asked_for, help_text
 from metalstm.own_configs import bound_configs
 
@@ -144,7 +143,9 @@ def as_ours(error: Exception, config_name: str) -> MetalstmError | None:
 
 def unusable(error: OSError) -> MetalstmError:
     """A file that a person's command names, or the screen, in our words."""
-    named = f"{error.filename or 'a file'} cannot be written or read: {error.strerror or error}"
+    named = f"{error.filename or 'the output'} cannot be written or read: {error.strerror or error}"
+    if error.filename is None:
+        return ConfigError.of(named, "send the output to a screen, or to a file with room for it")
     return ConfigError.of(named, "give a path of yours, e.g. output_dir=<a folder>, with room in it")
 
 

@@ -186,6 +186,8 @@ def quoted(text: str) -> str:
 
 def as_override(value: Any) -> str:
     """A value as Hydra reads it, in quotes where it must be."""
+    if isinstance(value, list):
+        return f"[{','.join(map(as_override, value))}]"
     if not isinstance(value, (str, Path)):
         return shown(value)
     text = from_here(value) if isinstance(value, Path) else value

@@ -168,8 +168,10 @@ def check_writable(folder: Path) -> None:
 
 
 def write_synced(path: Path, data: bytes, permissions: int = 0o666) -> None:
-    """Writes a new file and waits until the disk has it; its permissions are these, less the umask."""
-    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, permissions)) as file:
+    """Writes a file of a new name and waits until the disk has it; its permissions are these, less the umask."""
+    # Not exclusively: where a signal interrupts it, Python opens once more, and would find its own file.
+    no_links = getattr(os, "O_NOFOLLOW", 0)
+    with open(path, "wb", opener=lambda name, flags: os.open(name, flags | no_links, permissions)) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -10,9 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metalstm.arguments import parsed
 from metalstm.composition import composed
 from metalstm.fields import flat, shown
-from metalstm.flags import parsed
 
 if TYPE_CHECKING:
     from importlib.abc import Traversable

@@ -102,7 +102,7 @@ def check_nodes(text: str) -> None:
     sizes: dict[str, int] = {}  # of whole nodes with an anchor
     opened: list[tuple[str | None, int]] = []  # anchor, and the number of nodes before it
     count = 0
-    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):  # to a node that is still open, it stands for itself
             count += sizes.get(str(event.anchor), MOST_NODES + 1)
         elif isinstance(event, yaml.NodeEvent):

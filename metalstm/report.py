@@ -7,10 +7,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from metalstm.arguments import version_option
 from metalstm.command import ending_with_errors
 from metalstm.errors import ConfigError
 from metalstm.files import expanded
-from metalstm.flags import version_option
 
 FORMATS = ("table", "markdown", "json")
 

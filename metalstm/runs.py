@@ -8,10 +8,10 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from metalstm.arguments import version_option
 from metalstm.command import ending_with_errors
 from metalstm.errors import ConfigError
 from metalstm.files import expanded
-from metalstm.flags import version_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,15 +148,15 @@ def fits(run: Listed, key: str, wanted: str) -> bool:
 
 
 def as_table(runs: Sequence[Listed]) -> str:
-    """Runs as lines of columns."""
+    """Runs as lines of columns, their paths beside them or below."""
     from metalstm.text_tables import table
 
     rows = []
     for run in runs:
         step = f"{run.step}" if run.steps is None else f"{run.step}/{run.steps}"
         when = "-" if run.begun is None else f"{run.begun:%Y-%m-%d %H:%M}"
-        rows.append((str(run.path), run.state, step, when, run.result))
-    return table(("run", "state", "step", "begun, UTC", "result"), rows, whole=("state", "step", "begun, UTC"))
+        rows.append((run.state, step, when, run.result))
+    return table(("state", "step", "begun, UTC", "result", "run"), rows, [str(run.path) for run in runs])
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from metalstm.arguments import version_option
 from metalstm.command import ending_with_errors, in_our_words
-from metalstm.flags import version_option
 
 if TYPE_CHECKING:
     from pathlib import Path

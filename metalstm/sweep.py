@@ -13,13 +13,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from metalstm.arguments import use_of_hydra
+from metalstm.arguments import config_flags, use_of_hydra
 from metalstm.combinations import combinations, job_names, sweep_name
 from metalstm.command import as_ours, config_problem, ending_with_errors
 from metalstm.composition import composed, our_configs, readable
 from metalstm.errors import ConfigError, MetalstmError
 from metalstm.files import expanded
-from metalstm.flags import config_flags
 from metalstm.sweep_checks import check
 
 if TYPE_CHECKING:

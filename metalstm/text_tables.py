@@ -25,32 +25,52 @@ def wrapped(text: str) -> str:
     return "".join(f"{line}\n" for found in lines for line in found or [""])
 
 
-def table(heading: Row, rows: Sequence[Row], whole: Sequence[str] = ()) -> str:
-    """A line for each row, or several where a cell is too wide; columns whose names are in `whole` are not cut."""
+def table(heading: Row, rows: Sequence[Row], below: Sequence[str]) -> str:
+    """A line for each row, its last cell in several where it is too wide; each with a line of any width below it.
+
+    Where all have room beside their rows, they stand there, under the heading's last name.
+
+    Args:
+        heading: names of the columns, and of the lines below.
+        rows: without what is below.
+        below: of each row, such as a path: it is never cut, so that it can be copied.
+    """
+    width = console(io.StringIO()).width
+    whole = [[*row, line] for row, line in zip(rows, below, strict=True)]
+    *widths, last = (max(len(name), most) for name, most in zip(heading, column_widths(heading, whole), strict=True))
+    if sum(widths) + GAP * len(widths) + last <= width:
+        return in_columns(heading, whole, [*widths, last])
+    names = heading[:-1]
+    widths[-1] = max(len(names[-1]), min(widths[-1], width - sum(widths[:-1]) - GAP * len(widths[:-1])))
+    lines = [in_columns(names, [], widths)]
+    for row, line in zip(rows, below, strict=True):
+        lines += [in_columns(None, [row], widths), f"  {printable(line)}\n"]
+    return "".join(lines)
+
+
+def in_columns(heading: Row | None, rows: Sequence[Row], widths: Sequence[int]) -> str:
+    """Rows in columns of such widths; what is wider goes on in the next line."""
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
-    for name in heading:
-        made.add_column(Text(printable(name)), overflow="fold", no_wrap=name in whole)
+    made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), show_header=heading is not None)
+    for name, width in zip(heading or [""] * len(widths), widths, strict=True):
+        made.add_column(Text(printable(name)), overflow="fold", width=width)
     return rendered(made, rows)
 
 
 def table_in_parts(heading: Row, rows: Sequence[Row]) -> str:
     """A table of many columns: those that do not fit come below, beside the first one again."""
-    from rich.table import Table
-    from rich.text import Text
-
     width = console(io.StringIO()).width
     first, *others = column_widths(heading, rows)
     first = min(first, width // 2)
     others = [min(other, width - first - GAP) for other in others]
     texts = []
     for part in parts(others, width - first):
-        made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
-        for column, its_width in [(0, first), *((column, others[column - 1]) for column in part)]:
-            made.add_column(Text(printable(heading[column])), overflow="fold", width=its_width)
-        texts.append(rendered(made, [[row[0], *(row[column] for column in part)] for row in rows]))
+        columns = [0, *part]
+        widths = [first, *(others[column - 1] for column in part)]
+        of_part = [[row[column] for column in columns] for row in rows]
+        texts.append(in_columns([heading[column] for column in columns], of_part, widths))
     return "\n".join(texts)
 
 

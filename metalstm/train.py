@@ -167,6 +167,7 @@ def lead(
     from metalstm import ending
     from metalstm.announcement import conclude, introduce
     from metalstm.beginning import begun, check_best, new_run
+    from metalstm.config import from_the_root
     from metalstm.fields import flat, plain
     from metalstm.pretrained import start_from
     from metalstm.run import directory, resume
@@ -203,7 +204,7 @@ def lead(
                 resumed.write_down(checkpoint, training)
                 resume.write_config(path, settings, dataset.fingerprint)
                 directory.begin_again(path)  # its result is of fewer steps; a run is over when it has one
-            tracked = TrackedRun(path, Path(settings.output_dir), flat(plain(settings)))
+            tracked = TrackedRun(path, Path(settings.output_dir), flat(from_the_root(plain(settings))))
             introduce(settings, dataset, training, tracked)
             REMEDY.run = processes.from_first(lambda: path)
             processes.spread(training)
@@ -216,6 +217,7 @@ def lead(
                 held.files[training.metrics.path] = training.metrics.file
                 training.metrics.followers.append(tracking.record)
                 training.run()
+                resume.put_back_config(path, settings, dataset.fingerprint)
                 if settings.test_tasks > 0:
                     tracking.result(ending.finish(settings, dataset, training, path, command))
                 held.check(files=True)

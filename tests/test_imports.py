@@ -36,7 +36,6 @@ MAY_IMPORT = {
 # Resuming compares the config of a run directory with the command line's.
 SEE_CONFIG = {
     "arguments.py",
-    "flags.py",
     "combinations.py",
     "command.py",
     "composition.py",
@@ -66,7 +65,6 @@ LIGHT = [
         "combinations.py",
         "command.py",
         "api.py",
-        "flags.py",
         "composition.py",
         "config.py",
         "dataset_settings.py",

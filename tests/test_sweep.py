@@ -122,6 +122,7 @@ def test_refused_and_nothing_is_left(given: list[str], words: list[str], in_proc
         (["dataset=omniglot", "dataset.root=nowhere", "dataset.download=false", "seed=0,1"], 3, ["error: nowhere"]),
         (["start=nowhere,null"], 4, ["error: nowhere is not a directory", "(job start-nowhere)"]),
         (["device=cuda", "seed=0,1"], 2, ["error: device=cuda cannot be used here"]),
+        (["memory_budget=1,2000", "model.hidden_size=256"], 2, ["error: meta-training on one", "memory_budget-1)"]),
     ],
 )
 def test_refused_as_a_single_run_before_the_first_job(

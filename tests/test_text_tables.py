@@ -18,11 +18,20 @@ def columns(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def test_wide_cells_take_several_lines(columns: pytest.MonkeyPatch) -> None:
-    text = table(("run", "state"), [("x" * 60, "finished"), ("[red]y", "\x1b[2J")], whole=("state",))
-    assert max(map(len, text.splitlines())) <= 40
+    text = table(("state", "result", "run"), [("failed", "x" * 60), ("[red]y", "\x1b[2J")], ["p" * 50, "short"])
+    heading, *lines = text.splitlines()
+    assert heading.split() == ["state", "result"]
+    assert [len(line) <= 40 for line in lines if "p" not in line] == [True] * 4
     assert text.count("x") == 60 + 1  # of the other cell
-    assert "[red]y" in text  # neither markup nor what a terminal would do
-    assert "\\x1b[2J" in text
+    assert lines[2:] == [f"  {'p' * 50}", "[red]y  \\x1b[2J", "  short"]  # neither markup nor what a terminal would do
+
+
+def test_what_is_below_stands_beside_where_there_is_room(columns: pytest.MonkeyPatch) -> None:
+    text = table(("state", "result", "run"), [("failed", "no room"), ("over", "-")], ["here", "there"])
+    assert [line.split() for line in text.splitlines()] == [
+        ["state", "result", "run"],
+        *(["failed", "no", "room", "here"], ["over", "-", "there"]),
+    ]
 
 
 def test_many_columns_go_on_below(columns: pytest.MonkeyPatch) -> None:

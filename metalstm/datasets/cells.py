@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 from metalstm.datasets.reader import BrokenFile
@@ -16,6 +17,7 @@ GROUPED = {
     for decimal, mark, other in (("point", r"\.", f"(?:,|{GROUPS})"), ("comma", ",", rf"(?:\.|{GROUPS})"))
 }
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+DAY = 24 * 60 * 60  # s
 TIME = re.compile(r"\d{1,3}:\d\d(?::\d\d(?:[.,]\d+)?)?")
 DATE = re.compile(r"\d{4}[-/]\d\d?[-/]\d\d?(?:[T ]\d\d?:\d\d.*)?")
 
@@ -62,7 +64,7 @@ def decimal_of(cells: Sequence[str]) -> Decimal:
 def seconds(column: Sequence[str]) -> list[float] | None:
     """Times as seconds from the first; None: they are none, or not in a form that can be told."""
     if all(map(TIME.fullmatch, column)):
-        return from_first([clock(cell) for cell in column])
+        return over_midnight([clock(cell) for cell in column])
     if not all(map(DATE.fullmatch, column)):
         return None
     import pandas
@@ -80,5 +82,10 @@ def clock(cell: str) -> float:
     return sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
 
 
-def from_first(values: list[float]) -> list[float]:
-    return [value - values[0] for value in values]
+def over_midnight(times: list[float]) -> list[float]:
+    """Seconds from the first time; one that falls by more than half a day is of the next day."""
+    days, found = 0, [0.0]
+    for before, now in pairwise(times):
+        days += before - now > DAY / 2
+        found.append(now + days * DAY - times[0])
+    return found

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from metalstm.datasets.reader import BrokenFile
-from metalstm.datasets.tables import Numbers, Table, TableSettings, named
+from metalstm.datasets.tables import Numbers, Table, TableSettings, in_setting, named
 
 SAME = (
     "give all files the same columns, or name those to read, or to leave out: dataset.columns=[...], dataset.drop=[...]"
 )
+Column = np.ndarray[tuple[int], np.dtype[np.float64]]  # [S]
 SINCE_1970 = 9e8  # s: whole years ago, in whatever unit
 
 
@@ -103,7 +104,7 @@ def settle(tables: Sequence[Table], settings: TableSettings) -> Settled:
 
 
 def look_again(written: list[Table], names: tuple[str, ...]) -> list[str]:
-    """Rows that may be headers, and columns that may be times, although they can be numbers as well."""
+    """Rows that may be headers, and columns that may be times, rows' numbers or labels, although they are numbers."""
     hints = []
     firsts = [table.values[0] for table in written if not table.header]
     if len(firsts) > 2 and all(np.array_equal(first, firsts[0]) for first in firsts) and len(set(firsts[0])) > 1:
@@ -111,9 +112,26 @@ def look_again(written: list[Table], names: tuple[str, ...]) -> list[str]:
         hints.append(f"all {len(firsts)} tables begin with {row}: if that is a header, give dataset.header=true")
     for name in names if written else ():
         columns = [table.values[:, table.names.index(name)] for table in written if name in table.names]
-        if all(column[0] > SINCE_1970 and (np.diff(column) > 0).all() for column in columns):
-            hints.append(f"column '{name}' may be times since 1970: if so, leave it out with dataset.drop=[{name}]")
+        may_be = meant_otherwise(columns) if len(names) > 1 and name not in written[0].times else ""
+        if may_be:
+            setting = in_setting("dataset.drop", name)
+            hints.append(f"column '{name}' may be {may_be}: if so, leave it out with {setting}")
     return hints
+
+
+def meant_otherwise(columns: list[Column]) -> str:
+    """What a column of all tables may be instead of a measurement; empty: nothing else."""
+    steps = np.concatenate([np.diff(column) for column in columns])
+    firsts = [column[0] for column in columns]
+    if not len(steps):
+        return ""
+    if (steps > 0).all() and min(firsts) > SINCE_1970:
+        return "times since 1970"
+    if (steps > 0).all() and all((column % 1 == 0).all() for column in columns):
+        return "the rows' numbers, which only grow"
+    if (steps == 0).all() and len(set(firsts)) > 1:
+        return "a label, the same in all rows of a file"
+    return ""
 
 
 def with_headers(written: list[Table]) -> list[Table]:

@@ -23,7 +23,18 @@ KINDS = {
     "texts": (".txt",),
 }
 LISTED = "; ".join(f"{kind} {' '.join(suffixes)}" for kind, suffixes in KINDS.items())
-NESTED = "move its files up, or away; where each holds a class, give it one level: {0}/{1} as {0}_{1}"
+NESTED = (
+    "move its files up, or away; where each holds a class, give it one level: {0}/{1} as {0}_{1}; "
+    "folders of splits are named train, val and test"
+)
+SYSTEM = {
+    "__MACOSX",
+    "__pycache__",
+    "lost+found",
+    "@eaDir",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+}  # hold no data
 SHOWN = 5  # problems of a sort named one by one
 Classes = dict[str, list[Path]]  # files by class, both in order of their names
 
@@ -119,7 +130,7 @@ def entries(folder: Path, problems: list[Problem]) -> tuple[list[Path], list[Pat
     folders: list[Path] = []
     files: list[Path] = []
     try:
-        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        names = sorted(name for name in os.listdir(folder) if not name.startswith(".") and name not in SYSTEM)
     except FileNotFoundError:
         problems.append(Problem(f"{folder}: no such folder", "name a folder that exists"))
         return [], []

@@ -35,6 +35,7 @@ from metalstm.tasks.classes import ClassPool, check_disjoint
 
 log = logging.getLogger(__name__)
 
+MOSTLY = 0.9  # of the words of a text that are numbers: it may be a table
 FILES, TOKENS, TABLES, SPLITTING = FolderSettings(), TokenSettings(), TableSettings(), SplitSettings()
 
 
@@ -138,8 +139,16 @@ def read_texts(classes: Classes, settings: FolderSettings) -> Texts:
     wordless = [f"{file}, line {number}: {line!r}" for file, lines in found for number, line in lines.wordless.items()]
     if wordless:
         log.warning("%s", left_out(len(wordless), wordless[0]))
+    if numbers(texts):
+        log.warning("the lines are numbers: if the files are tables, rows of which are steps, name them .csv")
     cut = sum(lines.cut for _, lines in found)
     return Texts(texts, b"".join(digests), cut, len(wordless), any(lines.new_scripts for _, lines in found))
+
+
+def numbers(texts: dict[str, list[list[str]]]) -> bool:
+    """Whether nearly all that texts have is numbers."""
+    shares = [word[:1].isdecimal() for lines in texts.values() for line in lines for word in line]
+    return sum(shares) > MOSTLY * len(shares)
 
 
 def of_texts(found: Texts, chosen: Chosen, settings: FolderSettings, tokens: TokenSettings) -> Made:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -15,6 +16,7 @@ from metalstm.datasets.files_by_kind import entries, first, sub_folders
 from metalstm.datasets.reader import UNREADABLE, reason
 from metalstm.datasets.texts import as_text
 from metalstm.errors import DataError, Problem
+from metalstm.fields import pasted
 from metalstm.files import expanded
 from metalstm.tasks.classes import SPLITS
 from metalstm.tasks.sampler import seeded_generator
@@ -23,10 +25,11 @@ log = logging.getLogger(__name__)
 
 FEWEST = 2  # classes of a split: telling them apart takes two
 WORDS = {  # for a split, in a folder's name or a file
-    "meta_train": ("train", "training", "meta_train", "metatrain", "base"),
+    "meta_train": ("train", "training", "meta_train", "metatrain", "meta_training", "base"),
     "meta_validation": ("val", "valid", "validation", "dev", "meta_val", "meta_validation", "metaval"),
-    "meta_test": ("test", "testing", "meta_test", "metatest", "novel"),
+    "meta_test": ("test", "testing", "meta_test", "metatest", "meta_testing", "novel"),
 }
+HEADINGS = ("split", "set", "subset", "partition", "fold")  # of the second column of a csv file
 FORMS = 'json {"train": [classes], "val": [...], "test": [...]}, or csv with a line "class,split" for each class'
 Chosen = dict[str, list[str]]  # the classes of each split, in order
 
@@ -42,7 +45,8 @@ class SplitSettings(NamedTuple):
 
 def split_of(word: str) -> str | None:
     """The split that a word stands for."""
-    plain = word.strip().casefold().replace("-", "_").replace(" ", "_")
+    plain = re.sub(r"[- ]", "_", word.strip().casefold())
+    plain = re.sub(r"_?(set|split|data|images|classes)$|^(images|data)_", "", plain)
     return next((split for split, words in WORDS.items() if plain in words), None)
 
 
@@ -53,15 +57,21 @@ def class_folders(root: Path) -> tuple[dict[str, Path], dict[str, str] | None]:
         DataError: a class is in two splits, a split is missing, or there are folders beside them.
     """
     folders = sub_folders(root)
+    if len(folders) == 1 and has_folders(folders[0]) and not split_of(folders[0].name):
+        what = f"{root}: a single folder, {folders[0].name}, in which there are others"
+        raise DataError.of(what, f"name that folder: {pasted('dataset.root', folders[0])}")
     halves = {folder: split for folder in folders if (split := split_of(folder.name)) and has_folders(folder)}
     if not halves or (len(set(halves.values())) < 2 and len(halves) < len(folders)):
         return {folder.name: folder for folder in folders}, None
     problems = [
-        Problem(f"{folder}: beside folders of splits, but of none", "move it into one of them, or away")
+        Problem(f"{folder}: no folders of classes in it", "put its classes' folders into it")
+        if split_of(folder.name)
+        else Problem(f"{folder}: beside folders of splits, but of none", "move it into one of them, or away")
         for folder in folders
         if folder not in halves
     ]
-    if missing := [split for split in SPLITS if split not in halves.values()]:
+    there = {split_of(folder.name) for folder in folders}
+    if missing := [split for split in SPLITS if split not in there]:
         names = ", ".join(folder.name for folder in halves)
         fix = "add " + " and ".join(f"a folder {WORDS[split][0]}" for split in missing)
         problems.append(Problem(f"{root}: split folders {names}, but none of {' and '.join(missing)}", fix))
@@ -126,6 +136,9 @@ def deal(root: Path, names: list[str], given: Mapping[str, str] | None, settings
             fix = "leave dataset.split_file out, or move the classes' folders up"
             raise DataError.of(f"dataset.split_file={settings.split_file}, but {root} has folders of splits", fix)
         given = read_split_file(root / expanded(settings.split_file, "dataset.split_file"), names)
+        if unnamed := [name for name in names if name not in given]:
+            such = f"such as '{unnamed[0]}'"
+            log.warning("%d classes that dataset.split_file does not name are left out, %s", len(unnamed), such)
     if given is not None:
         chosen = {split: [name for name in names if given.get(name) == split] for split in SPLITS}
         few = [split for split in SPLITS if len(chosen[split]) < FEWEST]
@@ -184,7 +197,7 @@ def read_split_file(path: Path, names: Iterable[str]) -> dict[str, str]:
 
 def pairs_of_json(text: str) -> list[tuple[str, str]]:
     """Pairs of class and split: from the classes of each split, or the split of each class."""
-    content = json.loads(text)
+    content = json.loads(text, object_pairs_hook=without_repeats)
     if not isinstance(content, dict):
         raise ValueError(f"it is no mapping, but a {type(content).__name__}")
     pairs = []
@@ -198,12 +211,21 @@ def pairs_of_json(text: str) -> list[tuple[str, str]]:
     return pairs
 
 
+def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping of JSON; `ValueError` where a name stands in it twice, of which only the last would count."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands in it more than once")
+    return found
+
+
 def pairs_of_csv(text: str) -> list[tuple[str, str]]:
-    """Pairs of class and split, from lines `class,split`; a first line that says just this is a header."""
-    rows = [
-        [cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if any(cell.strip() for cell in row)
-    ]
+    """Pairs of class and split, from lines `class,split`, with semicolons or tabs as well; a header has no split."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    separator = max(",;\t", key=lambda each: lines[0].count(each) if lines else 0)
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
     for number, row in enumerate(rows, start=1):
         if len(row) != 2:
             raise ValueError(f"entry {number} has {len(row)} cells, not a class and its split")
-    return [(name, word) for name, word in rows if (name.casefold(), word.casefold()) != ("class", "split")]
+    pairs = [(name, word) for name, word in rows]
+    return pairs[1:] if pairs and pairs[0][1].casefold() in HEADINGS else pairs

@@ -55,7 +55,9 @@ class Reader:
         try:
             found = self.values(self.content(path))
         except UNREADABLE as error:
-            raise DataError(broken(path, error)) from error
+            problem = broken(path, error)
+            fix = AS_TRAINED if "dataset." in problem.fix else problem.fix  # a trained run's settings stay
+            raise DataError(Problem(problem.what, fix)) from error
         return found
 
 
@@ -63,6 +65,7 @@ class Reader:
 UNREADABLE = (ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError, ValueError)
 
 
+AS_TRAINED = "give it the form and the columns of the files that the run was trained on"
 MEND = "mend this file, or remove it"
 
 

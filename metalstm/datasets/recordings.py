@@ -28,6 +28,7 @@ SLOWEST, FASTEST = 100, 768_000  # samples a second that a recording may have
 MOST_CHANNELS = 64
 MOST_SAMPLES = 100_000_000  # of all channels that are read at once
 LOUDEST = 1e6  # of full scale: floating-point samples beyond are no sound, and their power is not finite
+SILENT = 1e-4  # of full scale, -80 dB: three steps of 16 bits, as dither has them
 CANCELLED = 0.01  # of the power that unrelated channels would have together: the channels are in opposite phase
 UNKNOWN_SIZE = 0x7FFFF000  # bytes of samples: a header says so many or more, where the end was not known
 UNKNOWN_LENGTH = 2**62  # samples that libsndfile gives then

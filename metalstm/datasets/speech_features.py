@@ -22,6 +22,7 @@ from metalstm.datasets.cache import Content, cached
 from metalstm.datasets.counted import counted
 from metalstm.datasets.reader import Example, Read, Reader, Scale, reason, said_together, whole
 from metalstm.datasets.recordings import (
+    SILENT,
     UNREADABLE,
     Clip,
     at_rate,
@@ -125,7 +126,8 @@ def read_recording(data: bytes, frames: FrameSettings, rate: int) -> Read:
         one of UNREADABLE: see `read_clip`.
     """
     clip = at_rate(read_clip(data, frames.seconds), rate)
-    return Read(log_mel(clip, frames.mels, frames.hop_ms), clip.more, clip.note, how=clip.note)
+    silent = f"it is silent: no sample above {SILENT:g} of full scale" if clip.samples.abs().max() < SILENT else ""
+    return Read(log_mel(clip, frames.mels, frames.hop_ms), clip.more, silent or clip.note, how=clip.note)
 
 
 def recording_reader(frames: FrameSettings, rate: int, scale: Scale) -> Reader:

@@ -9,7 +9,8 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from metalstm.datasets.cells import Decimal, decimal_of, is_value, number, secon
 from metalstm.datasets.reader import BrokenLine
 from metalstm.datasets.texts import MARKS, as_text, text_content
 from metalstm.fields import quoted
+from metalstm.files import MOST_BYTES, check_size
 
 Numbers = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 SEPARATORS = (";", "\t", "|", ",", " ")  # a space: any number of spaces and tabs
@@ -61,7 +63,7 @@ def table_content(path: Path, rows: int) -> bytes:
         BrokenLine: a line is longer than one may be.
     """
     found: list[bytes] = []
-    left = rows + SPARE + 1
+    left, held = rows + SPARE + 1, 0
     with path.open("rb") as file:
         if file.read(4).startswith(tuple(mark for mark, name in MARKS.items() if name != "utf-8-sig")):
             return text_content(path)  # a line does not end at its end's byte there
@@ -71,10 +73,22 @@ def table_content(path: Path, rows: int) -> bytes:
             if len(line) > LONGEST_LINE:
                 what = f"it is longer than the {LONGEST_LINE / 2**20:.0f} MiB that a line may have"
                 raise BrokenLine(len(found), what, "give a row a line of its own")
+            check_size(held := held + len(line), MOST_BYTES)
             left -= bool(line.strip()) and not line.lstrip().startswith(b"#")
     return b"".join(found)
 
 
+@contextmanager
+def long_cells() -> Iterator[None]:
+    """A context in which a cell may be a whole line, as it is to separators that the line does not have."""
+    before = csv.field_size_limit(LONGEST_LINE)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+@long_cells()
 def read_csv(data: bytes, rows: int, settings: TableSettings) -> Table:
     """The first rows of a csv file, and a few more where it has them.
 
@@ -122,6 +136,9 @@ def kept_lines(text: str, most: int) -> tuple[list[Line], str | None, str]:
 def separator_of(lines: list[str]) -> str:
     """The separator by which most cells are values; of a table with a single column any."""
     best, chosen = (0.0, 0), max(",;\t", key=lines[0].count)
+    rest = lines[1:] or lines
+    if not set(lines[0]) & set(SEPARATORS) and all(number(line, "comma") is not None for line in rest):
+        return ";"  # one name above numbers with decimal commas, not above two columns
     for separator in SEPARATORS:
         first, *rows = [cells(Line(0, line), separator, strict=False) for line in lines]
         rows = rows or [first]
@@ -218,6 +235,11 @@ def is_read(name: str, settings: TableSettings) -> bool:
     return (settings.columns is None or name in settings.columns) and name not in (settings.drop or ())
 
 
+def in_setting(setting: str, name: str) -> str:
+    """A setting of one column's name, as it is typed."""
+    return f"{setting}=[{name if name.isalnum() else quoted(name)}]"
+
+
 def number_in(line: Line, cell: str, name: str, decimal: Decimal) -> float:
     """The number in a cell.
 
@@ -225,7 +247,7 @@ def number_in(line: Line, cell: str, name: str, decimal: Decimal) -> float:
         BrokenLine: there is none, or it is not finite.
     """
     value = number(cell, decimal)
-    leave_out = f"or leave the column out: dataset.drop=[{name if name.isalnum() else quoted(name)}]"
+    leave_out = f"or leave the column out: {in_setting('dataset.drop', name)}"
     if not cell:
         raise BrokenLine(line.number, f"there is nothing in column '{name}'", f"fill it in, {leave_out}")
     if value is None:

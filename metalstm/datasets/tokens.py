@@ -25,7 +25,10 @@ Text = Sequence[str]  # the words of one example
 # stop, a comma, a colon and a low line, as they did before; a middle dot joins only the Catalan l·l; and a script
 # without spaces is cut into characters (grapheme clusters).
 MARKS = r"[\p{M}\p{Join_Control}]"  # of the letter before them: accents, vowel signs, viramas
-SPACELESS = r"[\p{Han}\p{Hiragana}\p{Katakana}\u30FC\p{Line_Break=Complex_Context}]"  # the last: Thai, Lao, Khmer, ...
+SPACELESS = (  # Complex_Context: Thai, Lao, Khmer, ...; Aksara: Javanese, Balinese, ...; ideographs: Yi, Tangut, ...
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\u30FC\p{Line_Break=Complex_Context}\p{Line_Break=Aksara}"
+    r"[\p{L}&&\p{Line_Break=Ideographic}]]"
+)
 EMOJI = r"[\p{Extended_Pictographic}\p{Regional_Indicator}--[©®™]]"
 LETTER = rf"(?:[\p{{L}}\p{{N}}--{SPACELESS}]{MARKS}*)"
 HEBREW = r"(?:(?<=\p{Hebrew}\p{M}*)[\"\u05F4\u05F3](?=\p{Hebrew}))"

@@ -1,8 +1,8 @@
 """Chooses how the sweeps run: fused by a C compiler for float32 on a CPU, in plain torch otherwise.
 
-`sweeps.c` is compiled once for this machine (a second or two, see `library.py`), loaded with ctypes, and tried against
-the plain sweeps before it is used. Where that cannot be, and for anything but float32 on a CPU, the functions of
-`sweeps.py` run as they are.
+`sweeps.c` is compiled once for this machine (a second or two, see `shared_object.py`), loaded with ctypes, and tried
+against the plain sweeps before it is used. Where that cannot be, and for anything but float32 on a CPU, the functions
+of `sweeps.py` run as they are.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from metalstm.nn.library import Library, NoCompiler, compiled_library
 from metalstm.nn.self_test import flaw
+from metalstm.nn.shared_object import Library, NoCompiler, compiled_library
 from metalstm.nn.sweeps import Sweeps, plain_sweeps
 
 log = logging.getLogger(__name__)

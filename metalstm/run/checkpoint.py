@@ -87,7 +87,9 @@ class Checkpoints:
         manifest = {"format": FORMAT, "step": step, "files": files, "settings": self.settings}
         try:
             with writing(final):
-                partial.mkdir(parents=True)
+                if not self.folder.exists():
+                    self.folder.mkdir()  # not the run's, which may have been moved away
+                partial.mkdir()
                 write_synced(partial / STATE, data)
                 write_synced(partial / MANIFEST, as_manifest(manifest))
                 sync(partial)

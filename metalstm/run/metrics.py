@@ -212,7 +212,7 @@ def rest_of_line(file: BinaryIO) -> int:
 def parsed(line: bytes) -> dict[str, float] | None:
     """The record that a line holds; None: it is damaged."""
     try:
-        record = json.loads(line)
+        record = json.loads(line.decode())  # bytes json would read in UTF-16, too
         step = record.pop("step")
         if type(step) is not int or step < 1 or any(type(value) not in NUMBERS for value in record.values()):
             return None

@@ -56,6 +56,14 @@ def write_config(path: Path, settings: TrainSettings, fingerprint: str) -> None:
         write_atomically(path / CONFIG, literal(OmegaConf.to_yaml(from_the_root(plain(settings)) | NOT_KEPT)).encode())
 
 
+def put_back_config(path: Path, settings: TrainSettings, fingerprint: str) -> None:
+    """Write a run's config again where it was removed under the run: without it the result is of no use."""
+    gone = [name for name in (CONFIG, IDENTITY) if not (path / name).exists()]
+    if gone:
+        log.warning("%s is gone from %s; written again", " and ".join(gone), path)
+        write_config(path, settings, fingerprint)
+
+
 def config_values(path: Path) -> dict[str, Any]:
     """The nested settings in a run's config, as they are written there.
 

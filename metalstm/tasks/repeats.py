@@ -12,6 +12,8 @@ from torch import Tensor
 
 from metalstm.tasks.classes import ClassPool
 
+BLANK = 8  # levels of 255 that pixels of a blank image differ by, less than can be seen
+
 
 class ClassContent(NamedTuple):
     """What the examples of a class are."""
@@ -49,12 +51,14 @@ def digests(examples: Tensor, lengths: Tensor) -> list[bytes]:
 
 
 def is_constant(examples: Tensor, lengths: Tensor) -> Tensor:
-    """[E]: whether numbers [E, S, F] are the same at every step; the pixels of an image, everywhere."""
+    """[E]: whether numbers [E, S, F] are the same at every step; the pixels of an image, everywhere, or nearly so."""
     if examples.dtype == torch.int64:
         return torch.zeros(len(examples), dtype=torch.bool)
-    first = examples[:, :1, :1] if examples.dtype == torch.uint8 else examples[:, :1]
+    image = examples.dtype == torch.uint8
+    first = examples[:, :1, :1] if image else examples[:, :1]
+    same = (examples.short() - first.short()).abs() < BLANK if image else examples == first
     beyond = torch.arange(examples.shape[1]) >= lengths.unsqueeze(1)
-    return ((examples == first) | beyond.unsqueeze(2)).flatten(1).all(dim=1) & (lengths > 1)
+    return (same | beyond.unsqueeze(2)).flatten(1).all(dim=1) & (lengths > 1)
 
 
 def alike(classes: Sequence[ClassContent]) -> Iterator[str]:
@@ -77,6 +81,10 @@ def constant(classes: Sequence[ClassContent]) -> Iterator[str]:
             f"{len(found)} of {len(classes)} classes have constant examples only, {held} in all, such as "
             f"'{found[0].name}': blank, silent, or the same at every step"
         )
+    others = [each for each in classes if 0 < each.constant < len(each.examples)]
+    if others:
+        held, of = sum(each.constant for each in others), sum(len(each.examples) for each in others)
+        yield f"{held} of {of} examples of {len(others)} further classes, such as '{others[0].name}', are constant, too"
 
 
 def shared(classes: Sequence[ClassContent]) -> Iterator[str]:

@@ -20,6 +20,7 @@ from bench.table import in_short, line
 from metalstm import assembly, train
 from metalstm.config import train_settings
 from metalstm.learner_assembly import make_learner
+from metalstm.learners import parts
 from metalstm.nn import kernel, tape
 from metalstm.nn.compiled import sweeps_for
 from metalstm.nn.sweeps import Sweeps
@@ -109,7 +110,7 @@ def shares(setting: str, steps: int, threads: int) -> dict[str, float]:
         mock.patch.object(tape.Derivatives, "add", watch.timed(KERNEL, tape.Derivatives.add)),
         mock.patch.object(tape.Derivatives, "add_bias", watch.timed(KERNEL, tape.Derivatives.add_bias)),
         mock.patch.object(torch.Tensor, "backward", watch.timed("outer backward", torch.Tensor.backward)),
-        mock.patch.object(training.learner, "add_gradients", watch.timed("parts", training.learner.add_gradients)),
+        mock.patch.object(parts, "add_gradients", watch.timed("parts", parts.add_gradients)),
         mock.patch.object(training, "validate_if_due", return_value=False),
         mock.patch.object(training, "save", watch.timed("checkpoints", training.save)),
         mock.patch.object(training.learner, "meta_loss", watch.timed("adapting", training.learner.meta_loss)),
@@ -131,9 +132,9 @@ def shares(setting: str, steps: int, threads: int) -> dict[str, float]:
     if "parts" in seconds:  # of a meta-batch, each back-propagated as soon as it has adapted
         seconds["adapting"] -= seconds["parts"]
         seconds["outer backward"] += seconds.pop("parts")
-    parts = {name: seconds[name] / total for name in seconds if name != KERNEL}
-    parts["loop"] = 1 - sum(parts.values())
-    return {**parts, KERNEL: seconds[KERNEL] / total}
+    of_all = {name: seconds[name] / total for name in seconds if name != KERNEL}
+    of_all["loop"] = 1 - sum(of_all.values())
+    return {**of_all, KERNEL: seconds[KERNEL] / total}
 
 
 def run(quick: bool, threads: int, command: str, out: Path) -> dict[str, Any]:

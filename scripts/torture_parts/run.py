@@ -157,7 +157,7 @@ class Run:
     @property
     def path(self) -> Path | None:
         """Its directory; None: not made yet, or not so far that it can be gone on with."""
-        found = list(Path(self.settings["output_dir"]).rglob("run.json"))
+        found = list(Path(self.settings["output_dir"]).glob("*/*/run.json"))  # not below: there folders come and go
         return found[0].parent if found else None
 
     @property

@@ -52,6 +52,7 @@ def content(folder: Path) -> dict[str, dict[str, bytes]]:
 
 def with_two(folder: Path) -> Checkpoints:
     """A folder with as many checkpoints as are kept, so that the next one pushes the oldest out."""
+    folder.mkdir(parents=True)
     checkpoints = Checkpoints(folder / "checkpoints", KEEP)
     for step in BEFORE:
         checkpoints.save(LATEST, step, state(step))

@@ -54,7 +54,7 @@ class Sweep:
 
     @property
     def jobs(self) -> list[Path]:
-        return sorted(path.parent for path in self.folder.rglob("run.json"))
+        return sorted(path.parent for path in self.folder.glob("outputs/sweeps/*/*/run.json"))
 
     def end_states(self) -> list[EndState]:
         return [end_state(path) for path in self.jobs]

@@ -99,7 +99,7 @@ def test_split_files(file: str, content: str, add: Add, tmp_path: Path) -> None:
         ("{", "cannot be read"),
         ('["a"]', "it is no mapping, but a list"),
         ('{"train": 5}', "'train' stands for neither"),
-        ('{"training set": ["a"]}', "class 'a' is of split 'training set'"),
+        ('{"practice": ["a"]}', "class 'a' is of split 'practice'"),
         ('{"train": ["a"], "val": ["a"]}', "class 'a' is of meta_train and of meta_validation"),
         ('{"train": ["z"]}', "class 'z' has no folder"),
         ('{"train": ["a", "b"]}', "classes 2 of meta_train, 0 of meta_validation"),
@@ -141,3 +141,49 @@ def test_nested_classes_are_named(add: Add) -> None:
     said = refused(add("Latin/a", "Latin/b", "Greek/a"))
     assert "Latin/a: a folder in a class's folder" in said
     assert "where each holds a class, give it one level: Latin/a as Latin_a" in said
+
+
+def test_other_names_of_split_folders(add: Add) -> None:
+    root = add("training_set/a", "training_set/b", "val-images/c", "val-images/d", "Test Set/e", "Test Set/f")
+    found = classes(load_folder(root))
+    assert found == {"meta_train": ["a", "b"], "meta_validation": ["c", "d"], "meta_test": ["e", "f"]}
+
+
+def test_a_folder_around_all_is_named(add: Add, tmp_path: Path) -> None:
+    add("my data/train/a", "my data/val/b", "my data/test/c")
+    said = refused(tmp_path)
+    assert "a single folder, my data, in which there are others" in said
+    assert f"dataset.root='{tmp_path}/my data'" in said
+
+
+def test_a_split_folder_without_classes(add: Add) -> None:
+    root = add("train/a", "train/b", "test/c", "test/d")
+    (root / "val").mkdir()
+    assert refused(root).splitlines() == [
+        f"error: {root}/val: no folders of classes in it",
+        "  fix: put its classes' folders into it",
+    ]
+
+
+def test_folders_that_systems_leave_are_no_classes(add: Add) -> None:
+    root = add(*"abcdef")
+    (root / "__MACOSX" / "a").mkdir(parents=True)
+    assert sum(map(len, classes(load_folder(root)).values())) == 6
+
+
+@pytest.mark.parametrize("separator", [";", "\t", ","])
+@pytest.mark.parametrize("header", [("label", "set"), ("class", "split")])
+def test_split_files_as_programs_write_them(header: tuple[str, str], separator: str, add: Add) -> None:
+    root = add(*"abcdef")
+    pairs = [header, *zip("abcdef", ("train", "val", "test") * 2, strict=True)]
+    (root / "split.csv").write_text("".join(separator.join(pair) + "\n" for pair in pairs))
+    assert classes(load_folder(root, SplitSettings(split_file="split.csv")))["meta_test"] == ["c", "f"]
+
+
+def test_classes_that_a_split_file_leaves_out_are_counted(add: Add, caplog: pytest.LogCaptureFixture) -> None:
+    root = add(*"abcdefgh")
+    (root / "split.json").write_text(json.dumps({"train": ["a", "b"], "val": ["c", "d"], "test": ["e", "f"]}))
+    load_folder(root, SplitSettings(split_file="split.json"))
+    assert "2 classes that dataset.split_file does not name are left out, such as 'g'" in caplog.text
+    (root / "split.json").write_text('{"train": ["a"], "train": ["b"], "val": ["c", "d"], "test": ["e", "f"]}')
+    assert "a name stands in it more than once" in refused(root, split_file="split.json")

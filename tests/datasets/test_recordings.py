@@ -237,3 +237,11 @@ def test_a_short_clip_is_a_frame_after_resampling() -> None:
     for rate in range(11000, 12000, 37):
         clip = at_rate(Clip(torch.ones(round(rate * 0.025)), rate), 8000)
         assert log_mel(clip, 40, 20).shape == (1, 40)
+
+
+@both
+def test_silent_recordings_are_counted(load: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    dither = np.random.default_rng(0).integers(-2, 3, 8000) / 2**15
+    load(make(tmp_path, lambda label, number: sound(dither if number == 0 else tune(300 + 50 * label))))
+    assert "6 of 18 files, such as " in caplog.text
+    assert "it is silent: no sample above 0.0001 of full scale" in caplog.text

@@ -228,3 +228,55 @@ def test_a_line_without_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     file.write_bytes(b"1,2\n" + b"1," * 1000)
     with pytest.raises(UNREADABLE, match="longer than"):
         table_content(file, 500)
+
+
+def noise(label: int, number: int) -> list[float]:
+    return rows(label, number)[:, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("column", "what"),
+    [
+        (lambda label, row: 7 * label + row * row, "the rows' numbers, which only grow"),
+        (lambda label, row: label, "a label, the same in all rows of a file"),
+    ],
+)
+@pytest.mark.parametrize("header", [",x", "id,x", "x,id"])
+def test_columns_that_measure_nothing_are_named(
+    header: str, column: Callable[[int, int], int], what: str, write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    def content(label: int, number: int) -> str:
+        pairs = [(str(column(label, row)), str(value)) for row, value in enumerate(noise(label, number))]
+        return header + "\n" + "".join(",".join(pair if header[0] != "x" else pair[::-1]) + "\n" for pair in pairs)
+
+    load_folder(write(content))
+    name = "column1" if header == ",x" else "id"
+    assert f"column '{name}' may be {what}: if so, leave it out with dataset.drop=[{name}]" in caplog.text
+
+
+def test_decimal_commas_below_one_name() -> None:
+    table = read_csv(b"x\n1,5\n-2,25\n3\n", 500, PLAIN)
+    assert (table.names, table.values.tolist()) == (("x",), [[1.5], [-2.25], [3.0]])
+
+
+def test_clocks_go_over_midnight() -> None:
+    table = read_csv(b"t,x\n23:59:00,1\n00:01:00,2\n00:02:00,2\n", 500, PLAIN)
+    assert table.values[:, 0].tolist() == [0.0, 120.0, 180.0]
+
+
+def test_no_remedy_of_a_trained_run_is_a_setting_of_training(write: Write, tmp_path: Path) -> None:
+    dataset = load_folder(write(lambda label, number: "x,y\n" + lines(rows(label, number))))
+    assert dataset.reader is not None
+    for content in ("x,z\n1,2\n", "x;y\n1,500;2\n", "x,y\n1,\n"):
+        (tmp_path / "own.csv").write_text(content)
+        with pytest.raises(DataError, match="the form and the columns of the files that the run was trained on"):
+            dataset.reader.read(tmp_path / "own.csv")
+
+
+def test_wide_tables_are_read_and_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = ",".join(["0.125"] * 40_000) + "\n"
+    assert read_csv(row.encode() * 3, 500, PLAIN).values.shape == (3, 40_000)
+    (tmp_path / "x.csv").write_text(row * 3)
+    monkeypatch.setattr(tables, "MOST_BYTES", 2 * len(row))
+    with pytest.raises(ValueError, match="at most 480,000 are read of such a file"):
+        table_content(tmp_path / "x.csv", 500)

@@ -95,3 +95,18 @@ def test_a_file_of_ones_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
     (tmp_path / "x.txt").write_text("!!\n")
     with pytest.raises(DataError, match="no line with a word"):
         reader.read(tmp_path / "x.txt")
+
+
+@pytest.mark.parametrize("text", ["\ua9b2\ua98f\ua9b1", "\ua188\ua320\ua259", "\u1b13\u1b05\u1b2d"])
+def test_further_scripts_without_spaces(text: str) -> None:
+    lines = read_lines(text.encode(), None)  # Javanese, Yi, Balinese
+    assert len(lines.texts[1]) == 3
+    assert lines.new_scripts
+
+
+def test_tables_named_as_texts_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for label in range(6):
+        (tmp_path / f"class{label}").mkdir()
+        (tmp_path / f"class{label}" / "0.txt").write_text("1.5e+00 -2.5e+00\n3.0e-01 4.0e+00\n")
+    load_folder(tmp_path)
+    assert "if the files are tables, rows of which are steps, name them .csv" in caplog.text

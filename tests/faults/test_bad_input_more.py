@@ -68,7 +68,7 @@ def test_what_is_no_run_directory(refused: Any) -> None:
         (broken / "run.json").write_text(content, encoding="utf-8")
         refused(4, ["broken is not a run directory"], "resume=broken", tiny_too=False)
     refused(4, ["file is not a directory"], "resume=file", tiny_too=False)
-    refused(4, ["is not a"], "resume=", tiny_too=False)
+    refused(2, ["resume is empty"], "resume=", tiny_too=False)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")

@@ -12,7 +12,7 @@ from torture_parts import kernel
 from torture_parts.damage import flipped, truncated
 from torture_parts.kernel import a_kernel, accepted, harmful
 
-from metalstm.nn import library
+from metalstm.nn import shared_object
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +36,14 @@ def test_processes_that_meet_it(compiled_kernel: tuple[Path, str], damage: Any) 
 
 
 def test_damage_is_done_to_both_files(compiled_kernel: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = [file.read_bytes() for file in (compiled_kernel[0], library.manifest_path(compiled_kernel[0]))]
+    whole = [file.read_bytes() for file in (compiled_kernel[0], shared_object.manifest_path(compiled_kernel[0]))]
     damaged = []
 
-    def trusting(content: bytes, written: bytes, wanted: library.MadeFrom) -> bool:
+    def trusting(content: bytes, written: bytes, wanted: shared_object.MadeFrom) -> bool:
         damaged.append([content != whole[0], written != whole[1]])
         return True
 
-    monkeypatch.setattr(library, "fits", trusting)
+    monkeypatch.setattr(shared_object, "fits", trusting)
     missed = accepted(compiled_kernel[0], flipped, 50, random.Random(0))
     assert len(missed) == 50
     assert "would be loaded" in missed[0]

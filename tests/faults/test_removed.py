@@ -118,3 +118,13 @@ def test_a_folder_with_the_same_number_is_another(tmp_path: Path) -> None:
             with pytest.raises(CheckpointError, match=r"run is gone"):
                 held.check()
     assert list(run.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "run.json"])
+def test_a_config_that_is_removed_is_written_again(name: str, at_step: Any, in_process: Any, tiny: Any) -> None:
+    called = at_step(3, lambda run: (run / name).unlink())
+    ended = in_process("train", *tiny())
+    (run,) = called
+    assert (ended.code, ended.err) == (0, "")
+    assert f"warning: {name} is gone from {run}; written again" in ended.out
+    assert in_process("test", f"run={run}", "tasks=2").code == 0

@@ -121,7 +121,8 @@ def test_a_table_that_finds_no_room(command: Any, a_run: Path) -> None:
         running = command("runs", stdout=full, stderr=subprocess.PIPE)
     said = running.communicate(timeout=60)[1].decode()
     assert running.returncode == 2
-    assert said.startswith("error: a file cannot be written or read: No space left on device\n  fix: ")
+    words = "error: the output cannot be written or read: No space left on device\n  fix: send the output"
+    assert said.startswith(words)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from metalstm.nn import compiled, library
+from metalstm.nn import compiled, shared_object
 from metalstm.nn.compiled import fused_sweeps, sweeps_for
 from metalstm.nn.kernel import lstm_layer
 from metalstm.nn.self_test import WRITTEN, flaw
@@ -79,13 +79,15 @@ def failing_compiler(tmp_path: Path) -> str:
     return str(script)
 
 
-@pytest.mark.parametrize("trouble", ["missing", "failing", "none installed"])
+@pytest.mark.parametrize("trouble", ["unreadable", "missing", "failing", "none installed"])
 def test_without_a_working_compiler_the_plain_sweeps_run(
     choose_sweeps: Choose, caplog: pytest.LogCaptureFixture, tmp_path: Path, failing_compiler: str, trouble: str
 ) -> None:
     cache = tmp_path / "cache"
     if trouble == "missing":
         choose_sweeps(METALSTM_FUSED=None, XDG_CACHE_HOME=str(cache), CC=str(tmp_path / "no-such-compiler"))
+    elif trouble == "unreadable":
+        choose_sweeps(METALSTM_FUSED=None, XDG_CACHE_HOME=str(cache), CC="gcc '")
     elif trouble == "failing":
         choose_sweeps(METALSTM_FUSED=None, XDG_CACHE_HOME=str(cache), CC=failing_compiler)
     else:
@@ -120,7 +122,7 @@ def test_compiles_without_openmp(
     tmp_path: Path,
 ) -> None:  # fmt: skip
     commands = []
-    run = library.subprocess.run
+    run = shared_object.subprocess.run
 
     def no_openmp(command: list[str], **options: object) -> object:
         if "--version" not in command:
@@ -128,7 +130,7 @@ def test_compiles_without_openmp(
         return run([*command, "-no-such-flag"] if "-fopenmp" in command else command, **options)
 
     with_openmp = derivatives()
-    monkeypatch.setattr(library.subprocess, "run", no_openmp)
+    monkeypatch.setattr(shared_object.subprocess, "run", no_openmp)
     choose_sweeps(METALSTM_FUSED=None, XDG_CACHE_HOME=str(tmp_path))
     assert fused_sweeps() is not None
     assert ["-fopenmp" in command for command in commands] == [True, False]

@@ -237,3 +237,10 @@ def test_a_manifest_of_other_values(changes: dict[str, Any], checkpoints: Checkp
     path = with_content(checkpoints.save(LATEST, 1, state(1)), saved(state(1)), **changes)
     with pytest.raises(CheckpointError, match=r"is refused: manifest.json has no step, or no settings"):
         read(path, CPU)
+
+
+def test_a_run_s_directory_that_is_gone_is_not_made_again(tmp_path: Path) -> None:
+    gone = Checkpoints(tmp_path / "moved away" / "checkpoints", 2)
+    with pytest.raises(CheckpointError, match="could not be written"):
+        gone.save("step", 1, {})
+    assert list(tmp_path.iterdir()) == []

@@ -136,6 +136,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "no step": lambda line: b'{"meta_train/loss": 1.0}\n',
     "a text": lambda line: b'{"step": 3, "meta_train/loss": "x"}\n',
     "a step that is none": lambda line: b'{"step": true}\n',
+    "in UTF-16": lambda line: line.decode().rstrip().encode("utf-16") + b"\n",
     "huge": lambda line: b"[" * (3 * LONGEST) + b"\n",
     "a number that is no float": lambda line: b'{"step": 3, "meta_train/loss": 1' + b"0" * 400 + b"}\n",
     "far too early": lambda line: b'{"step": 7, "meta_train/loss": 1.0}\n',

@@ -71,3 +71,12 @@ def test_what_people_have_in_common_is_no_repeat() -> None:
     assert empty_data({"t": named(films, together=2)}) == []
     films[1, 0] = films[0, 0]  # liked and not liked by one
     assert "more than one class: 1" in empty_data({"t": named(films, together=2)})[0]
+
+
+def test_a_page_with_specks_is_blank_and_counted() -> None:
+    pages = images(3)
+    pages[0] = 250 + pages[0] % 6
+    pages[1, 2] = 250 + pages[1, 2] % 6
+    whole, further = empty_data({"t": named(pages)})
+    assert "1 of 3 classes have constant examples only, 3 in all" in whole
+    assert further == "1 of 3 examples of 1 further classes, such as 'c1', are constant, too"

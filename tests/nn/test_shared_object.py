@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from metalstm.nn import compiled, library
+from metalstm.nn import compiled, shared_object
 from metalstm.nn.compiled import fused_sweeps
-from metalstm.nn.library import compiled_library, fits, manifest, manifest_path
+from metalstm.nn.shared_object import compiled_library, fits, manifest, manifest_path
 
 Choose = Callable[..., None]
 BUILT = bytes(range(256)) * 4  # in the place of what a compiler makes
@@ -27,9 +27,9 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the C code."""
     folder = tmp_path / "sources"
     folder.mkdir()
-    for name in library.SOURCES:
-        shutil.copy(Path(library.__file__).with_name(name), folder)
-    monkeypatch.setattr(library.resources, "files", lambda package: folder)
+    for name in shared_object.SOURCES:
+        shutil.copy(Path(shared_object.__file__).with_name(name), folder)
+    monkeypatch.setattr(shared_object.resources, "files", lambda package: folder)
     return folder
 
 
@@ -61,16 +61,16 @@ def compilations(cache: Path) -> int:
     return len(runs.read_text().splitlines()) if runs.exists() else 0
 
 
-@pytest.mark.parametrize("changed", ["processor", "flags", "compiler", "version", *library.SOURCES])
+@pytest.mark.parametrize("changed", ["processor", "flags", "compiler", "version", *shared_object.SOURCES])
 def test_compiled_anew_where_something_has_changed(
     cache: Path, sources: Path, choose_sweeps: Choose, monkeypatch: pytest.MonkeyPatch, changed: str
 ) -> None:
     before = compiled_library()
     assert compiled_library() == before
     if changed == "processor":
-        monkeypatch.setattr(library, "processor", lambda: "another that shares the folder")
+        monkeypatch.setattr(shared_object, "processor", lambda: "another that shares the folder")
     elif changed == "flags":
-        monkeypatch.setattr(library, "FLAGS", ())
+        monkeypatch.setattr(shared_object, "FLAGS", ())
     elif changed == "compiler":
         choose_sweeps(CC=f"{os.environ['CC']} -g")
     elif changed == "version":  # upgraded in place
@@ -84,7 +84,7 @@ def test_compiled_anew_where_something_has_changed(
 def test_the_manifest_says_what_the_library_is(cache: Path) -> None:
     made = compiled_library()
     said = json.loads(manifest_path(made.path).read_text())
-    assert (said["bytes"], said["version"], said["flags"]) == (len(BUILT), "1.0", list(library.FLAGS))
+    assert (said["bytes"], said["version"], said["flags"]) == (len(BUILT), "1.0", list(shared_object.FLAGS))
     assert made.content == BUILT
     assert [oct(path.stat().st_mode & 0o777) for path in (cache, made.path, manifest_path(made.path))] == [
         *("0o700", "0o600", "0o600")
@@ -170,11 +170,11 @@ def test_where_no_folder_is_ours_the_plain_sweeps_run(cache: Path, caplog: pytes
     assert not list(cache.parents[1].rglob("*.so"))
 
 
-@pytest.mark.parametrize("leftover", [f".{library.STEM}killed.tmp", "tmpab12cd34"])
+@pytest.mark.parametrize("leftover", [f".{shared_object.STEM}killed.tmp", "tmpab12cd34"])
 def test_what_a_killed_compilation_left_is_removed(cache: Path, leftover: str) -> None:
     (cache / leftover).mkdir(parents=True)
     (cache / leftover / "sweeps.c").write_text("")
-    (cache / f".{library.STEM}key.so.ab12.tmp").write_text("half of it")
+    (cache / f".{shared_object.STEM}key.so.ab12.tmp").write_text("half of it")
     cache.chmod(0o700)
     made = compiled_library()
     assert sorted(cache.iterdir()) == [manifest_path(made.path), made.path, cache / "sweeps-lock"]
@@ -183,7 +183,7 @@ def test_what_a_killed_compilation_left_is_removed(cache: Path, leftover: str) -
 def test_two_processes_that_compile_at_once(cache: Path, compiler: Path) -> None:
     script = compiler.read_text().replace("while", "sleep 1; while", 1)
     compiler.write_text(script)
-    program = "from metalstm.nn.library import compiled_library as made; print(made().path)"
+    program = "from metalstm.nn.shared_object import compiled_library as made; print(made().path)"
     pair = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     paths = {process.communicate(timeout=120)[0].strip() for process in pair}
     assert [process.returncode for process in pair] == [0, 0]
@@ -195,7 +195,7 @@ def test_a_file_system_without_locks(cache: Path, monkeypatch: pytest.MonkeyPatc
     def refused(self: object, timeout: float) -> None:
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr(library.FileLock, "acquire", refused)
+    monkeypatch.setattr(shared_object.FileLock, "acquire", refused)
     assert compiled_library().content == BUILT
 
 
@@ -206,14 +206,14 @@ def test_what_is_loaded_is_what_was_checked(
     choose_sweeps(CC=None)
     if fused_sweeps() is None:
         pytest.skip("no C compiler")
-    real = library.read_whole
+    real = shared_object.read_whole
 
-    def cut_after(path: Path, wanted: library.MadeFrom) -> bytes:
+    def cut_after(path: Path, wanted: shared_object.MadeFrom) -> bytes:
         content = real(path, wanted)
         os.truncate(path, 100)
         return content
 
-    monkeypatch.setattr(library, "read_whole", cut_after)
+    monkeypatch.setattr(shared_object, "read_whole", cut_after)
     choose_sweeps()
     assert fused_sweeps() is not None
     assert compiled.describe() == "compiled sweeps"

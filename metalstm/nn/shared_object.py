@@ -194,7 +194,10 @@ def sources() -> dict[str, bytes]:
 def find_compiler() -> list[str]:
     """Give the words that start the C compiler: `$CC`, or the first that is installed."""
     found = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    compiler = shlex.split(os.environ.get("CC", "")) or ([found] if found else [])
+    try:
+        compiler = shlex.split(os.environ.get("CC", "")) or ([found] if found else [])
+    except ValueError as error:
+        raise NoCompiler(f"CC={os.environ['CC']} cannot be read: {error}") from error
     if not compiler:
         raise NoCompiler("neither cc, gcc nor clang is installed")
     return compiler
