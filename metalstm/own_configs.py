@@ -27,17 +27,20 @@ def own_yaml(file: Path) -> Any:
 
 
 def bound_configs() -> None:
-    """Have Hydra read a config in a folder only where `own_yaml` does, whatever refers to it."""
+    """Have Hydra read a config in a folder only where `own_yaml` does, whatever refers to it.
+
+    The class stays Hydra's own, for launchers hand what it has registered to other processes.
+    """
     from hydra._internal.core_plugins.file_config_source import FileConfigSource
-    from hydra._internal.sources_registry import SourcesRegistry
-    from hydra.core.plugins import Plugins
 
-    class Bounded(FileConfigSource):
-        def load_config(self, config_path: str) -> ConfigResult:
-            file = Path(self.path, self._normalize_file_name(config_path))
-            if file.is_file():
-                own_yaml(file)
-            return super().load_config(config_path)
+    read = FileConfigSource.load_config
+    if read.__module__ == __name__:  # it does already
+        return
 
-    Plugins.instance()  # which registers Hydra's own
-    SourcesRegistry.instance().types["file"] = Bounded
+    def bounded(source: FileConfigSource, config_path: str) -> ConfigResult:
+        file = Path(source.path, source._normalize_file_name(config_path))
+        if file.is_file():
+            own_yaml(file)
+        return read(source, config_path)
+
+    setattr(FileConfigSource, "load_config", bounded)  # noqa: B010 - a method of another's class
