@@ -157,21 +157,23 @@ class TrainedLearner:
         if labels < 2:
             raise DataError.of("the support set has one label, but telling classes apart takes 2", "add another")
         missing = [label for label, count in enumerate(targets[0].bincount(minlength=labels).tolist()) if count == 0]
-        if missing and self.settings.learner.name in ANY_WAYS:
+        if missing and (labels > self.settings.ways or self.settings.learner.name in ANY_WAYS):
             raise DataError.of(
                 f"label {missing[0]} has no example, but there is a label {labels - 1}",
                 "count labels from 0 on, without a gap",
             )
 
 
-def counted(name: str, value: Any) -> int:
-    """A whole number of at least 0.
+def counted(name: str, value: Any, least: int = 0) -> int:
+    """A whole number of at least `least`.
 
     Raises:
         ConfigError: it is none.
     """
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
-        raise ConfigError.of(f"{name}={value!r} is not a whole number of at least 0", f"give {name}=0, 1, 2 ...")
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ConfigError.of(
+            f"{name}={value!r} is not a whole number of at least {least}", f"give {name}={least}, {least + 1} ..."
+        )
     return int(value)
 
 

@@ -24,13 +24,15 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from metalstm.arguments import run_choices
-from metalstm.command import in_our_words
+from metalstm.command import as_ours, config_problem, in_our_words
 from metalstm.composition import composed
 from metalstm.errors import CheckpointError, ConfigError, Interrupted
 from metalstm.fields import pasted, quoted, shown
 from metalstm.files import expanded
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from metalstm.adapting import TrainedLearner
 
 
@@ -105,7 +107,7 @@ def meta_train(*settings: str, **named: Any) -> Run:
     from metalstm.train import begin_or_resume
 
     with in_our_words("train"), own_torch():
-        config = composed("train", [*run_choices(given), *given])
+        config = composed_for_python([*run_choices(given), *given])
         with screen_log(logging.WARNING):
             try:
                 return Run(begin_or_resume(config, given, ["metalstm-train", *given], ALONE))
@@ -113,6 +115,18 @@ def meta_train(*settings: str, **named: Any) -> Run:
                 if error.exit_code == 128 + signal.SIGINT:
                     raise KeyboardInterrupt(str(error)) from error
                 raise
+
+
+def composed_for_python(given: list[str]) -> DictConfig:
+    """The config of these settings.
+
+    Raises:
+        ConfigError: Hydra refuses them, by errors of any kind.
+    """
+    try:
+        return composed("train", given)
+    except Exception as raised:
+        raise as_ours(raised, "train") or ConfigError(config_problem(raised, "train")) from raised
 
 
 def checked(setting: Any) -> str:
@@ -169,11 +183,12 @@ def load(
     Raises:
         MetalstmError: there is no run, no whole checkpoint, or not its data.
     """
-    from metalstm.adapting import TrainedLearner
+    from metalstm.adapting import TrainedLearner, counted
 
     if not isinstance(run, (Run, str, PurePath)):
         raise ConfigError.of(f"run={run!r} is no run", "give what meta_train returned, or a run directory")
     path = run.path if isinstance(run, Run) else Run(run).path
+    budget = None if memory_budget is None else counted("memory_budget", memory_budget, least=1)
     root = None if dataset_root is None else str(dataset_root)
     with in_our_words("test"):
-        return TrainedLearner.of_run(path, root, str(device), allow_changed_data, memory_budget)
+        return TrainedLearner.of_run(path, root, str(device), allow_changed_data, budget)

@@ -9,10 +9,14 @@ from pathlib import Path
 from metalstm.errors import ConfigError
 from metalstm.fields import name_of
 from metalstm.files import expanded
-from metalstm.reading import Unreadable, read_yaml
+from metalstm.own_configs import own_yaml
 
 # As `configs/hydra.yaml` has it, for a config that is made without it, such as a run's `config.yaml`.
-HYDRA = ("hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none")
+HYDRA = (
+    "hydra.run.dir=.",
+    "hydra.sweep.dir='${oc.select:output_dir,outputs}/sweeps/${sweep_name:${hydra.overrides.task}}'",
+    *("hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none"),
+)
 
 
 def completed(config_name: str, arguments: Sequence[str]) -> list[str]:
@@ -29,35 +33,30 @@ def completed(config_name: str, arguments: Sequence[str]) -> list[str]:
     from hydra._internal.utils import get_args_parser
 
     given, _ = get_args_parser().parse_known_args(arguments)
-    more = [one for one in use_of_hydra(given) if name_of(one) not in map(name_of, given.overrides)]
+    more = use_of_hydra(given)
     if config_name == "train":
         more += run_choices(given.overrides)
     at = list(arguments).index(given.overrides[0]) if given.overrides else len(arguments)
     return [*arguments[:at], *more, *arguments[at:]]
 
 
-def use_of_hydra(given: argparse.Namespace) -> Sequence[str]:
-    """How the commands use Hydra, where a config of a person's own does not say it.
+def use_of_hydra(given: argparse.Namespace) -> list[str]:
+    """How the commands use Hydra, where neither the command line nor a config of a person's own says it.
 
     Raises:
-        ConfigError: the config, or a choice of a group beside it, is too large or broken.
+        ConfigError: the config is too large or broken.
     """
-    for choice in given.overrides:
-        own_config(given, choice.replace("=", "/", 1))
     config = None if given.config_name is None else own_config(given, given.config_name)
-    return () if config is None or {"defaults", "hydra"} & set(config) else HYDRA
+    if config is None or {"defaults", "hydra"} & set(config):
+        return []
+    return [one for one in HYDRA if name_of(one) not in map(name_of, given.overrides)]
 
 
 def own_config(given: argparse.Namespace, name: str) -> dict[str, object] | None:
     """A config in the folder that `--config-dir` or `--config-path` names; None: it is not there."""
     folder = given.config_dir or given.config_path
     file = Path(f"{folder}/{name.removesuffix('.yaml')}.yaml")
-    try:
-        config = read_yaml(file) if folder and file.is_file() else None
-    except (Unreadable, ValueError) as error:
-        raise ConfigError.of(
-            f"{file} cannot be read: {error}", "give a config that is whole, small and YAML"
-        ) from error
+    config = own_yaml(file) if folder and file.is_file() else None
     return config if isinstance(config, dict) else None
 
 

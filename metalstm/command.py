@@ -19,10 +19,12 @@ from pathlib import Path
 from metalstm.arguments import completed, parsed
 from metalstm.combinations import sweep_name
 from metalstm.composition import readable, setting_names
+from metalstm.config import GROUPS
 from metalstm.errors import ConfigError, MetalstmError, Problem
 from metalstm.extras import install
 from metalstm.fields import did_you_mean, pasted
 from metalstm.help import asked_for, help_text
+from metalstm.own_configs import bound_configs
 
 
 def run_command(config_name: str, job: Callable[..., None]) -> None:
@@ -74,6 +76,7 @@ def run_once(config_name: str, job: Callable[..., None]) -> MetalstmError | None
         except MetalstmError as refused:
             complain(refused)
             return refused
+        bound_configs()
         hydra.main(version_base="1.3", config_path="pkg://metalstm.configs", config_name=config_name)(guarded)()
     except Exception as raised:
         if unforeseen or isinstance(raised, BrokenPipeError):
@@ -196,17 +199,29 @@ def launcher_remedy(choice: str) -> str:
     return "use hydra/launcher=" + ", or ".join(f"{name} ({install(extra)})" for name, extra in ours.items())
 
 
+def unknown_setting(name: str, known: list[str]) -> Problem:
+    """What is wrong with a name that is no setting.
+
+    Args:
+        name: as it was given.
+        known: all settings of the command, and its groups.
+    """
+    group, parted, rest = name.partition(".")
+    siblings = [one.partition(".")[2] for one in known if one.startswith(f"{group}.")]
+    if parted and siblings and (rest in siblings or "did you mean" not in did_you_mean(rest, siblings)):
+        return Problem(f"{name} is no setting of the chosen {group}", f"leave it out, or choose another {group}")
+    for group in GROUPS:  # such as dataset_root, which other commands have
+        if group in known and name.startswith(f"{group}_") and name not in known:
+            return Problem(f"{name} is no setting", f"did you mean {group}.{name.removeprefix(f'{group}_')}?")
+    return Problem(f"{name} is no setting", did_you_mean(name, known))
+
+
 def config_problem(error: Exception, config_name: str) -> Problem:
     """What Hydra found wrong with the command line, in our words where we know better ones."""
     text = str(error)
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown:
-        name = unknown.group(1)
-        known = setting_names(config_name)
-        if name in known:
-            group = name.split(".")[0]
-            return Problem(f"{name} is no setting of the chosen {group}", f"leave it out, or choose another {group}")
-        return Problem(f"{name} is no setting", did_you_mean(name, known))
+        return unknown_setting(unknown.group(1), setting_names(config_name))
     no_folder = re.search(r"Additional config directory '([^']*)' not found", text)
     if no_folder:
         return Problem(f"--config-dir: there is no folder {no_folder.group(1)}", "name a folder of configs of your own")
@@ -234,6 +249,8 @@ def config_problem(error: Exception, config_name: str) -> Problem:
         return Problem(
             f"{ambiguous.group(1)} gives several values", "give one value, or run them all with metalstm-train -m"
         )
+    if "Interpolation" in type(error).__name__:
+        return Problem(text.splitlines()[0], r"write \${ for ${ as it stands; ${NAME} is another setting's value")
     first, *rest = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
     if isinstance(error, (KeyError, AssertionError, RecursionError)):  # whose own words say little
         first = f"Hydra cannot use this command line: {type(error).__name__}: {first}"

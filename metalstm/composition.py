@@ -11,6 +11,7 @@ from metalstm.config import PATHS
 from metalstm.errors import ConfigError
 from metalstm.fields import PLAIN, flat, in_quotes, quoted
 from metalstm.files import expanded
+from metalstm.own_configs import bound_configs
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -36,6 +37,7 @@ def our_configs(folder: str | None = None, main: str | None = None) -> Iterator[
     from hydra.errors import SearchPathException
 
     version.setbase("1.3")
+    bound_configs()
     path = create_config_search_path(main or "pkg://metalstm.configs")
     if folder is not None:
         folder = os.path.abspath(folder)
@@ -93,7 +95,11 @@ def readable_path(override: str, sweep: bool) -> str:
     understood = as_understood(value)
     if understood is None and sweep and not {"'", '"'} & set(value):
         return f"{name}={','.join(part if as_understood(part) else in_quotes(part) for part in value.split(','))}"
-    if understood is None or not ((understood.is_sweep_override() and sweep) or is_text(understood)):
+    if (
+        value != value.strip()
+        or understood is None
+        or not ((understood.is_sweep_override() and sweep) or is_text(understood))
+    ):
         override = f"{name}={in_quotes(value)}"
     bare = value.strip("'\"")
     if name.startswith("hydra.") and bare.startswith("~"):  # Hydra makes this folder itself

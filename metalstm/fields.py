@@ -145,8 +145,10 @@ def broken_bounds(item: dataclasses.Field[Any], value: Any, name: str) -> Iterat
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """The remedy for an unknown name."""
-    near = difflib.get_close_matches(name, list(known), n=1)
+    """The remedy for an unknown name: a known one of the same letters, the end of it, or one that is spelt alike."""
+    names = list(known)
+    near = [one for one in names if one.replace(".", "_") == name.replace(".", "_")]
+    near += [one for one in names if name.endswith(f"_{one}")] or difflib.get_close_matches(name, names, n=1)
     return f"did you mean {prefix}{near[0]}?" if near else "leave it out; --help lists the settings"
 
 

@@ -157,7 +157,7 @@ def check_writable(folder: Path) -> None:
         OSError: it cannot, or there is no room for it.
     """
     there = folder.absolute()
-    while not there.exists():
+    while not os.path.lexists(there):  # a link that leads nowhere cannot be made a folder
         there = there.parent
     probe = there / f".{secrets.token_hex(6)}{TEMPORARY}"
     try:

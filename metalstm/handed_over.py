@@ -17,6 +17,7 @@ from metalstm.datasets.reader import as_float
 from metalstm.errors import DataError, first_line
 from metalstm.tasks.examples import Examples
 
+LABELS = "give a whole number from 0 on for each example, or a name for each"
 NUMBERS = "give numbers: a tensor, an array, or lists"
 MOST_LABELS = 2**16
 FARTHEST = 2.0  # from 0, of pixels from 0 to 1 to which somebody may have added noise
@@ -71,6 +72,11 @@ class Wanted(NamedTuple):
                 "inputs are torch.uint8, as pixels are, but the run was not trained on images",
                 "give float32, prepared as the run's data is",
             )
+        if pixels and values.dtype == torch.uint8 and int(values.max()) == 1:
+            raise DataError.of(
+                "inputs are torch.uint8 of 0 and 1 alone, but uint8 is taken as 0..255, where 1 is next to nothing",
+                "give them as float32, or as bool",
+            )
         values = as_float(values).float()
         if not values.isfinite().all():
             raise DataError.of("inputs have values that are not finite in float32", "mend them, or leave them out")
@@ -109,11 +115,11 @@ class Wanted(NamedTuple):
             return values.float().unsqueeze(0), None
         names = texts(given)
         known = sorted(set(names or ()))
-        values = tensor("labels", given if names is None else [known.index(name) for name in names])
+        values = tensor("labels", given if names is None else [known.index(name) for name in names], LABELS)
         if values.ndim != 1 or len(values) == 0 or values.is_floating_point() or int(values.min()) < 0:
             raise DataError.of(
                 f"labels are {values.dtype} of the shape {list(values.shape)}, or below 0",
-                "give a whole number from 0 on, or a name, for each example",
+                LABELS,
             )
         if int(values.max()) >= MOST_LABELS:
             raise DataError.of(
@@ -170,12 +176,12 @@ def checked_lengths(given: Any, examples: int, steps: int) -> Tensor | None:
 
 def texts(given: Any) -> list[str] | None:
     """Labels that are names; None: they are not."""
-    values = given.tolist() if isinstance(given, np.ndarray) else given
+    values = given if isinstance(given, (Tensor, list, tuple)) else np.asarray(given).tolist()
     found = isinstance(values, (list, tuple)) and len(values) > 0 and all(isinstance(one, str) for one in values)
     return [str(one) for one in values] if found else None
 
 
-def tensor(what: str, given: Any) -> Tensor:
+def tensor(what: str, given: Any, remedy: str = NUMBERS) -> Tensor:
     """Whatever holds numbers as a tensor on the CPU that nothing else writes into.
 
     Raises:
@@ -185,11 +191,13 @@ def tensor(what: str, given: Any) -> Tensor:
         if isinstance(given, Tensor):
             values = given.detach().cpu().to_dense().clone()
         else:
+            if np.ma.is_masked(given):
+                raise TypeError("some are masked")
             values = torch.from_numpy(native(np.array(given)))
         if values.is_complex():
             raise TypeError("they are complex")
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise DataError.of(f"{what} cannot be read as numbers: {first_line(error)}", NUMBERS) from error
+        raise DataError.of(f"{what} cannot be read as numbers: {first_line(error)}", remedy) from error
     return values if values.is_floating_point() or values.dtype in (torch.bool, torch.uint8) else values.long()
 
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from metalstm.arguments import config_flags
+from metalstm.arguments import config_flags, use_of_hydra
 from metalstm.combinations import combinations, job_names, sweep_name
 from metalstm.command import as_ours, config_problem, ending_with_errors
 from metalstm.composition import composed, our_configs, readable
@@ -89,7 +89,7 @@ def planned(given: argparse.Namespace) -> Sweep:
     with our_configs(given.config_dir):
         loader = GlobalHydra.instance().config_loader()
         config_name = given.config_name or CONFIG_NAME
-        lines = readable(given.overrides, sweep=True)
+        lines = [*use_of_hydra(given), *readable(given.overrides, sweep=True)]
         config = loader.load_configuration(config_name, lines, run_mode=RunMode.MULTIRUN)
         if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
             raise ConfigError.of(

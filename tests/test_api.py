@@ -110,6 +110,7 @@ def test_nothing_is_left_behind(tiny: Any) -> None:
         (["ways=0", "steps=x"], "steps=x is not a whole number"),
         (["ways=70"], "split 'meta_validation' of dataset 'glyphs' has 50 classes"),
         (["resume=nowhere"], "nowhere is not a directory"),
+        (["learner=null"], "a group is null or a number"),
     ],
 )
 def test_the_errors_are_the_commands(given: list[str], said: str, in_process: Any) -> None:
@@ -256,6 +257,9 @@ def test_what_there_is_not(trained: Any) -> None:
         load("nowhere")
     with pytest.raises(ConfigError, match="device=cuda:99 cannot be used here"):
         load(trained(), device="cuda:99")
+    for budget in (0, 2.5, "x", True):
+        with pytest.raises(ConfigError, match="is not a whole number of at least 1"):
+            load(trained(), memory_budget=budget)  # type: ignore[arg-type]
     run = trained("dataset=sinusoid", ways=1, shots=4, **{"dataset.classes": None})
     with pytest.raises(DataError, match=r"targets have the shape \[4\], but the run predicts \[examples, 1 numbers\]"):
         load(run).adapt((torch.rand(4, 1, 1), torch.rand(4)))

@@ -187,7 +187,8 @@ def test_all_problems_at_once_in_one_block() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "meant"), [("wasy", "ways"), ("sede", "seed"), ("model.hiden_size", "model.hidden_size")]
+    ("given", "meant"),
+    [("wasy", "ways"), ("sede", "seed"), ("some_steps", "steps"), ("model.hiden_size", "model.hidden_size")],
 )
 def test_did_you_mean(given: str, meant: str) -> None:
     with pytest.raises(ConfigError, match=rf"error: {given} is no setting\n  fix: did you mean {meant}\?"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -100,7 +101,7 @@ def test_the_same_pixels_the_same_answers(kind: str, loaded: Any, task: Any) -> 
     assert (wanted[0] - wanted[1]).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("give", [list, tuple, np.array, lambda names: np.array(names, dtype=object)])
+@pytest.mark.parametrize("give", [list, tuple, np.array, lambda names: np.array(names, dtype=object), pd.Series])
 def test_labels_that_are_names(give: Any, loaded: Any, task: Any) -> None:
     inputs, labels = task
     names = [["cat", "dog", "ant"][label] for label in labels]
@@ -144,7 +145,10 @@ NOT_TO_BE_READ = [
     ((torch.rand(2, 28, 28) * 1j, [0, 1]), "inputs cannot be read as numbers: they are complex"),
     ((torch.full((2, 28, 28), torch.nan), [0, 1]), "inputs have values that are not finite"),
     ((torch.rand(2, 28, 28), [0, None]), "labels cannot be read as numbers"),
-    ((torch.rand(2, 28, 28), ["a", 1]), "labels cannot be read as numbers"),
+    ((torch.rand(2, 28, 28), ["a", 1]), "fix: give a whole number from 0 on for each example, or a name for each"),
+    ((torch.rand(2, 28, 28), [3, 4]), "label 0 has no example, but there is a label 4\n  fix: count labels from 0 on"),
+    ((torch.ones(2, 28, 28, dtype=torch.uint8), [0, 1]), "inputs are torch.uint8 of 0 and 1 alone"),
+    ((np.ma.masked_equal(np.eye(28)[None].repeat(2, 0), 0), [0, 1]), "inputs cannot be read as numbers: some are mas"),
     ((torch.rand(2, 28, 28), [[0], [1]]), "labels are torch.int64 of the shape [2, 1]"),
     ((torch.rand(2, 28, 28), []), "labels are torch.float32 of the shape [0]"),
     ((torch.rand(2, 28, 28), [0, 10**12]), "a label is 1000000000000, but there are at most 65536"),

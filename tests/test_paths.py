@@ -40,6 +40,8 @@ NAMES = [
         "ends\\",
         "\\'",
         "日本 語",
+        " begins",
+        "ends ",
         "a:b;c&d|e<f>*?!",
     ),
 ]

@@ -66,13 +66,21 @@ def test_a_run_s_config(name: str, command: str, given: str, in_process: Any) ->
         ended = in_process(command, given, *more)
     assert ended.code == 4, ended
     assert f"run is not a run directory: config.yaml: {BOMBS[name][1]}" in ended.err
+    assert "fix: bring config.yaml back" in ended.err
 
 
-@pytest.mark.parametrize("given", [["--config-name", "bomb"], ["--config-name", "bomb.yaml", "ways=3"], ["learner=x"]])
+@pytest.mark.parametrize(
+    "given",
+    [
+        *(["--config-name", "bomb"], ["--config-name", "bomb.yaml", "ways=3"], ["learner=x"], ["learner=x", "--help"]),
+        *(["learner=y"], ["-m", "learner=x,maml"], ["--config-name", "bomb", "--help"]),
+    ],
+)
 def test_a_config_of_one_s_own(given: list[str], in_process: Any) -> None:
     Path("mine/learner").mkdir(parents=True)
     for file in ("mine/bomb.yaml", "mine/learner/x.yaml"):
         Path(file).write_text(LAUGHS, encoding="utf-8")
+    Path("mine/learner/y.yaml").write_text("defaults:\n  - x\n", encoding="utf-8")
     in_process("train", "wasy=5")
     with at_once():
         ended = in_process("train", "--config-dir", "mine", *given)

@@ -23,6 +23,7 @@ TRAINING = ("pretraining_seconds", "seconds")
 LARGEST = 1e30  # of the numbers in a file, so that sums and squares are finite
 UNITS = ("step", "shot")
 OVER = "give directories of runs that are over"
+SHOWN = 5  # differences of runs' tasks
 SAME = "compare runs on the same tasks"
 MEANS = "means over the seeds of a sweep are in its summary.csv"
 # What must be the same for task n to be the same task.
@@ -112,6 +113,8 @@ def on_the_same_tasks(folders: Sequence[Path]) -> list[Run]:
         if value != first[name]
     ]
     if problems:
+        if len(problems) > SHOWN:
+            problems[SHOWN:] = [Problem(f"{len(problems) - SHOWN} more such differences", SAME)]
         same = [run.folder for run in runs if run.tasks == first]
         raise ConfigError(*problems[:-1], problems[-1]._replace(fix=remedy(same)))
     return named(runs)

@@ -89,13 +89,20 @@ def run_settings(path: Path) -> TrainSettings:
     try:
         values = config_values(path)
     except Unreadable as error:
-        raise CheckpointError.of(f"{path} is not a run directory: {CONFIG}: {error}", FIX) from error
+        raise CheckpointError.of(
+            f"{path} is not a run directory: {CONFIG}: {error}",
+            f"bring {CONFIG} back as the run wrote it, or name another run",
+        ) from error
     values = LATER | values
     for group, later in LATER_OF.items():
         if isinstance(chosen := values.get(group), dict):
             values[group] = later.get(str(chosen.get("name")), {}) | chosen
     check_unedited(path, flat(from_the_root(values)), identity.get("settings", {}), "the run began with")
-    return checked(values)
+    try:
+        return checked(values)
+    except ConfigError as error:  # which the command line does not mend
+        problems = [Problem(f"{path / CONFIG}: {what}", f"in {CONFIG}, {fix}") for what, fix in error.problems]
+        raise ConfigError(*problems) from error
 
 
 def run_identity(path: Path) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Resumed(NamedTuple):
             log.info("changed: %s", said)
             name = said.split()[0]
             if name in ("device", "threads", "processes", "memory_budget"):
-                what = "number of processes" if name == "processes" else name
+                what = f"number of {name}" if name in ("threads", "processes") else name
                 log.warning("with another %s the run is no longer bit for bit the one never stopped", what)
 
 

@@ -126,14 +126,17 @@ def test_a_test_that_finds_no_room(protocol: str, full_at: Any, in_process: Any,
     assert shown(ended.out)["learner"] == "maml"
 
 
-def test_where_a_test_may_write_is_tried_before(in_process: Any, tiny: Any, only_run: Any, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("make", [Path.touch, lambda tests: tests.symlink_to("nowhere")])
+def test_where_a_test_may_write_is_tried_before(
+    make: Any, in_process: Any, tiny: Any, only_run: Any, monkeypatch: Any
+) -> None:
     assert in_process("train", *tiny(test_tasks=0)).code == 0
     run = only_run(Path())
-    (run / "tests").touch()
+    make(run / "tests")
     monkeypatch.setattr("metalstm.run.meta_test.Judge.judge", lambda *given: pytest.fail("tested"))
     ended = in_process("test", f"run={run}", "tasks=4")
     assert ended.code == 2
-    assert ended.err.startswith(f"error: the result would be written into {run}/tests, but that fails: Not a directory")
+    assert ended.err.startswith(f"error: the result would be written into {run}/tests, but that fails: No")
 
 
 @pytest.mark.parametrize("given", ["out=/proc/mine.csv", "out=/dev/full", "export=/proc/mine.safetensors"])

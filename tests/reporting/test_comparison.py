@@ -334,6 +334,14 @@ def test_every_difference_is_told_at_once(tmp_path: Path) -> None:
     assert [problem.fix.startswith("compare runs on the same tasks") for problem in caught.value.problems] == [True] * 3
 
 
+def test_of_many_differences_the_first_are_told(tmp_path: Path) -> None:
+    folders = [run(tmp_path / f"r{seed}", "maml", GOOD, seed=seed) for seed in range(9)]
+    with pytest.raises(ConfigError) as caught:
+        entries(folders)
+    assert len(caught.value.problems) == 6
+    assert caught.value.problems[-1].what == "3 more such differences"
+
+
 def test_the_remedy_for_a_sweep_over_seeds_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = tmp_path / "a sweep"
     for learner in ("anil", "maml"):

@@ -107,7 +107,7 @@ def test_what_is_changed_is_written_down(run: Path, resume: Any) -> None:
     log = (run / "train.log").read_text(encoding="utf-8")
     assert "INFO changed: steps from 6 to 7\n" in log
     assert "INFO changed: checkpoint_every from 2 to 3\n" in log
-    assert "WARNING with another threads the run is no longer bit for bit" in log
+    assert "WARNING with another number of threads the run is no longer bit for bit" in log
     assert "steps: 7\n" in (run / "config.yaml").read_text(encoding="utf-8")
 
 

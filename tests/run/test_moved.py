@@ -113,6 +113,32 @@ def test_training_again_from_a_run_s_config(flag: str, run: Path, in_process: An
     assert sorted(run.rglob("*")) == before
 
 
+def test_a_sweep_from_a_run_s_config(run: Path, in_process: Any) -> None:
+    ended = in_process(
+        *("train", "-m", "--config-dir", str(run), "--config-name", "config", "output_dir=again", "seed=1,2")
+    )
+    assert ended.code == 0, ended.err
+    assert [path.name for path in Path().iterdir()] == ["again"]
+    assert sorted(path.name for path in Path("again/sweeps").glob("*/seed-*")) == ["seed-1", "seed-2"]
+
+
+@pytest.mark.parametrize(
+    ("line", "now", "said"),
+    [
+        ("seed: 0\n", "", "seed has no value\n  fix: in config.yaml, give seed=..."),
+        ("test_tasks: ", "test_tasks: -", "it must be at least 0\n  fix: in config.yaml, use test_tasks>=0"),
+        ("ways: ", "wasy: 1\nways: ", "wasy is no setting\n  fix: in config.yaml, did you mean ways?"),
+    ],
+)
+def test_a_config_that_was_damaged_is_named(line: str, now: str, said: str, run: Path, resume: Any) -> None:
+    text = (run / "config.yaml").read_text(encoding="utf-8")
+    (run / "config.yaml").write_text(text.replace(f"\n{line}", f"\n{now}"), encoding="utf-8")
+    ended = resume("steps=7")
+    assert ended.code == 2
+    assert f"error: {run / 'config.yaml'}: " in ended.err
+    assert said in ended.err
+
+
 def test_training_again_where_hydra_says(run: Path, in_process: Any, only_run: Any) -> None:
     ended = in_process("train", "--config-dir", str(run), "--config-name", "config", "hydra.run.dir=here/x", "steps=1")
     assert ended.code == 0, ended.err
