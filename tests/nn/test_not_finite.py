@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from metalstm.nn import library
+from metalstm.nn import shared_object
 from metalstm.nn.compiled import fused_sweeps
 from metalstm.nn.kernel import lstm_layer
 
-CELLS = Path(library.__file__).with_name("cells.h")
+CELLS = Path(shared_object.__file__).with_name("cells.h")
 # Ends by a signal where C does not define what a number that does not fit an integer becomes.
 UNDEFINED = ("-fsanitize=undefined,float-cast-overflow", "-fsanitize-undefined-trap-on-error")
 PROGRAM = """
