@@ -23,17 +23,17 @@ import signal
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from metalstm.arguments import run_choices
-from metalstm.command import as_ours, config_problem, in_our_words
-from metalstm.composition import composed
+from metalstm.cli.arguments import run_choices
+from metalstm.config.compose import composed
+from metalstm.config.hydra_errors import as_ours, config_problem, in_our_words
+from metalstm.config.text import pasted, quoted, shown
 from metalstm.errors import CheckpointError, ConfigError, Interrupted
-from metalstm.fields import pasted, quoted, shown
-from metalstm.files import expanded
+from metalstm.files.paths import expanded
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from metalstm.adapting import TrainedLearner
+    from metalstm.predictor import TrainedLearner
 
 
 class Run:
@@ -61,8 +61,8 @@ class Run:
         Raises:
             CheckpointError: the run is not over, or this is none.
         """
-        from metalstm.reading import Unreadable, read_json
-        from metalstm.run.directory import RESULT
+        from metalstm.files.reading import Unreadable, read_json
+        from metalstm.runs.layout import RESULT
 
         try:
             content: dict[str, Any] = read_json(self.path / RESULT)
@@ -76,7 +76,7 @@ class Run:
     @property
     def metrics(self) -> list[dict[str, float]]:
         """The records of `metrics.jsonl`: one for each training step, and one for each meta-validation."""
-        from metalstm.run.metrics import Records
+        from metalstm.runs.metrics import Records
 
         return list(Records(self.path))
 
@@ -101,10 +101,10 @@ def meta_train(*settings: str, **named: Any) -> Run:
         `meta_train(dataset="folder", ways=5, **{"dataset.root": Path("my photos")})`
     """
     given = [*map(checked, settings), *(as_override(name, value) for name, value in named.items())]
-    from metalstm.run.directory import screen_log
-    from metalstm.run.distribution import ALONE
-    from metalstm.torch_state import own_torch
-    from metalstm.train import begin_or_resume
+    from metalstm.experiment.train import begin_or_resume
+    from metalstm.runs.logs import screen_log
+    from metalstm.runtime.processes import ALONE
+    from metalstm.runtime.torch_state import own_torch
 
     with in_our_words("train"), own_torch():
         config = composed_for_python([*run_choices(given), *given])
@@ -183,7 +183,7 @@ def load(
     Raises:
         MetalstmError: there is no run, no whole checkpoint, or not its data.
     """
-    from metalstm.adapting import TrainedLearner, counted
+    from metalstm.predictor import TrainedLearner, counted
 
     if not isinstance(run, (Run, str, PurePath)):
         raise ConfigError.of(f"run={run!r} is no run", "give what meta_train returned, or a run directory")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from metalstm.fields import bounded, one_of, path
+from metalstm.config.fields import bounded, one_of, path
 
 
 @dataclass(kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from metalstm.fields import bounded, one_of
+from metalstm.config.fields import bounded, one_of
 
 LEARNED_RATES = ("none", "weights", "weights_and_steps", "layers_and_steps")
 OPTIMIZERS = ("sgd", "adam")

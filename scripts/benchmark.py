@@ -24,7 +24,7 @@ from pathlib import Path
 from bench.problem import QUICK, SETTINGS, BenchmarkError, variants
 from bench.system import CLASSES, require_jax
 
-from metalstm.extras import install
+from metalstm.config.extras import install
 
 HIDDEN = [64, 128, 256]
 BUSY = 0.5  # processes that want a core, averaged over a minute

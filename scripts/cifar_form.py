@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from metalstm.datasets.cifar100_files import COLOURS, FILES, SIDE, Counts
-from metalstm.datasets.cifar_fs import CLASSES
-from metalstm.datasets.glyphs import load_glyphs
+from metalstm.datasets.images.cifar100_files import COLOURS, FILES, SIDE, Counts
+from metalstm.datasets.images.cifar_fs import CLASSES
+from metalstm.datasets.images.glyphs import load_glyphs
 from metalstm.tasks.classes import ClassPool
 
 FULL = Counts()

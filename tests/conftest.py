@@ -72,7 +72,7 @@ def cifar100() -> Callable[..., dict[str, dict[str, Any]]]:
     """A function that makes the contents of CIFAR-100's three files, with few images: `cifar100(train=3, test=2)`."""
     import numpy as np
 
-    from metalstm.datasets.cifar_fs import CLASSES
+    from metalstm.datasets.images.cifar_fs import CLASSES
 
     def contents(train: int = 3, test: int = 2) -> dict[str, dict[str, Any]]:
         random = np.random.default_rng(0)
@@ -133,9 +133,9 @@ def in_process(
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.hydra_config import HydraConfig
 
-    from metalstm import adapt, test, train
-    from metalstm.nn.budget import BUDGET
-    from metalstm.run.directory import end_log
+    from metalstm.cli import adapt, test, train
+    from metalstm.runs.logs import end_log
+    from metalstm.runtime.budget import BUDGET
 
     work = tmp_path / "work"
     work.mkdir()

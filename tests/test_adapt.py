@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from metalstm.run.prediction import Predicted, accuracy_line, as_csv, as_json
+from metalstm.evaluation.predict import Predicted, accuracy_line, as_csv, as_json
 
 SUFFIX = {"images": ".png", "recordings": ".wav", "tables": ".csv", "texts": ".txt"}
 
@@ -116,9 +116,9 @@ def test_the_export_predicts_the_same_in_torch(trained: Any, in_process: Any) ->
     pytest.importorskip("safetensors")
     from safetensors.torch import load_file
 
-    from metalstm.datasets.folder import load_folder
-    from metalstm.datasets.folder_splits import SplitSettings
-    from metalstm.datasets.own_files import as_examples, read_query
+    from metalstm.datasets.files.support_set import as_examples, read_query
+    from metalstm.datasets.own.folder import load_folder
+    from metalstm.datasets.own.folder_splits import SplitSettings
 
     run = trained("tables", "model.layer_norm=false", "model.directions=1", "learner.inner_lr=0.5")
     make("tables", Path("support"), range(0, 8, 7), lambda _: 2)

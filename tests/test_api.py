@@ -123,7 +123,7 @@ def test_the_errors_are_the_commands(given: list[str], said: str, in_process: An
 
 
 def stop_in_step(count: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from metalstm.run.outer import OuterOptimizer
+    from metalstm.training.outer_optimizer import OuterOptimizer
 
     real = OuterOptimizer.step
     calls: list[None] = []

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from metalstm.run.checkpoint import read
+from metalstm.runs.checkpoint import read
 
 KEYS = {
     *("format", "command", "dataset", "learner", "model", "ways", "shots", "queries", "split", "tasks", "steps"),
@@ -243,7 +243,7 @@ def test_torch_is_not_imported_to_answer(arguments: list[str], tmp_path: Path, m
 def test_python_m(process: Any, tiny: Any, only_run: Any, tmp_path: Path) -> None:
     ended = process("python", "-m", "metalstm.train", *tiny(steps=1, scratch_tasks=0), cwd=tmp_path)
     assert ended.code == 0, ended.err
-    assert process("python", "-m", "metalstm.test", "--cfg", "job", cwd=tmp_path).code == 0
+    assert process("python", "-m", "metalstm", "test", "--cfg", "job", cwd=tmp_path).code == 0
     assert only_run(tmp_path).name
 
 

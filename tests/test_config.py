@@ -11,10 +11,11 @@ import pytest
 from omegaconf import OmegaConf
 
 import metalstm
-from metalstm import config
-from metalstm.config import BUDGETS, GROUPS, AdaptSettings, MetaTestSettings, TrainSettings
+from metalstm.config import parse
+from metalstm.config.parse import BUDGETS, GROUPS
+from metalstm.config.schema import AdaptSettings, MetaTestSettings, TrainSettings
+from metalstm.config.text import flat, plain, shown
 from metalstm.errors import ConfigError
-from metalstm.fields import flat, plain, shown
 
 CONFIGS = Path(metalstm.__file__).parents[1] / "configs"
 
@@ -40,7 +41,7 @@ def composed(
     values = OmegaConf.create(read("train.yaml") | groups | {"learner": choice("learner", learner)})
     for name, value in changes.items():
         OmegaConf.update(values, name, value, force_add=True)
-    return config.train_settings(values)
+    return parse.train_settings(values)
 
 
 def problems(changes: dict[str, Any], *groups: str) -> list[str]:
@@ -316,7 +317,7 @@ def test_steps_of_the_meta_test(learner: str) -> None:
 def test_a_missing_value_is_named() -> None:
     values = OmegaConf.create(read("test.yaml"))
     with pytest.raises(ConfigError, match="run has no value"):
-        config.meta_test_settings(values)
+        parse.meta_test_settings(values)
 
 
 def test_budgets_are_settings() -> None:

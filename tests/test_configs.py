@@ -15,7 +15,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import metalstm
-from metalstm.config import GROUPS
+from metalstm.config.parse import GROUPS
 from metalstm.dataset_settings import REGRESSION
 
 PACKAGE = Path(metalstm.__file__).parent
@@ -64,13 +64,13 @@ def marked(path: str) -> Any:
 @pytest.fixture
 def small_cifar_fs(tmp_path: Path, cifar100: Any, python2_pickle: Any, monkeypatch: Any) -> Path:
     """A folder with CIFAR-100's files in their form, with few images, which count as whole."""
-    from metalstm import assembly
-    from metalstm.datasets.cifar100_files import Counts
-    from metalstm.datasets.cifar_fs import load_cifar_fs
+    from metalstm.datasets import loading
+    from metalstm.datasets.images.cifar100_files import Counts
+    from metalstm.datasets.images.cifar_fs import load_cifar_fs
 
     for name, content in cifar100(3, 2).items():
         (tmp_path / name).write_bytes(python2_pickle(content))
-    monkeypatch.setattr(assembly, "load_cifar_fs", functools.partial(load_cifar_fs, counts=Counts(3, 2)))
+    monkeypatch.setattr(loading, "load_cifar_fs", functools.partial(load_cifar_fs, counts=Counts(3, 2)))
     return tmp_path
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from metalstm import extras
-from metalstm.extras import install
+from metalstm.config import extras
+from metalstm.config.extras import install
 
 
 class Installed:

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 from metalstm import Run, load, meta_train
-from metalstm.adapting import TrainedLearner
 from metalstm.api import as_override
-from metalstm.composition import composed
+from metalstm.config.compose import composed
 from metalstm.errors import ConfigError, DataError
+from metalstm.predictor import TrainedLearner
 
 IMAGES = {"scratch_tasks": 0, "steps": 2}
 SERIES = IMAGES | {"dataset.classes": None, "ways": 2}

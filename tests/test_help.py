@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from metalstm.composition import setting_names
-from metalstm.help import GROUPS, Sources, help_text
+from metalstm.cli.help import GROUPS, Sources, help_text
+from metalstm.config.compose import setting_names
 
 CHOICES = [
     (group, path.name.removesuffix(".yaml"))

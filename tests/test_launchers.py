@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import metalstm
-from metalstm.composition import composed
+from metalstm.config.compose import composed
 
 LAUNCHERS = {
     "cores": ("hydra/launcher=cores", "hydra.launcher.n_jobs=2"),

@@ -9,15 +9,15 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 
-from metalstm.config import train_settings
+from metalstm.config.parse import train_settings
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.sinusoid import SinusoidFamily
+from metalstm.datasets.series.sinusoid import SinusoidFamily
 from metalstm.errors import ConfigError
-from metalstm.learner_assembly import MAKERS, make_learner, model_shape
+from metalstm.experiment.build_learner import MAKERS, make_learner, model_shape
 from metalstm.learner_settings import LEARNERS
-from metalstm.learners.adaptable import FromPrototypes, HeadOnly, NewHead, WholeModel
 from metalstm.learners.base import Learner
 from metalstm.learners.finetune import FineTune
+from metalstm.learners.inner_loop.adaptation import FromPrototypes, HeadOnly, NewHead, WholeModel
 from metalstm.learners.lstm_optimizer import LSTMOptimizer
 from metalstm.learners.maml import MAML
 from metalstm.learners.mamlpp import MAMLPlusPlus
@@ -26,8 +26,8 @@ from metalstm.learners.op_lstm import OPLSTM
 from metalstm.learners.protonet import ProtoNet
 from metalstm.learners.reptile import Reptile
 from metalstm.learners.scratch import Scratch
+from metalstm.nn.lstm import ModelShape
 from metalstm.nn.mlp import MLPShape
-from metalstm.nn.model import ModelShape
 from metalstm.tasks.classes import SPLITS, ClassPool
 
 CLASSES = 9  # of meta-train

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from metalstm.learner_settings import LEARNERS
-from metalstm.run import directory
-from metalstm.run.checkpoint import Checkpoints
-from metalstm.run.outer import OuterOptimizer
+from metalstm.runs import layout
+from metalstm.runs.checkpoint import Checkpoints
 from metalstm.tasks.sampler import seeded_generator
+from metalstm.training.outer_optimizer import OuterOptimizer
 
 CPU = torch.device("cpu")
 READERS = ("memory", "protonet")  # a step of theirs is one more shot
@@ -128,7 +128,7 @@ def lived(
         ended = in_process("train", *given, "output_dir=whole")
         assert ended.code == 0, ended.err
         # In the middle of step 4, two steps after the checkpoint; or, with nothing to train, before the result.
-        place = (directory, "write_json", 1) if learner == "scratch" else (OuterOptimizer, "step", 4)
+        place = (layout, "write_json", 1) if learner == "scratch" else (OuterOptimizer, "step", 4)
         undo = dying(*place)
         torch.manual_seed(2)  # whoever draws from the global generator gives itself away
         with pytest.raises(Killed):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from metalstm import ownership
-from metalstm.ownership import own_folder, owners_of_data, read_own
+from metalstm.files import ownership
+from metalstm.files.ownership import own_folder, owners_of_data, read_own
 
 
 def test_made_where_it_is_missing_whatever_the_umask(tmp_path: Path) -> None:

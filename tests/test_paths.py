@@ -16,14 +16,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from metalstm import Run, load, meta_train
-from metalstm.composition import composed, readable
-from metalstm.config import PATHS, as_mapping, from_the_root, train_settings
+from metalstm.cli.sweep_checks import checked_settings
+from metalstm.config.compose import composed, readable
+from metalstm.config.parse import PATHS, as_mapping, from_the_root, train_settings
+from metalstm.config.text import command, pasted, plain
 from metalstm.errors import ConfigError, DataError
-from metalstm.fields import command, pasted, plain
-from metalstm.files import expanded
-from metalstm.run.job import Job
-from metalstm.search import understood
-from metalstm.sweep_checks import checked_settings
+from metalstm.files.paths import expanded
+from metalstm.sweeps.job import Job
+from metalstm.sweeps.search.search import understood
 
 NAMES = [
     *("a b (2)", "jürgen/lr=0.1", "a,b", "it's", 'a"b', "a$b", "$HOME", "a${b}", "50%", "-x", "~", "~/x", "a`b`"),
@@ -201,9 +201,9 @@ def test_a_home_that_nobody_has(name: str, in_process: Any) -> None:
 
 
 def test_a_home_that_nobody_has_as_the_data_of_python() -> None:
-    from metalstm.datasets.ecg import load_ecg
-    from metalstm.datasets.folder import load_folder
-    from metalstm.datasets.terrain import load_terrain
+    from metalstm.datasets.own.folder import load_folder
+    from metalstm.datasets.series.ecg import load_ecg
+    from metalstm.datasets.series.terrain import load_terrain
 
     for read in (load_ecg, load_folder, load_terrain):
         with pytest.raises(DataError, match=r"dataset\.root=~nobody-is-called-so"):
@@ -266,7 +266,7 @@ def test_a_sweep_of_before_with_relative_paths_goes_on(tmp_path: Path, monkeypat
 
 
 def test_the_words_of_a_sweep_that_was_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    from metalstm.launch import again
+    from metalstm.sweeps.launch import again
 
     monkeypatch.setattr("sys.argv", ["/usr/bin/metalstm-train", "-m", "output_dir=a b", "seed=0,1"])
     assert shlex.split(again().split(": ")[1]) == ["metalstm-train", "-m", "output_dir=a b", "seed=0,1"]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from metalstm.nn.base import HEAD
-from metalstm.run.checkpoint import BEST, LATEST, Checkpoints
+from metalstm.runs.checkpoint import BEST, LATEST, Checkpoints
 
 CPU = torch.device("cpu")
 

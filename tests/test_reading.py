@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from metalstm.reading import LARGEST_JSON, Unreadable, read_json, read_yaml
-from metalstm.run.listing import described
+from metalstm.files.reading import LARGEST_JSON, Unreadable, read_json, read_yaml
+from metalstm.runs.listing import described
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 8)}]\n" for old, new in zip("abcdefghi", "bcdefghij", strict=True)

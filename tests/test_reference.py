@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from metalstm.run.statistics import mean_and_ci95
+from metalstm.evaluation.statistics import mean_and_ci95
 
 REFERENCE = Path(__file__).parents[1] / "outputs" / "reference" / "omniglot"
 RUNS = sorted(path.parent for path in REFERENCE.glob("*/checkpoints"))

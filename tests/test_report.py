@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from metalstm import report
+from metalstm.cli import report
 
 PNG = b"\x89PNG"
 

@@ -15,15 +15,16 @@ from typing import Any
 import pytest
 import yaml
 
-from metalstm import search
+from metalstm.cli.search import main
+from metalstm.config.extras import install
 from metalstm.errors import ConfigError
-from metalstm.extras import install
-from metalstm.run.job import wait_until_free
-from metalstm.searching.plan import SEARCHED_OF_DATASET, check_searchable, why_not
-from metalstm.searching.process import TrialProcess, validations
-from metalstm.searching.space import parse
-from metalstm.searching.study import Study
-from metalstm.searching.trials import trial_directory
+from metalstm.sweeps.job import wait_until_free
+from metalstm.sweeps.search import search
+from metalstm.sweeps.search.plan import SEARCHED_OF_DATASET, check_searchable, why_not
+from metalstm.sweeps.search.process import TrialProcess, validations
+from metalstm.sweeps.search.space import parse
+from metalstm.sweeps.search.study import Study
+from metalstm.sweeps.search.trials import trial_directory
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SINUSOID = {"ways": 1, "shots": 4, "dataset.classes": None, "scratch_tasks": 0}
@@ -38,7 +39,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     def run(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["metalstm-search", *arguments])
         with pytest.raises(SystemExit) as ended:
-            search.main()
+            main()
         assert ended.value.code == 2
         out, err = capsys.readouterr()
         assert (out, list(tmp_path.iterdir())) == ("", [])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from metalstm.combinations import combinations, job_names, sweep_name
+from metalstm.sweeps.grid import combinations, job_names, sweep_name
 
 SMALL = {"scratch_tasks": 0, "steps": 2, "threads": 1, "test_tasks": 4}
 # With a rate that is far too large the second step's loss is not finite.

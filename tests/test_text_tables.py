@@ -7,8 +7,8 @@ import math
 
 import pytest
 
-from metalstm.files import as_json
-from metalstm.text_tables import table, table_in_parts, wrapped
+from metalstm.files.writing import as_json
+from metalstm.reporting.text_tables import table, table_in_parts, wrapped
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from metalstm.datasets.reader import Reader
+from metalstm.datasets.files.reader import Reader
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.sampler import TaskSource
 

@@ -6,9 +6,9 @@ from typing import Literal
 
 import torch
 
-from metalstm.learners.adaptable import Adaptable, HeadOnly, NewHead, WholeModel
 from metalstm.learners.base import Outcome
-from metalstm.learners.fitting import FittingLearner, Optimizer
+from metalstm.learners.inner_loop.adaptation import Adaptable, HeadOnly, NewHead, WholeModel
+from metalstm.learners.inner_loop.optimizer_steps import FittingLearner, Optimizer
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.nn.base import Model
 from metalstm.tasks.examples import TaskBatch

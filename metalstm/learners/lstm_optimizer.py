@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from metalstm.learners import cost
-from metalstm.learners.adaptable import WholeModel
 from metalstm.learners.base import Learner, Outcome
+from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.nn.base import Model, Weights
-from metalstm.nn.shared import SharedLSTM
+from metalstm.nn.shared_lstm import SharedLSTM
 from metalstm.tasks.examples import Examples, TaskBatch
 
 SCALE = 10.0  # p of `as_features`

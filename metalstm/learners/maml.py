@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from metalstm.learners import cost
-from metalstm.learners.adaptable import Adaptable
 from metalstm.learners.base import Learner, Outcome
-from metalstm.learners.higher_engine import HigherEngine
-from metalstm.learners.inner_loop import Adapted, BatchedEngine, Engine, Order
+from metalstm.learners.inner_loop.adaptation import Adaptable
+from metalstm.learners.inner_loop.batched import Adapted, BatchedEngine, Engine, Order
+from metalstm.learners.inner_loop.higher_reference import HigherEngine
+from metalstm.learners.inner_loop.learned_rates import InnerRates, LearnedRates
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.learners.parts import in_parts
-from metalstm.learners.rates import InnerRates, LearnedRates
-from metalstm.nn.budget import BUDGET
+from metalstm.runtime.budget import BUDGET
 from metalstm.tasks.examples import Examples, TaskBatch
 
 # What these hold in memory is less than what autograd holds, cell by cell, of a single task.

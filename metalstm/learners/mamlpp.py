@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metalstm.learners.inner_loop import Order
+from metalstm.learners.inner_loop.batched import Order
 from metalstm.learners.maml import MAML
 from metalstm.learners.objective import task_loss
 from metalstm.tasks.examples import TaskBatch

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metalstm.learners.gradient_free import ShotLearner
 from metalstm.learners.objective import Kind
-from metalstm.learners.shots import ShotLearner
 from metalstm.nn.base import Model
-from metalstm.nn.shared import SharedLSTM, State
+from metalstm.nn.shared_lstm import SharedLSTM, State
 
 
 class Remembered(NamedTuple):

@@ -34,3 +34,10 @@ def task_metric(kind: Kind, outputs: Tensor, targets: Tensor) -> Tensor:
 def task_metrics(kind: Kind, losses: Tensor, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
     """What is written down of a meta-batch, by name, [T] each, from losses [T] and outputs [T, B, O]."""
     return {"loss": losses.detach(), metric_name(kind): task_metric(kind, outputs.detach(), targets)}
+
+
+def is_better(kind: Kind, value: float, than: float) -> bool:
+    """Higher accuracy, lower error; any number is better than NaN."""
+    if than != than:
+        return value == value
+    return value > than if kind == "classification" else value < than

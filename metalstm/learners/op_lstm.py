@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metalstm.learners.adaptable import read_by_all
+from metalstm.learners.gradient_free import ShotLearner
+from metalstm.learners.inner_loop.adaptation import read_by_all
 from metalstm.learners.objective import Kind
-from metalstm.learners.shots import ShotLearner
 from metalstm.nn.base import Model
-from metalstm.nn.shared import SharedLSTM
+from metalstm.nn.shared_lstm import SharedLSTM
 from metalstm.tasks.examples import Examples
 
 

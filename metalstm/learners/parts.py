@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from metalstm.learners.base import Learner, Outcome
-from metalstm.nn.budget import BUDGET
+from metalstm.runtime.budget import BUDGET
 from metalstm.tasks.examples import TaskBatch
 
 

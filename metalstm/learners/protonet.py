@@ -7,11 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from metalstm.learners.gradient_free import ShotLearner
 from metalstm.learners.objective import Kind
 from metalstm.learners.prototypes import nearness, prototypes
-from metalstm.learners.shots import ShotLearner
 from metalstm.nn.base import Model
-from metalstm.nn.model import LSTMModel
+from metalstm.nn.lstm import LSTMModel
 
 
 class Stored(NamedTuple):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from metalstm.learners.adaptable import WholeModel
 from metalstm.learners.base import Outcome
-from metalstm.learners.fitting import FittingLearner, Optimizer, fit
+from metalstm.learners.inner_loop.adaptation import WholeModel
+from metalstm.learners.inner_loop.optimizer_steps import FittingLearner, Optimizer, fit
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.nn.base import Model
 from metalstm.tasks.examples import TaskBatch

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from metalstm.learners.adaptable import WholeModel
 from metalstm.learners.base import Outcome
-from metalstm.learners.fitting import FittingLearner, Optimizer
+from metalstm.learners.inner_loop.adaptation import WholeModel
+from metalstm.learners.inner_loop.optimizer_steps import FittingLearner, Optimizer
 from metalstm.learners.objective import Kind
 from metalstm.nn.base import Model, Shape, Weights
 from metalstm.tasks.examples import Examples, TaskBatch

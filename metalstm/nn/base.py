@@ -11,8 +11,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from metalstm.nn.budget import BUDGET
 from metalstm.nn.slices import Weights, read_in_slices
+from metalstm.runtime.budget import BUDGET
 
 __all__ = ["Model", "Shape", "Weights"]
 

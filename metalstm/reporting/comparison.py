@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from metalstm.evaluation.statistics import mean_and_ci95
 from metalstm.reporting.entries import Entry
-from metalstm.run.statistics import mean_and_ci95
 
 LEAST_ERROR = 1e-6  # that `per_task.json` tells from none
 

@@ -9,7 +9,7 @@ from metalstm.reporting.entries import Run
 from metalstm.reporting.gallery import image
 from metalstm.reporting.markup import Markup, Section, joined, table, tag
 from metalstm.reporting.optional import read_optional
-from metalstm.run.directory import CONFUSION
+from metalstm.runs.layout import CONFUSION
 
 
 def section(runs: Sequence[Run]) -> Section | None:

@@ -13,11 +13,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from metalstm.config.text import command, flat, shown
 from metalstm.errors import ConfigError, Problem
-from metalstm.fields import command, flat, shown
-from metalstm.reading import Unreadable, read_json
+from metalstm.files.reading import Unreadable, read_json
 from metalstm.reporting.optional import LARGEST as LARGEST_FILE
-from metalstm.run.directory import IDENTITY, PER_TASK, RESULT
+from metalstm.runs.layout import IDENTITY, PER_TASK, RESULT
 
 TRAINING = ("pretraining_seconds", "seconds")
 LARGEST = 1e30  # of the numbers in a file, so that sums and squares are finite

@@ -11,11 +11,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from metalstm.extras import install
-from metalstm.files import write_atomically
+from metalstm.config.extras import install
+from metalstm.evaluation.statistics import mean_and_ci95
+from metalstm.files.writing import write_atomically
 from metalstm.reporting.comparison import number, ranked, task_in_words
 from metalstm.reporting.entries import Entry
-from metalstm.run.statistics import mean_and_ci95
 
 log = logging.getLogger(__name__)
 

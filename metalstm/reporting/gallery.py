@@ -12,7 +12,7 @@ from metalstm.reporting.comparison import counted
 from metalstm.reporting.entries import Run
 from metalstm.reporting.markup import Markup, Section, escaped, figure, joined, tag
 from metalstm.reporting.optional import read_optional
-from metalstm.run.directory import GALLERY
+from metalstm.runs.layout import GALLERY
 
 BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 MOST_WORDS = 24  # of a text

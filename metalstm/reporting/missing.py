@@ -8,7 +8,7 @@ from pathlib import Path
 
 from metalstm.reporting import figures, lifelong, page
 from metalstm.reporting.entries import read
-from metalstm.run.directory import CURVE, LIFELONG, REPORT, RESULT, TESTS, optional
+from metalstm.runs.layout import CURVE, LIFELONG, REPORT, RESULT, TESTS, optional
 
 
 def draw_missing(run: Path) -> list[tuple[str, Path]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metalstm.reading import Unreadable, read_json
+from metalstm.files.reading import Unreadable, read_json
 
 LARGEST = 2**28  # bytes; every task of every curve takes ten or so
 

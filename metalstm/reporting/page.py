@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metalstm.files import write_atomically, writing
+from metalstm.files.writing import write_atomically, writing
 from metalstm.reporting import comparison, confusion, gallery, protocol, results_sections, training_curves
 from metalstm.reporting.charts import STYLES
 from metalstm.reporting.comparison import counted, task_in_words
@@ -14,7 +14,7 @@ from metalstm.reporting.entries import Entry, Run, curves, on_the_same_tasks
 from metalstm.reporting.markup import Markup, joined, tag
 from metalstm.reporting.results_sections import with_interval
 from metalstm.reporting.training_curves import in_words
-from metalstm.run.directory import CONFUSION, GALLERY, METRICS, REPORT
+from metalstm.runs.layout import CONFUSION, GALLERY, METRICS, REPORT
 
 STYLE = Path(__file__).with_name("report.css")
 MOST_COLOURED = 16  # curves; of more the best few are coloured, and the rest grey

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metalstm.fields import as_override, flat, shell, shown
+from metalstm.config.text import as_override, flat, shell, shown
 from metalstm.reporting.charts import swatch
 from metalstm.reporting.comparison import counted, plural, task_in_words
 from metalstm.reporting.entries import Run, is_number, settings_of

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
+from metalstm.evaluation.statistics import mean_and_ci95
 from metalstm.reporting.axes import linear, of_steps
 from metalstm.reporting.charts import Line, Point, Row, intervals, legend, lines, swatch
 from metalstm.reporting.comparison import counted, in_units, number, plural, ranked, signed
@@ -14,7 +15,6 @@ from metalstm.reporting.entries import Entry
 from metalstm.reporting.figures import UNITS
 from metalstm.reporting.markup import Markup, Section, figure, folded, joined, table, tag
 from metalstm.reporting.training_curves import in_words, y_axis
-from metalstm.run.statistics import mean_and_ci95
 
 Rows = Sequence[Mapping[str, Any]]
 MOST_ROWS = 40  # that are drawn; tables have all

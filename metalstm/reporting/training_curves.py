@@ -11,8 +11,8 @@ from metalstm.reporting.charts import Line, Point, legend, lines
 from metalstm.reporting.comparison import number
 from metalstm.reporting.entries import Run, is_number
 from metalstm.reporting.markup import Section, figure, joined, tag
-from metalstm.run.directory import METRICS
-from metalstm.run.metrics import Records
+from metalstm.runs.layout import METRICS
+from metalstm.runs.metrics import Records
 
 BINS = 60  # that the training steps of one run are averaged in
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from metalstm.files import write_atomically
-from metalstm.reading import read_json
+from metalstm.files.reading import read_json
+from metalstm.files.writing import write_atomically
 
 Ending = Literal["finished", "interrupted", "failed"]
 

@@ -12,8 +12,8 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from metalstm.config.extras import install
 from metalstm.errors import ConfigError, Interrupted, Problem
-from metalstm.extras import install
 from metalstm.tracking.base import Ending, Record, TrackedRun, Tracker, result_values
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from metalstm.fields import shown
-from metalstm.files import TEMPORARY
+from metalstm.config.text import shown
+from metalstm.files.writing import TEMPORARY
 from metalstm.tracking.base import Ending, Record, TrackedRun, Tracker
 
 DATABASE = "mlflow.db"

@@ -15,7 +15,7 @@ from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionStartInfo
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from metalstm.fields import shown
+from metalstm.config.text import shown
 from metalstm.tracking.base import Ending, Record, TrackedRun, Tracker
 
 FOLDER = "tensorboard"

@@ -14,7 +14,7 @@ os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # what is tracked stays
 
 import wandb
 
-from metalstm.files import room
+from metalstm.files.writing import room
 from metalstm.tracking.base import Ending, Record, TrackedRun, Tracker
 
 PROJECT = "metalstm"

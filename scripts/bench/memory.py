@@ -22,17 +22,17 @@ import torch
 from bench.environment import environment, in_words
 from bench.peak import CLEAR_REFS, RESET_HIGH_WATER_MARK, kib
 from bench.table import line
-from metalstm.files import write_atomically
-from metalstm.learners.adaptable import WholeModel
+from metalstm.evaluation.evaluate import in_batches, longest, meta_evaluate
+from metalstm.files.writing import write_atomically
 from metalstm.learners.base import Learner
 from metalstm.learners.cost import bytes_of_pass
+from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.maml import MAML
 from metalstm.learners.parts import meta_loss
 from metalstm.learners.scratch import Scratch
-from metalstm.nn.budget import BUDGET, MIB, usable
-from metalstm.nn.memory import keep_freed_memory
-from metalstm.nn.model import ModelShape
-from metalstm.run.evaluation import in_batches, longest, meta_evaluate
+from metalstm.nn.lstm import ModelShape
+from metalstm.runtime.budget import BUDGET, MIB, usable
+from metalstm.runtime.malloc import keep_freed_memory
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 

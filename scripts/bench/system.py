@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 
 from bench.problem import Array, BenchmarkError, Problem
-from metalstm.extras import install
+from metalstm.config.extras import install
 
 
 class System(ABC):

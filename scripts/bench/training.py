@@ -17,17 +17,19 @@ from hydra import compose, initialize_config_module
 
 from bench.environment import environment, in_words
 from bench.table import in_short, line
-from metalstm import assembly, train
-from metalstm.config import train_settings
-from metalstm.learner_assembly import make_learner
+from metalstm.config.parse import train_settings
+from metalstm.datasets import loading
+from metalstm.experiment import train
+from metalstm.experiment.build_learner import make_learner
 from metalstm.learners import parts
-from metalstm.nn import kernel, tape
-from metalstm.nn.compiled import sweeps_for
-from metalstm.nn.sweeps import Sweeps
-from metalstm.run.checkpoint import Checkpoints
-from metalstm.run.distribution import ALONE, Processes
-from metalstm.run.interruption import Interruption
-from metalstm.run.loop import MetaTraining
+from metalstm.nn.kernel import layer, tape
+from metalstm.nn.kernel.compiled import sweeps_for
+from metalstm.nn.kernel.passes import Sweeps
+from metalstm.runs.checkpoint import Checkpoints
+from metalstm.runtime import device
+from metalstm.runtime.processes import ALONE, Processes
+from metalstm.runtime.signals import Interruption
+from metalstm.training.meta_trainer import MetaTraining
 
 SETTINGS = {
     "20w5s_t4": ["ways=20", "shots=5", "meta_batch_size=4"],
@@ -64,8 +66,8 @@ def training_of(setting: str, steps: int, threads: int, processes: Processes = A
     ):
         overrides = [*SETTINGS[setting], *SAME, f"steps={steps}", f"threads={threads}", f"validate_every={steps}"]
         settings = train_settings(compose("train", overrides))
-        assembly.use_machine(settings.device, settings.threads)
-        dataset = assembly.make_dataset(settings.dataset)
+        device.use_machine(settings.device, settings.threads)
+        dataset = loading.make_dataset(settings.dataset)
         learner = make_learner(settings, dataset)
         checkpoints = Checkpoints(Path(folder, "checkpoints"), settings.keep_checkpoints)
         training = train.meta_training(settings, dataset, learner, Path(folder), checkpoints, None, interruption)
@@ -106,7 +108,7 @@ def shares(setting: str, steps: int, threads: int) -> dict[str, float]:
     sweeps = Sweeps(*(watch.timed(KERNEL, sweep) for sweep in fused))
     with (
         training_of(setting, steps, threads) as training,
-        mock.patch.object(kernel, "sweeps_for", return_value=sweeps),
+        mock.patch.object(layer, "sweeps_for", return_value=sweeps),
         mock.patch.object(tape.Derivatives, "add", watch.timed(KERNEL, tape.Derivatives.add)),
         mock.patch.object(tape.Derivatives, "add_bias", watch.timed(KERNEL, tape.Derivatives.add_bias)),
         mock.patch.object(torch.Tensor, "backward", watch.timed("outer backward", torch.Tensor.backward)),

@@ -9,7 +9,7 @@ from torch.nn import functional
 from bench.problem import INNER_LR, Array, Problem
 from bench.system import System
 from bench.with_metalstm import model_shape
-from metalstm.nn.plain import PlainModel, to_plain
+from metalstm.nn.torch_lstm import PlainModel, to_plain
 
 
 class HigherSystem(System):

@@ -8,10 +8,10 @@ import torch
 
 from bench.problem import INNER_LR, Array, Problem
 from bench.system import System
-from metalstm.learners.adaptable import WholeModel
+from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.maml import MAML
-from metalstm.nn.memory import keep_freed_memory
-from metalstm.nn.model import Directions, LSTMModel, ModelShape
+from metalstm.nn.lstm import Directions, LSTMModel, ModelShape
+from metalstm.runtime.malloc import keep_freed_memory
 from metalstm.tasks.examples import Examples, TaskBatch
 
 

@@ -109,7 +109,7 @@ def newest_step(run: Run) -> int | None:
     """Of the newest whole checkpoint."""
     import torch
 
-    from metalstm.run.checkpoint import LATEST, Checkpoints
+    from metalstm.runs.checkpoint import LATEST, Checkpoints
 
     assert run.path is not None
     try:

@@ -38,7 +38,7 @@ def undetected(checkpoint: Path, damage: Damage, count: int, rng: random.Random)
     import torch
 
     from metalstm.errors import CheckpointError
-    from metalstm.run.checkpoint import read
+    from metalstm.runs.checkpoint import read
 
     files = sorted(path for path in checkpoint.iterdir() if path.is_file())
     missed = []
@@ -64,8 +64,8 @@ def a_checkpoint(folder: Path) -> Path:
     """One as a run writes it: weights, and the state of their optimizer."""
     import torch
 
-    from metalstm.run.checkpoint import LATEST, Checkpoints
-    from metalstm.run.outer import OuterOptimizer
+    from metalstm.runs.checkpoint import LATEST, Checkpoints
+    from metalstm.training.outer_optimizer import OuterOptimizer
 
     torch.manual_seed(0)
     model = torch.nn.LSTM(8, 8)

@@ -67,7 +67,7 @@ def filled_at_a_save(run: Run, filler: Path, reference: EndState) -> list[str]:
     """Trains a run until its disk is full, makes room, goes on; what was not as it should be."""
     import torch
 
-    from metalstm.run.checkpoint import read
+    from metalstm.runs.checkpoint import read
 
     problems = []
     process = run.start()

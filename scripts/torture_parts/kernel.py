@@ -59,7 +59,7 @@ def a_kernel(cache: Path) -> tuple[Path, str]:
 
 def accepted(library: Path, damage: Damage, count: int, rng: random.Random) -> list[str]:
     """Damages the library or its manifest, again and again, in memory; what would have been loaded."""
-    from metalstm.nn.shared_object import fits, made_from, manifest_path
+    from metalstm.nn.kernel.shared_object import fits, made_from, manifest_path
 
     wanted, files = made_from(), [library, manifest_path(library)]
     contents = [file.read_bytes() for file in files]

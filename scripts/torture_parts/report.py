@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.environment import environment
 
-from metalstm.files import write_atomically
+from metalstm.files.writing import write_atomically
 from torture_parts.run import TortureError
 
 OUT = Path(__file__).parents[2] / "outputs" / "reference" / "reliability.json"

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from metalstm.errors import CheckpointError
-from metalstm.run.checkpoint import LATEST, Checkpoints
+from metalstm.runs.checkpoint import LATEST, Checkpoints
 from torture_parts.interpose import Found, deaths, stages
 
 KEEP = 2

@@ -55,12 +55,12 @@ def _gathered(processes: list[Any], results: Any, count: int) -> list[Any]:
 
 def started_at_once(parent: Path, count: int, coarse: bool) -> int:
     """Different directories that so many runs got, all started in one instant."""
-    from metalstm.run import directory
+    from metalstm.runs import layout
 
     def start(number: int) -> str:
         if coarse:
-            directory.datetime = CoarseClock  # type: ignore[misc, assignment]
-        return directory.new_run_directory(parent).name
+            layout.datetime = CoarseClock  # type: ignore[misc, assignment]
+        return layout.new_run_directory(parent).name
 
     return len(set(all_at_once(count, start)))
 
@@ -78,7 +78,7 @@ def starts(workshop: Workshop) -> dict[str, Any]:
 def winners(run: Path, races: int, contestants: int) -> list[int]:
     """Of each race for a run directory, how many processes got it; none lets go before all have tried."""
     from metalstm.errors import ConfigError
-    from metalstm.run.lock import RunLock
+    from metalstm.runs.lock import RunLock
 
     # Made before the fork, so that all meet at the same ones.
     start, tried = fork.Barrier(contestants), fork.Barrier(contestants)
@@ -102,7 +102,7 @@ def _takes(lock: Any, refused: type[Exception], run: Path, start: Barrier, tried
 
 def killed_holder(run: Path) -> int:
     """A process takes a run directory and dies of SIGKILL; its process id."""
-    from metalstm.run.lock import RunLock
+    from metalstm.runs.lock import RunLock
 
     pid = os.fork()
     if pid == 0:

@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metalstm.datasets.cifar100_files import Counts as Images
-from metalstm.datasets.cifar100_files import read_images
-from metalstm.datasets.clinc150_files import read_intents
-from metalstm.datasets.ecg_files import read_record
-from metalstm.datasets.folder_readers import read_npy
-from metalstm.datasets.movietweetings_files import read_table
-from metalstm.datasets.omniglot_files import LARGEST, read_member
-from metalstm.datasets.reader import Reader, whole
-from metalstm.datasets.terrain_files import read_logs
+from metalstm.datasets.files.reader import Reader, whole
+from metalstm.datasets.images.cifar100_files import Counts as Images
+from metalstm.datasets.images.cifar100_files import read_images
+from metalstm.datasets.images.omniglot_files import LARGEST, read_member
+from metalstm.datasets.own.folder_readers import read_npy
+from metalstm.datasets.series.ecg_files import read_record
+from metalstm.datasets.series.terrain_files import read_logs
+from metalstm.datasets.text.clinc150_files import read_intents
+from metalstm.datasets.text.movietweetings_files import read_table
 from metalstm.errors import DataError
-from metalstm.files import read_at_most
+from metalstm.files.writing import read_at_most
 
 PICKLES = ("meta", "train", "test")
 

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from metalstm.assembly import make_dataset
-from metalstm.composition import composed
-from metalstm.datasets import cache
-from metalstm.datasets.cache import Content, cached
+from metalstm.config.compose import composed
+from metalstm.datasets.files import cache
+from metalstm.datasets.files.cache import Content, cached
+from metalstm.datasets.loading import make_dataset
 from metalstm.errors import DataError
-from metalstm.files import user_cache_folder, user_data_folder, write_atomically
+from metalstm.files.paths import user_cache_folder, user_data_folder
+from metalstm.files.writing import write_atomically
 
 KEY = "ab" * 32
 

@@ -19,12 +19,12 @@ import torch
 import torchvision
 from omegaconf import OmegaConf
 
-from metalstm.config import DATASETS
+from metalstm.config.fields import typed
+from metalstm.dataset_settings import DATASETS
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.cifar100_files import Counts
-from metalstm.datasets.cifar_fs import CLASSES, load_cifar_fs
+from metalstm.datasets.images.cifar100_files import Counts
+from metalstm.datasets.images.cifar_fs import CLASSES, load_cifar_fs
 from metalstm.errors import DataError, Problem
-from metalstm.fields import typed
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.sampler import TaskShape
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-from metalstm.datasets import tokens
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.clinc150 import load_clinc150
-from metalstm.datasets.clinc150_files import read_intents
-from metalstm.datasets.tokens import TokenSettings, Vocabulary
+from metalstm.datasets.text import tokens
+from metalstm.datasets.text.clinc150 import load_clinc150
+from metalstm.datasets.text.clinc150_files import read_intents
+from metalstm.datasets.text.tokens import TokenSettings, Vocabulary
 from metalstm.errors import ConfigError, DataError
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.sampler import TaskSampler, TaskShape

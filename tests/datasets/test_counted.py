@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metalstm.datasets.counted import counted, shown_by
-from metalstm.datasets.folder import load_folder
+from metalstm.datasets.own.folder import load_folder
+from metalstm.runtime.progress import counted, shown_by
 
 
 class Screen:

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from metalstm.datasets.drawing_augment import BEND, Bend, bent, transforms
+from metalstm.datasets.images.drawing_augment import BEND, Bend, bent, transforms
 from metalstm.tasks.examples import Examples
 from metalstm.tasks.sampler import seeded_generator
 

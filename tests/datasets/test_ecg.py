@@ -15,14 +15,14 @@ import torch
 import wfdb
 from omegaconf import OmegaConf
 
-from metalstm.assembly import make_dataset
+from metalstm.config.extras import install
+from metalstm.config.fields import typed
 from metalstm.dataset_settings import EcgSettings
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.ecg import BeatSettings, cut_beats, load_ecg, split_patients
-from metalstm.datasets.ecg_files import Record, read_record
+from metalstm.datasets.loading import make_dataset
+from metalstm.datasets.series.ecg import BeatSettings, cut_beats, load_ecg, split_patients
+from metalstm.datasets.series.ecg_files import Record, read_record
 from metalstm.errors import ConfigError, DataError, Problem
-from metalstm.extras import install
-from metalstm.fields import typed
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 

@@ -13,13 +13,13 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.folder import load_folder
-from metalstm.datasets.folder_readers import FolderSettings
-from metalstm.datasets.folder_splits import split_classes
-from metalstm.datasets.tables import TableSettings
-from metalstm.datasets.tokens import TokenSettings
+from metalstm.datasets.own.folder import load_folder
+from metalstm.datasets.own.folder_readers import FolderSettings
+from metalstm.datasets.own.folder_splits import split_classes
+from metalstm.datasets.own.tables import TableSettings
+from metalstm.datasets.text.tokens import TokenSettings
 from metalstm.errors import DataError
-from metalstm.run.resume import LATER_OF
+from metalstm.experiment.resume import LATER_OF
 from metalstm.tasks.classes import ClassPool
 
 CONFIG = Path(__file__).parents[2] / "configs" / "dataset" / "folder.yaml"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.folder import load_folder
-from metalstm.datasets.folder_splits import SplitSettings
+from metalstm.datasets.own.folder import load_folder
+from metalstm.datasets.own.folder_splits import SplitSettings
 from metalstm.errors import DataError
 from metalstm.tasks.classes import ClassPool
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.glyphs import STROKES, characters, load_glyphs, spline
+from metalstm.datasets.images.glyphs import STROKES, characters, load_glyphs, spline
 from metalstm.errors import ConfigError
 from metalstm.tasks.classes import SPLITS, ClassPool
 from metalstm.tasks.sampler import TaskSampler, TaskShape, seeded_generator

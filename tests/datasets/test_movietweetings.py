@@ -11,15 +11,15 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from metalstm.assembly import make_dataset
-from metalstm.config import DATASETS
-from metalstm.datasets import movietweetings
+from metalstm.config.fields import typed
+from metalstm.dataset_settings import DATASETS
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.movietweetings import Crowd, load_movietweetings
-from metalstm.datasets.movietweetings_files import Rating, read_table
-from metalstm.datasets.tokens import TokenSettings, encode
+from metalstm.datasets.loading import make_dataset
+from metalstm.datasets.text import movietweetings
+from metalstm.datasets.text.movietweetings import Crowd, load_movietweetings
+from metalstm.datasets.text.movietweetings_files import Rating, read_table
+from metalstm.datasets.text.tokens import TokenSettings, encode
 from metalstm.errors import DataError, Problem
-from metalstm.fields import typed
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 

@@ -19,10 +19,10 @@ import torch
 import torchvision
 from PIL import Image, ImageDraw
 
-from metalstm.datasets import omniglot
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.omniglot import image_from_png, load_omniglot
-from metalstm.datasets.omniglot_files import Counts
+from metalstm.datasets.images import omniglot
+from metalstm.datasets.images.omniglot import image_from_png, load_omniglot
+from metalstm.datasets.images.omniglot_files import Counts
 from metalstm.errors import DataError
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.sampler import TaskShape, seeded_generator

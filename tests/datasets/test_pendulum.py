@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from metalstm.datasets import pendulum
-from metalstm.datasets.pendulum import GRAVITY, Pendulums, load_pendulum
+from metalstm.datasets.series import pendulum
+from metalstm.datasets.series.pendulum import GRAVITY, Pendulums, load_pendulum
 from metalstm.errors import ConfigError
 from metalstm.tasks.examples import TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape

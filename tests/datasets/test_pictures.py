@@ -13,10 +13,10 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from metalstm.datasets.drawings import read_drawing
-from metalstm.datasets.folder import load_folder
-from metalstm.datasets.folder_readers import read_image
-from metalstm.datasets.pictures import read_picture
+from metalstm.datasets.images.drawings import read_drawing
+from metalstm.datasets.own.folder import load_folder
+from metalstm.datasets.own.folder_readers import read_image
+from metalstm.datasets.own.pictures import read_picture
 from metalstm.errors import DataError
 
 

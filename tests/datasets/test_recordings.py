@@ -14,12 +14,12 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
+from metalstm.datasets.audio.recordings import UNREADABLE, Clip, at_rate, common_rate, read_clip
+from metalstm.datasets.audio.speech_commands import load_speech_commands
+from metalstm.datasets.audio.speech_features import log_mel
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.folder import load_folder
-from metalstm.datasets.own_files import read_query
-from metalstm.datasets.recordings import UNREADABLE, Clip, at_rate, common_rate, read_clip
-from metalstm.datasets.speech_commands import load_speech_commands
-from metalstm.datasets.speech_features import log_mel
+from metalstm.datasets.files.support_set import read_query
+from metalstm.datasets.own.folder import load_folder
 from metalstm.errors import DataError
 
 LOADERS: list[Callable[[Path], Dataset]] = [load_folder, lambda root: load_speech_commands(root, augment=False)]

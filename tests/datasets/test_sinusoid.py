@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from metalstm.datasets.sinusoid import load_sinusoid
+from metalstm.datasets.series.sinusoid import load_sinusoid
 from metalstm.errors import ConfigError
 from metalstm.tasks.classes import SPLITS
 from metalstm.tasks.examples import Examples, TaskBatch

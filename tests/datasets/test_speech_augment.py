@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from metalstm.datasets.speech_augment import DISTORTION, Distortion, distorted, played_backwards, resampled
+from metalstm.datasets.audio.speech_augment import DISTORTION, Distortion, distorted, played_backwards, resampled
 from metalstm.tasks.examples import Examples
 from metalstm.tasks.sampler import seeded_generator
 

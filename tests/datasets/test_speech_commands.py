@@ -15,15 +15,15 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from metalstm.assembly import make_dataset
+from metalstm.config.fields import typed
 from metalstm.dataset_settings import SpeechCommandsSettings
-from metalstm.datasets import speech_features
+from metalstm.datasets.audio import speech_features
+from metalstm.datasets.audio.recordings import Clip, read_clip
+from metalstm.datasets.audio.speech_commands import load_speech_commands
+from metalstm.datasets.audio.speech_features import FrameSettings, log_mel
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.recordings import Clip, read_clip
-from metalstm.datasets.speech_commands import load_speech_commands
-from metalstm.datasets.speech_features import FrameSettings, log_mel
+from metalstm.datasets.loading import make_dataset
 from metalstm.errors import DataError, Problem
-from metalstm.fields import typed
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.sampler import TaskSampler, TaskShape, seeded_generator
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from metalstm.datasets.recordings import UNREADABLE, Clip, read_clip
-from metalstm.datasets.speech_features import FLOOR, log_mel, mel_bands
+from metalstm.datasets.audio.recordings import UNREADABLE, Clip, read_clip
+from metalstm.datasets.audio.speech_features import FLOOR, log_mel, mel_bands
 
 
 def wav(samples: np.ndarray, rate: int = 16000, width: int = 2) -> bytes:

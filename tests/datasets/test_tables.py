@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from metalstm.datasets import tables
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.folder import load_folder
-from metalstm.datasets.reader import UNREADABLE, broken
-from metalstm.datasets.tables import TableSettings, read_csv, table_content
+from metalstm.datasets.files.reader import UNREADABLE, broken
+from metalstm.datasets.own import tables
+from metalstm.datasets.own.folder import load_folder
+from metalstm.datasets.own.tables import TableSettings, read_csv, table_content
 from metalstm.errors import DataError
 from metalstm.tasks.classes import ClassPool
 

@@ -14,13 +14,13 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from metalstm.assembly import make_dataset
+from metalstm.config.fields import typed
 from metalstm.dataset_settings import TerrainSettings
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.terrain import Drives, load_terrain, split_terrains
-from metalstm.datasets.terrain_files import RATE, read_log
+from metalstm.datasets.loading import make_dataset
+from metalstm.datasets.series.terrain import Drives, load_terrain, split_terrains
+from metalstm.datasets.series.terrain_files import RATE, read_log
 from metalstm.errors import ConfigError, DataError, Problem
-from metalstm.fields import typed
 from metalstm.tasks.examples import TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from metalstm.datasets import texts
-from metalstm.datasets.folder import load_folder
-from metalstm.datasets.reader import UNREADABLE, Reader, broken
-from metalstm.datasets.texts import line_reader, read_lines, text_content
-from metalstm.datasets.tokens import LONGEST_WORD, TokenSettings, Vocabulary
+from metalstm.datasets.files.reader import UNREADABLE, Reader, broken
+from metalstm.datasets.own.folder import load_folder
+from metalstm.datasets.text import texts
+from metalstm.datasets.text.texts import line_reader, read_lines, text_content
+from metalstm.datasets.text.tokens import LONGEST_WORD, TokenSettings, Vocabulary
 from metalstm.errors import DataError
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from metalstm.datasets.tokens import TokenSettings, Vocabulary, encode, ngrams, rarity, words
+from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, ngrams, rarity, words
 
 CARD, PIN = ["my", "card", "is", "lost"], ["lost", "my", "card", "pin"]
 PLAIN = TokenSettings(subwords=False)

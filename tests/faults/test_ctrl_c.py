@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from metalstm.run import checkpoint
-from metalstm.run.checkpoint import read
+from metalstm.runs import checkpoint
+from metalstm.runs.checkpoint import read
 
 CPU = torch.device("cpu")
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torture_parts.damage import a_checkpoint, flipped, truncated, undetected
 
-from metalstm.run import checkpoint
+from metalstm.runs import checkpoint
 
 
 def test_truncations(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torture_parts import kernel
 from torture_parts.damage import flipped, truncated
 from torture_parts.kernel import a_kernel, accepted, harmful
 
-from metalstm.nn import shared_object
+from metalstm.nn.kernel import shared_object
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metalstm import report
+from metalstm.cli import report
 
 NAME = os.fsdecode(b"caf\xe9")
 TEXTS = (".json", ".jsonl", ".html", ".yaml", ".md", ".log")

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from metalstm.errors import CheckpointError
-from metalstm.run.lock import RunLock
-from metalstm.run.metrics import MetricsFile
+from metalstm.runs.lock import RunLock
+from metalstm.runs.metrics import MetricsFile
 
 
 def replace(run: Path) -> None:
@@ -82,16 +82,16 @@ def test_a_file_that_is_written_is_removed(name: str, at_step: Any, in_process: 
 def test_removed_before_the_result(
     how: str, in_process: Any, tiny: Any, only_run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from metalstm import ending
+    from metalstm.experiment import finish
 
-    real = ending.meta_tested
+    real = finish.meta_tested
 
     def tested(settings: Any, dataset: Any, training: Any, path: Path) -> Any:
         found = real(settings, dataset, training, path)
         REMOVALS[how](path)
         return found
 
-    monkeypatch.setattr(ending, "meta_tested", tested)
+    monkeypatch.setattr(finish, "meta_tested", tested)
     ended = in_process("train", *tiny(scratch_tasks=0))
     assert ended.code == 4
     assert "is gone: removed, moved or replaced" in ended.err
@@ -100,7 +100,7 @@ def test_removed_before_the_result(
 
 
 def test_removed_after_the_result(in_process: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metalstm.ending.draw_missing", lambda run: shutil.rmtree(run) or [])
+    monkeypatch.setattr("metalstm.experiment.finish.draw_missing", lambda run: shutil.rmtree(run) or [])
     ended = in_process("train", *tiny(scratch_tasks=0))
     assert ended.code == 4
     assert "is gone: removed, moved or replaced" in ended.err

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from metalstm import report
-from metalstm.run import directory
+from metalstm.cli import report
+from metalstm.runs import layout
 
 DRAWING = {
     "matplotlib": ("metalstm.reporting.figures.new_figure", ImportError("libfreetype.so.6: no version\nand more")),
     "backend": ("metalstm.reporting.figures.new_figure", ValueError("'nonsense' is not a valid value for backend")),
     "room": ("metalstm.reporting.figures.save", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))),
     "page": ("metalstm.reporting.page.page", RecursionError("too deep")),
-    "gallery": ("metalstm.run.meta_test.gallery", RuntimeError("no PNG")),
-    "confusion": ("metalstm.run.confusion.Confusion.content", MemoryError()),
+    "gallery": ("metalstm.evaluation.meta_test.gallery", RuntimeError("no PNG")),
+    "confusion": ("metalstm.evaluation.confusion.Confusion.content", MemoryError()),
 }
 WITHOUT = {"page": "report", "gallery": "gallery.json", "confusion": "confusion.json"}
 
@@ -62,14 +62,14 @@ def test_what_cannot_be_drawn_costs_no_result(
 
 
 def test_a_figures_folder_that_takes_nothing(in_process: Any, tiny: Any, only_run: Any, monkeypatch: Any) -> None:
-    real = directory.new_run_directory
+    real = layout.new_run_directory
 
     def with_a_file(parent: Path, name: str | None = None) -> Path:
         path = real(parent, name)
         (path / "figures").touch()
         return path
 
-    monkeypatch.setattr(directory, "new_run_directory", with_a_file)
+    monkeypatch.setattr(layout, "new_run_directory", with_a_file)
     ended = in_process("train", *tiny(scratch_tasks=0))
     assert (ended.code, "warning: no figure: FileExistsError: " in ended.out) == (0, True)
     assert (only_run(Path()) / "report.html").exists()
@@ -89,7 +89,7 @@ def test_a_figure_of_fewer_steps_does_not_stay(in_process: Any, tiny: Any, only_
 @pytest.fixture
 def full_at(monkeypatch: pytest.MonkeyPatch) -> Any:
     """`full_at("result.json")`: the disk is full when this file is to be written."""
-    real = directory.write_atomically
+    real = layout.write_atomically
 
     def prepare(name: str) -> None:
         def write(path: Path, data: bytes) -> None:
@@ -97,7 +97,7 @@ def full_at(monkeypatch: pytest.MonkeyPatch) -> Any:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             real(path, data)
 
-        monkeypatch.setattr(directory, "write_atomically", write)
+        monkeypatch.setattr(layout, "write_atomically", write)
 
     return prepare
 
@@ -133,7 +133,7 @@ def test_where_a_test_may_write_is_tried_before(
     assert in_process("train", *tiny(test_tasks=0)).code == 0
     run = only_run(Path())
     make(run / "tests")
-    monkeypatch.setattr("metalstm.run.meta_test.Judge.judge", lambda *given: pytest.fail("tested"))
+    monkeypatch.setattr("metalstm.evaluation.meta_test.Judge.judge", lambda *given: pytest.fail("tested"))
     ended = in_process("test", f"run={run}", "tasks=4")
     assert ended.code == 2
     assert ended.err.startswith(f"error: the result would be written into {run}/tests, but that fails: No")

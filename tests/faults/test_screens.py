@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from metalstm.run.listing import listed
+from metalstm.runs.listing import listed
 
 LONGER = {"steps": 150, "validate_every": 50, "checkpoint_every": 50, "log_every": 2, "scratch_tasks": 0}
 

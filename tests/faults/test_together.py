@@ -14,7 +14,7 @@ from torture_parts.together import killed_holder, started_at_once, winners
 from torture_parts.workshop import Workshop
 
 from metalstm.errors import ConfigError
-from metalstm.run.lock import RunLock
+from metalstm.runs.lock import RunLock
 
 
 @pytest.mark.parametrize("coarse", [False, True])

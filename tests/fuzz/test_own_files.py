@@ -49,7 +49,7 @@ def test_what_is_wrong_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     from fuzzing import own_files
     from fuzzing.harness import sandbox
 
-    from metalstm.datasets import folder_readers
+    from metalstm.datasets.own import folder_readers
     from metalstm.errors import DataError
 
     own_files.whole_dataset("npy")

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from metalstm.learners.adaptable import WholeModel
+from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.maml import MAML
-from metalstm.nn.model import LSTMModel, ModelShape
+from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.examples import Examples, TaskBatch
 
 OUTPUTS = {"classification": 3, "regression": 2}

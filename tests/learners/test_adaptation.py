@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from metalstm.learners.adaptable import WholeModel
-from metalstm.learners.inner_loop import BatchedEngine
+from metalstm.learners.inner_loop.adaptation import WholeModel
+from metalstm.learners.inner_loop.batched import BatchedEngine
 from metalstm.learners.maml import MAML
 from metalstm.learners.objective import task_loss, task_metric
-from metalstm.nn.model import LSTMModel, ModelShape
+from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.examples import Examples, TaskBatch
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]

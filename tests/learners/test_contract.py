@@ -11,16 +11,16 @@ import torch
 from hydra import compose, initialize_config_module
 from torch import Tensor
 
-from metalstm.config import train_settings
+from metalstm.config.parse import train_settings
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.sinusoid import SinusoidFamily
-from metalstm.learner_assembly import make_learner
+from metalstm.datasets.series.sinusoid import SinusoidFamily
+from metalstm.experiment.build_learner import make_learner
 from metalstm.learner_settings import LEARNERS
 from metalstm.learners.base import Learner
 from metalstm.learners.memory import Memory
 from metalstm.learners.parts import meta_loss as parts_of
 from metalstm.learners.scratch import Scratch
-from metalstm.nn.budget import BUDGET
+from metalstm.runtime.budget import BUDGET
 from metalstm.tasks.classes import SPLITS, ClassPool
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape

@@ -10,14 +10,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from metalstm.learners.adaptable import WholeModel
 from metalstm.learners.base import Learner
+from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.lstm_optimizer import LSTMOptimizer
 from metalstm.learners.maml import MAML
 from metalstm.learners.protonet import ProtoNet
 from metalstm.learners.scratch import Scratch
 from metalstm.nn.base import Keeps, Size
-from metalstm.nn.model import ModelShape
+from metalstm.nn.lstm import ModelShape
 from metalstm.tasks.examples import Examples, TaskBatch
 
 FACTOR = 1.4  # an estimate is at most so many times too large or too small

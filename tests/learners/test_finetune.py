@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metalstm.learners.finetune import FineTune
-from metalstm.nn.model import LSTMModel, ModelShape
-from metalstm.nn.plain import PlainModel, export_weights, to_plain
+from metalstm.nn.lstm import LSTMModel, ModelShape
+from metalstm.nn.torch_lstm import PlainModel, export_weights, to_plain
 from metalstm.tasks.examples import TaskBatch
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]

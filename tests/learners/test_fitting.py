@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metalstm.learners.adaptable import Adaptable, HeadOnly, WholeModel
 from metalstm.learners.base import Outcome
-from metalstm.learners.fitting import FittingLearner, fit
+from metalstm.learners.inner_loop.adaptation import Adaptable, HeadOnly, WholeModel
+from metalstm.learners.inner_loop.optimizer_steps import FittingLearner, fit
 from metalstm.nn.mlp import MLPModel, MLPShape
 from metalstm.tasks.examples import TaskBatch
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from metalstm.learners.inner_loop.learned_rates import LearnedRates
 from metalstm.learners.maml import MAML
-from metalstm.learners.rates import LearnedRates
 from metalstm.tasks.examples import TaskBatch
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metalstm.learners.adaptable import WholeModel
+from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.mamlpp import MAMLPlusPlus
-from metalstm.nn.model import LSTMModel, ModelShape
-from metalstm.nn.plain import PlainModel, to_plain
+from metalstm.nn.lstm import LSTMModel, ModelShape
+from metalstm.nn.torch_lstm import PlainModel, to_plain
 from metalstm.tasks.examples import TaskBatch
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]

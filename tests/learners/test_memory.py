@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metalstm.learners.adaptable import read_by_all
+from metalstm.learners.inner_loop.adaptation import read_by_all
 from metalstm.learners.memory import Memory
-from metalstm.nn.model import LSTMModel, ModelShape
+from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.examples import Examples, TaskBatch
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]

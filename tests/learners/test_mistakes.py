@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from metalstm.learners import inner_loop
+from metalstm.learners.inner_loop import batched
 from metalstm.learners.maml import MAML
-from metalstm.nn import cells, kernel, model, sweeps
+from metalstm.nn import lstm
+from metalstm.nn.kernel import cells, layer, passes
 from metalstm.tasks.examples import TaskBatch
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
@@ -36,7 +37,7 @@ def test_second_order_left_out_would_be_noticed(
     learner = make_maml(3)
     true_grad = torch.autograd.grad
     with monkeypatch.context() as patched:
-        patched.setattr(inner_loop.torch.autograd, "grad", lambda loss, weights, create_graph: true_grad(loss, weights))
+        patched.setattr(batched.torch.autograd, "grad", lambda loss, weights, create_graph: true_grad(loss, weights))
         loss = learner.meta_loss(tasks).loss
     got = torch.autograd.grad(loss, list(learner.parameters()))
     assert difference(got, want.values()) > 0.02
@@ -56,7 +57,7 @@ def test_swapped_gates_would_be_noticed(
 
     tasks = make_tasks()
     want = meta_gradient(make_maml(3, engine="higher"), tasks)
-    monkeypatch.setattr(sweeps, "forward_cell", forward_cell)  # what float64 runs
+    monkeypatch.setattr(passes, "forward_cell", forward_cell)  # what float64 runs
     assert difference(meta_gradient(make_maml(3), tasks).values(), want.values()) > 0.1
 
 
@@ -70,8 +71,8 @@ def test_curvature_left_out_would_be_noticed(
 
     tasks = make_tasks()
     want = meta_gradient(make_maml(3, engine="higher"), tasks)
-    true_second_derivative = kernel.second_derivative
-    monkeypatch.setattr(kernel, "second_derivative", second_derivative)
+    true_second_derivative = layer.second_derivative
+    monkeypatch.setattr(layer, "second_derivative", second_derivative)
     assert difference(meta_gradient(make_maml(3), tasks).values(), want.values()) > 0.02
 
 
@@ -80,11 +81,11 @@ def test_ends_of_sequences_left_out_would_be_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     def lstm_layer(inputs: Tensor, *weights: Tensor, lengths: Tensor, last: bool) -> tuple[Tensor, Tensor]:
-        return kernel.lstm_layer(inputs.nan_to_num(), *weights, last=last)
+        return layer.lstm_layer(inputs.nan_to_num(), *weights, last=last)
 
     tasks = make_tasks(ragged=True)
     want = meta_gradient(make_maml(3, engine="higher"), tasks)
-    monkeypatch.setattr(model, "lstm_layer", lstm_layer)
+    monkeypatch.setattr(lstm, "lstm_layer", lstm_layer)
     assert difference(meta_gradient(make_maml(3), tasks).values(), want.values()) > 0.02
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metalstm.learners.op_lstm import OPLSTM
-from metalstm.nn.model import LSTMModel, ModelShape
+from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.examples import TaskBatch
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metalstm.learners.adaptable import FromPrototypes, HeadOnly, WholeModel
+from metalstm.learners.inner_loop.adaptation import FromPrototypes, HeadOnly, WholeModel
+from metalstm.learners.inner_loop.learned_rates import LearnedRates
 from metalstm.learners.maml import MAML
-from metalstm.learners.rates import LearnedRates
-from metalstm.nn.model import LSTMModel, ModelShape
+from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.examples import Examples, TaskBatch
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]

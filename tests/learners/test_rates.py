@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from metalstm.learners.inner_loop.learned_rates import InnerRates
 from metalstm.learners.maml import MAML
-from metalstm.learners.rates import InnerRates
 
 WEIGHTS = {"a": torch.zeros(2, 3), "b": torch.zeros(4)}
 SHAPES = {name: weight.shape for name, weight in WEIGHTS.items()}

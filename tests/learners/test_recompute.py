@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from metalstm.learners.maml import MAML
-from metalstm.nn.kernel import Layer
+from metalstm.nn.kernel.layer import Layer
 from metalstm.tasks.examples import TaskBatch
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]

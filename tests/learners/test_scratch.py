@@ -8,8 +8,8 @@ from torch import Tensor
 
 from metalstm.learners.objective import task_loss
 from metalstm.learners.scratch import Scratch
-from metalstm.nn.model import LSTMModel, ModelShape
-from metalstm.nn.plain import export_weights
+from metalstm.nn.lstm import LSTMModel, ModelShape
+from metalstm.nn.torch_lstm import export_weights
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import seeded_generator
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from metalstm.learners.adaptable import WholeModel
+from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.maml import MAML
-from metalstm.nn.model import LSTMModel, ModelShape, embedded
-from metalstm.nn.plain import export_weights
+from metalstm.nn.lstm import LSTMModel, ModelShape, embedded
+from metalstm.nn.torch_lstm import export_weights
 from metalstm.tasks.examples import Examples, TaskBatch
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]

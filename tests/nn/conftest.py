@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from metalstm.nn.compiled import fused_sweeps
-from metalstm.nn.model import LSTMModel, ModelShape
+from metalstm.nn.kernel.compiled import fused_sweeps
+from metalstm.nn.lstm import LSTMModel, ModelShape
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
 Layer = Callable[..., tuple[Tensor, Tensor]]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from metalstm.nn import budget
-from metalstm.nn.budget import MIB, MOST_ON_A_CPU, Budget, default_limit, free_memory
+from metalstm.runtime import budget
+from metalstm.runtime.budget import MIB, MOST_ON_A_CPU, Budget, default_limit, free_memory
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from metalstm.nn import compiled, shared_object
-from metalstm.nn.compiled import fused_sweeps, sweeps_for
-from metalstm.nn.kernel import lstm_layer
-from metalstm.nn.self_test import WRITTEN, flaw
-from metalstm.nn.sweeps import Sweeps, forward
+from metalstm.nn.kernel import compiled, shared_object
+from metalstm.nn.kernel.compiled import fused_sweeps, sweeps_for
+from metalstm.nn.kernel.layer import lstm_layer
+from metalstm.nn.kernel.passes import Sweeps, forward
+from metalstm.nn.kernel.self_test import WRITTEN, flaw
 
 Choose = Callable[..., None]
 SIZES = (2, 28, 25, 28, 64)  # G, S, B, F, H; worth several threads

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from metalstm.nn.model import LSTMModel, ModelShape
+from metalstm.nn.lstm import LSTMModel, ModelShape
 
 MakeModel = Callable[..., LSTMModel]
 INPUTS = torch.randn(2, 4, 5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import grad
 
-from metalstm.nn import tape
-from metalstm.nn.kernel import lstm_layer
+from metalstm.nn.kernel import tape
+from metalstm.nn.kernel.layer import lstm_layer
 
 Layer = Callable[..., tuple[Tensor, Tensor]]
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]

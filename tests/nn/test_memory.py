@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from metalstm.nn import memory
+from metalstm.runtime import malloc
 
 FAULTS = """
 import resource, torch
@@ -29,12 +29,12 @@ def page_faults(keep: bool) -> int:
 
 
 def test_large_buffers_are_not_mapped_anew() -> None:
-    if not memory.keep_freed_memory():
+    if not malloc.keep_freed_memory():
         pytest.skip("the C library is not glibc")
     pages = 5 * 10 * 8_000_000 // 4096
     assert page_faults(keep=True) < 0.1 * pages
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
-    assert memory.keep_freed_memory() is False
+    monkeypatch.setattr(malloc.ctypes, "CDLL", lambda name: object())
+    assert malloc.keep_freed_memory() is False

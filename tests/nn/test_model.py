@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from metalstm.nn.model import LSTMModel, ModelShape, columns_of, stacked, stacks_of
-from metalstm.nn.plain import export_weights, to_plain
+from metalstm.nn.lstm import LSTMModel, ModelShape, columns_of, stacked, stacks_of
+from metalstm.nn.torch_lstm import export_weights, to_plain
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
 MakeModel = Callable[..., LSTMModel]

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from metalstm.nn import shared_object
-from metalstm.nn.compiled import fused_sweeps
-from metalstm.nn.kernel import lstm_layer
+from metalstm.nn.kernel import shared_object
+from metalstm.nn.kernel.compiled import fused_sweeps
+from metalstm.nn.kernel.layer import lstm_layer
 
 CELLS = Path(shared_object.__file__).with_name("cells.h")
 # Ends by a signal where C does not define what a number that does not fit an integer becomes.

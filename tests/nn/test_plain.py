@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from metalstm.nn.model import LSTMModel, ModelShape
-from metalstm.nn.plain import PlainModel, export_weights, import_weights
+from metalstm.nn.lstm import LSTMModel, ModelShape
+from metalstm.nn.torch_lstm import PlainModel, export_weights, import_weights
 
 MakeModel = Callable[..., LSTMModel]
 SHAPES = [

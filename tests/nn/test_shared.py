@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from metalstm.nn.shared import SharedLSTM
+from metalstm.nn.shared_lstm import SharedLSTM
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
 FEATURES, HIDDEN, COUNT = 3, 5, 4

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from metalstm.nn import compiled, shared_object
-from metalstm.nn.compiled import fused_sweeps
-from metalstm.nn.shared_object import compiled_library, fits, manifest, manifest_path
+from metalstm.nn.kernel import compiled, shared_object
+from metalstm.nn.kernel.compiled import fused_sweeps
+from metalstm.nn.kernel.shared_object import compiled_library, fits, manifest, manifest_path
 
 Choose = Callable[..., None]
 BUILT = bytes(range(256)) * 4  # in the place of what a compiler makes

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from metalstm.nn.base import Model, Weights
-from metalstm.nn.budget import BUDGET
+from metalstm.nn.lstm import ModelShape
 from metalstm.nn.mlp import MLPShape
-from metalstm.nn.model import ModelShape
+from metalstm.runtime.budget import BUDGET
 
 TASKS, EXAMPLES, STEPS = 2, 11, 9
 ROUNDED = ("skip", "mlp")  # whose sums and products torch adds up in an order that depends on how many there are

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from metalstm.nn.compiled import fused_sweeps
-from metalstm.nn.sweeps import Sweeps, plain_sweeps
+from metalstm.nn.kernel.compiled import fused_sweeps
+from metalstm.nn.kernel.passes import Sweeps, plain_sweeps
 
 G, S = 2, 5
 GUARD = 64  # numbers before and after a buffer

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from metalstm.cli.report import parse
 from metalstm.errors import ConfigError
-from metalstm.report import parse
+from metalstm.evaluation.statistics import mean_and_ci95
 from metalstm.reporting import comparison
 from metalstm.reporting.entries import Entry, entries, runs_in
-from metalstm.run.statistics import mean_and_ci95
 
 T95 = {2: 4.302653, 3: 3.182446}  # of Student's t, from tables: by degrees of freedom, two-sided
 COMMON = {"dataset": "glyphs", "ways": 5, "shots": 1, "metric": "accuracy", "split": "meta_test"}

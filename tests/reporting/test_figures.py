@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from metalstm.extras import install
+from metalstm.config.extras import install
 from metalstm.reporting.figures import LABELS, draw_adaptation_curve
 
 

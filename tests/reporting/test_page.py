@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from metalstm.cli.report import report
 from metalstm.errors import ConfigError
-from metalstm.report import report
 from metalstm.reporting.entries import curves, on_the_same_tasks, runs_in, without_result
 from metalstm.reporting.figures import draw_comparison
 from metalstm.reporting.page import page
@@ -274,8 +274,8 @@ def test_the_command_with_all_settings_is_the_same_run(
     from hydra import compose, initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
 
-    from metalstm.config import train_settings
-    from metalstm.fields import plain
+    from metalstm.config.parse import train_settings
+    from metalstm.config.text import plain
     from metalstm.reporting.protocol import with_all_settings
 
     (run,) = on_the_same_tasks([runs["images"]])

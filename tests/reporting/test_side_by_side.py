@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from metalstm.report import report
+from metalstm.cli.report import report
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "side_by_side.sh"
 

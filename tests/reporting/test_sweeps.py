@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from metalstm.reporting.sweeps import Outcome, as_csv, rows, table
+from metalstm.sweeps.summary import Outcome, as_csv, rows, table
 
 
 def result(value: float, shots: int = 1, **changes: Any) -> dict[str, Any]:

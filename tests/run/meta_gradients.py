@@ -9,13 +9,14 @@ import torch
 from hydra import compose, initialize_config_module
 from torch import Tensor
 
-from metalstm import assembly, train
-from metalstm.config import train_settings
-from metalstm.learner_assembly import make_learner
+from metalstm.config.parse import train_settings
+from metalstm.datasets import loading
+from metalstm.experiment import train
+from metalstm.experiment.build_learner import make_learner
 from metalstm.learner_settings import LEARNERS
-from metalstm.run.checkpoint import NoCheckpoints
-from metalstm.run.distribution import Processes, processes_together
-from metalstm.run.interruption import Interruption
+from metalstm.runs.checkpoint import NoCheckpoints
+from metalstm.runtime.processes import Processes, processes_together
+from metalstm.runtime.signals import Interruption
 
 TASK = ["ways=3", "train_queries=2", "queries=2", "dataset.classes=36", "model.hidden_size=8", "model.directions=1"]
 STEP = ["meta_batch_size=5", "steps=1", "validation_tasks=2", "clip_norm=null"]
@@ -29,7 +30,7 @@ def meta_gradients(processes: Processes) -> dict[str, list[Tensor]]:
     for name in TRAINED:
         with initialize_config_module("metalstm.configs", version_base="1.3"):
             settings = train_settings(compose("train", [f"learner={name}", *TASK, *STEP]))
-        dataset = assembly.make_dataset(settings.dataset)
+        dataset = loading.make_dataset(settings.dataset)
         with Interruption(processes) as interruption:
             learner, unsaved = make_learner(settings, dataset), NoCheckpoints(Path("nowhere"), 1)
             training = train.meta_training(settings, dataset, learner, None, unsaved, None, interruption)

@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 
-from metalstm import assembly, learner_assembly, train
-from metalstm.datasets.glyphs import load_glyphs
+from metalstm.cli import train
+from metalstm.datasets import loading
+from metalstm.datasets.images.glyphs import load_glyphs
+from metalstm.experiment import build_learner
 from metalstm.learners.base import Learner
 
-make_learner = learner_assembly.make_learner
+make_learner = build_learner.make_learner
 
 
 def almost(*given: Any) -> Learner:
@@ -25,9 +27,9 @@ def almost(*given: Any) -> Learner:
 if __name__ == "__main__":
     what = sys.argv.pop(1)
     if what == "data":
-        assembly.LOADERS["glyphs"] = lambda given: load_glyphs(given.classes, given.examples, given.seed + 1)
+        loading.LOADERS["glyphs"] = lambda given: load_glyphs(given.classes, given.examples, given.seed + 1)
     elif what == "weights":
-        learner_assembly.make_learner = almost
+        build_learner.make_learner = almost
     elif what == "versions":
         torch.__version__ = "1.0"
     train.main()

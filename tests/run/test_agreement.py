@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from metalstm.errors import ConfigError
-from metalstm.run import agreement
-from metalstm.run.agreement import check_same_settings, digest, who_has_what
-from metalstm.run.distribution import ALONE, Processes
+from metalstm.experiment import agreement
+from metalstm.experiment.agreement import check_same_settings, digest, who_has_what
+from metalstm.runtime.processes import ALONE, Processes
 
 
 class Two(Processes):

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from metalstm.run.checkpoint import read
+from metalstm.runs.checkpoint import read
 
 CPU = torch.device("cpu")
 

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import pytest
 import torch
 
+from metalstm.evaluation import baselines
+from metalstm.evaluation.baselines import best_rate, evaluator, one_two_five, scratch_many_steps, scratch_same_steps
+from metalstm.evaluation.evaluate import Curve
+from metalstm.evaluation.meta_test import Judge, Protocol
+from metalstm.learners.objective import is_better
 from metalstm.learners.scratch import Scratch
-from metalstm.nn.model import ModelShape
-from metalstm.run import baselines
-from metalstm.run.baselines import best_rate, evaluator, is_better, one_two_five, scratch_many_steps, scratch_same_steps
-from metalstm.run.evaluation import Curve
-from metalstm.run.meta_test import Judge, Protocol
+from metalstm.nn.lstm import ModelShape
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 

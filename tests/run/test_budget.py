@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 import torch
 
-from metalstm.learners.adaptable import WholeModel
+from metalstm.evaluation.evaluate import longest, meta_evaluate, within_budget
+from metalstm.experiment import memory_budget
 from metalstm.learners.base import Learner
+from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.maml import MAML
 from metalstm.learners.scratch import Scratch
-from metalstm.nn import budget, tape
-from metalstm.nn.budget import BUDGET, MIB, usable
-from metalstm.nn.model import ModelShape
-from metalstm.run import memory
-from metalstm.run.evaluation import longest, meta_evaluate, within_budget
+from metalstm.nn.kernel import tape
+from metalstm.nn.lstm import ModelShape
+from metalstm.runtime import budget
+from metalstm.runtime.budget import BUDGET, MIB, usable
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 
@@ -72,8 +73,8 @@ def test_a_task_larger_than_the_default_is_given_room(sampler: TaskSampler, monk
     learner = learner_of("maml")
     whole = learner.bytes_in_training(longest(sampler, 1))
     monkeypatch.setattr(BUDGET, "limit", 1)
-    monkeypatch.setattr(memory, "free_memory", lambda: 3 * whole)
-    memory.settle_budget(learner, sampler, given=False)
+    monkeypatch.setattr(memory_budget, "free_memory", lambda: 3 * whole)
+    memory_budget.settle_budget(learner, sampler, given=False)
     assert BUDGET.limit == whole
 
 
@@ -124,6 +125,6 @@ def test_a_resumed_run_keeps_its_budget(
 
 def test_less_is_free_than_a_run_began_with(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(BUDGET, "limit", None)
-    monkeypatch.setattr(memory, "free_memory", lambda: 100 * MIB)
-    memory.go_on_with_budget(usable(200 * MIB))
+    monkeypatch.setattr(memory_budget, "free_memory", lambda: 100 * MIB)
+    memory_budget.go_on_with_budget(usable(200 * MIB))
     assert "began with a memory budget of 200 MiB, but 100 MiB are free; memory_budget=50 uses less" in caplog.text

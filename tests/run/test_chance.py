@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from metalstm.run.chance import ChanceWatch, gains, is_chance, mean_error
+from metalstm.evaluation.chance import ChanceWatch, gains, is_chance, mean_error
 from metalstm.tasks.examples import Examples, TaskBatch
 
 

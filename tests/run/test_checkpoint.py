@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from metalstm.errors import CheckpointError
-from metalstm.run import checkpoint
-from metalstm.run.checkpoint import BEST, LATEST, MANIFEST, STATE, Checkpoints, as_manifest, checksum, read
+from metalstm.runs import checkpoint
+from metalstm.runs.checkpoint import BEST, LATEST, MANIFEST, STATE, Checkpoints, as_manifest, checksum, read
 
 CPU = torch.device("cpu")
 

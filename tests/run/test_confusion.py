@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metalstm.run.confusion import HARDEST, Confusion
-from metalstm.run.evaluation import task_batch
-from metalstm.run.gallery import image
-from metalstm.run.statistics import mean_and_ci95
+from metalstm.evaluation.confusion import HARDEST, Confusion
+from metalstm.evaluation.evaluate import task_batch
+from metalstm.evaluation.gallery import image
+from metalstm.evaluation.statistics import mean_and_ci95
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape

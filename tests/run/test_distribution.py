@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 import torch
 
-from metalstm.run import heartbeat
-from metalstm.run.distribution import ALONE, ProcessGroup
-from metalstm.run.heartbeat import MISSED, Heartbeat
+from metalstm.runtime import heartbeat
+from metalstm.runtime.heartbeat import MISSED, Heartbeat
+from metalstm.runtime.processes import ALONE, ProcessGroup
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # for `meta_gradients`, which several processes run as well

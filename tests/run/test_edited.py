@@ -99,7 +99,7 @@ def test_an_edited_budget_is_a_change(run: Path, resume: Any, result_of: Any) ->
 
 def test_a_run_of_an_older_version_goes_on(run: Path, resume: Any) -> None:
     """Neither its run.json nor its checkpoints have settings: its config is all that says what it is."""
-    from metalstm.run.checkpoint import as_manifest
+    from metalstm.runs.checkpoint import as_manifest
 
     for file in (run / "run.json", *run.rglob("manifest.json")):
         known = json.loads(file.read_text(encoding="utf-8"))

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from metalstm.learners.adaptable import WholeModel
+from metalstm.evaluation import evaluate
+from metalstm.evaluation.evaluate import Curve, in_batches, meta_evaluate, task_batch
+from metalstm.evaluation.statistics import mean_and_ci95
+from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.maml import MAML
-from metalstm.nn.model import LSTMModel, ModelShape
-from metalstm.run import evaluation
-from metalstm.run.evaluation import Curve, in_batches, meta_evaluate, task_batch
-from metalstm.run.statistics import mean_and_ci95
+from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.examples import TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape, seeded_generator
@@ -77,7 +77,7 @@ def test_points_of_a_curve() -> None:
 def test_the_same_tasks_in_the_same_order(
     at_a_time: int, sampler: TaskSampler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "SEQUENCES_AT_A_TIME", at_a_time)
+    monkeypatch.setattr(evaluate, "SEQUENCES_AT_A_TIME", at_a_time)
     recorder, done = Recorder(), []
     curve = meta_evaluate(recorder, sampler, TASKS, [0, 1], "classification", CPU, done.append)
     assert all(torch.equal(seen, sampler(i).query.inputs[0]) for i, seen in enumerate(recorder.seen))
@@ -105,7 +105,7 @@ def test_a_learner_does_not_mind_how_many_are_taken_at_a_time(
     learner = MAML(WholeModel(model), "classification", 2, 0.5, engine=engine)
     predictions = []
     for at_a_time in (1, 1000):
-        monkeypatch.setattr(evaluation, "SEQUENCES_AT_A_TIME", at_a_time)
+        monkeypatch.setattr(evaluate, "SEQUENCES_AT_A_TIME", at_a_time)
         batches = [task_batch(sampler, numbers) for numbers in in_batches(sampler.shape, TASKS)]
         curves = [learner.adaptation_curve(batch, [0, 1, 3]) for batch in batches]
         predictions.append(torch.cat(curves, dim=1))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from metalstm.run.checkpoint import MANIFEST, STATE, Checkpoints, as_manifest, read
+from metalstm.runs.checkpoint import MANIFEST, STATE, Checkpoints, as_manifest, read
 
 CPU = torch.device("cpu")
 LAST, BEFORE = "step_00000006", "step_00000004"
@@ -67,7 +67,7 @@ def test_the_same_settings_may_be_given_again(resume: Any) -> None:
 
 def test_a_result_of_fewer_steps_does_not_end_a_longer_run(run: Path, resume: Any, monkeypatch: Any) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("metalstm.run.meta_test.meta_evaluate", lambda *_, **__: 1 / 0)
+        patched.setattr("metalstm.evaluation.meta_test.meta_evaluate", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             resume("steps=7")
     assert not (run / "result.json").exists()

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from metalstm.datasets.sinusoid import SinusoidFamily
-from metalstm.learners.adaptable import WholeModel
+from metalstm.datasets.series.sinusoid import SinusoidFamily
+from metalstm.evaluation import forecast
+from metalstm.evaluation.baselines import phase_names
+from metalstm.evaluation.meta_test import Judge, Protocol
+from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.maml import MAML
-from metalstm.nn.model import LSTMModel, ModelShape
-from metalstm.run import forecast
-from metalstm.run.baselines import phase_names
-from metalstm.run.meta_test import Judge, Protocol
+from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 
 SHAPE = ModelShape(1, 1, 3)

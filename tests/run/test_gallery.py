@@ -15,9 +15,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from metalstm.datasets.sinusoid import SinusoidFamily
-from metalstm.datasets.tokens import TokenSettings, Vocabulary, encode, spelling, words
-from metalstm.run.gallery import gallery
+from metalstm.datasets.series.sinusoid import SinusoidFamily
+from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, spelling, words
+from metalstm.evaluation.gallery import gallery
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.examples import TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from metalstm.errors import CheckpointError
-from metalstm.run import job as jobs
-from metalstm.run.interruption import Interruption
-from metalstm.run.job import Failure, Job, Owner, born, failure_of, run_job
+from metalstm.runtime.signals import Interruption
+from metalstm.sweeps import job as jobs
+from metalstm.sweeps.job import Failure, Job, Owner, born, failure_of, run_job
 
 
 @pytest.fixture

@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metalstm.datasets.sinusoid import SinusoidFamily
-from metalstm.learners.adaptable import WholeModel
+from metalstm.datasets.series.sinusoid import SinusoidFamily
+from metalstm.evaluation import baselines, meta_test, results
+from metalstm.evaluation.evaluate import meta_evaluate
+from metalstm.evaluation.meta_test import Judge, Protocol
 from metalstm.learners.base import Learner
 from metalstm.learners.finetune import FineTune
+from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.maml import MAML
 from metalstm.learners.protonet import ProtoNet
 from metalstm.learners.scratch import Scratch
-from metalstm.nn.model import LSTMModel, ModelShape
-from metalstm.run import baselines, meta_test, results
-from metalstm.run.evaluation import meta_evaluate
-from metalstm.run.meta_test import Judge, Protocol
+from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.examples import TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape, seeded_generator

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from metalstm.evaluation.lifelong import Lifelong, live, live_once
+from metalstm.evaluation.meta_test import Judge, Protocol
 from metalstm.learners.base import Learner, Outcome
 from metalstm.learners.protonet import ProtoNet
-from metalstm.nn.model import LSTMModel, ModelShape
+from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.reporting.lifelong import draw_lifelong, summary
-from metalstm.run.lifelong import Lifelong, live, live_once
-from metalstm.run.meta_test import Judge, Protocol
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape

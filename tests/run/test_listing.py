@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from metalstm import runs
+from metalstm.cli import runs
 from metalstm.errors import DivergedError, Interrupted
-from metalstm.run.directory import end_log, log_to_file, reason_logged, start_log
-from metalstm.run.listing import listed, settings_of, whole
-from metalstm.run.lock import HOLDER, LOCK, RunLock, is_held
+from metalstm.runs.listing import listed, settings_of, whole
+from metalstm.runs.lock import HOLDER, LOCK, RunLock, is_held
+from metalstm.runs.logs import end_log, log_to_file, reason_logged, start_log
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_running_in_another_process_and_killed(made: Any, tmp_path: Path) -> Non
 
 def test_who_has_no_holder_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / LOCK).touch()
-    monkeypatch.setattr("metalstm.run.lock.FileLock", lambda *given, **named: pytest.fail("it was asked"))
+    monkeypatch.setattr("metalstm.runs.lock.FileLock", lambda *given, **named: pytest.fail("it was asked"))
     assert is_held(tmp_path) is False
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from metalstm.errors import ConfigError
-from metalstm.run.lock import HOLDER, LOCK, RunLock
+from metalstm.runs.lock import HOLDER, LOCK, RunLock
 
 HOLD = """
 import sys

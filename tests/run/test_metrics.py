@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from metalstm.errors import CheckpointError
-from metalstm.run import metrics as metrics_module
-from metalstm.run.metrics import LONGEST, TAIL, Mark, MetricsFile, Records, last_step
+from metalstm.runs import metrics as metrics_module
+from metalstm.runs.metrics import LONGEST, TAIL, Mark, MetricsFile, Records, last_step
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from metalstm.errors import DivergedError
-from metalstm.run.outer import OuterOptimizer
+from metalstm.training.outer_optimizer import OuterOptimizer
 
 
 def parameters() -> list[nn.Parameter]:

@@ -15,7 +15,7 @@ import types
 
 import pytest
 
-from metalstm.run.progress import AHEAD, Progress, duration
+from metalstm.runtime.progress import AHEAD, Progress, duration
 
 
 def lines(caplog: pytest.LogCaptureFixture, done: list[int], *, start: int = 0, every: int = 4) -> list[str]:
@@ -39,7 +39,7 @@ def test_steps_may_come_several_at_a_time(caplog: pytest.LogCaptureFixture) -> N
 
 def test_a_resumed_run_counts_on(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter((0.0, 2.0, 4.0))
-    monkeypatch.setattr("metalstm.run.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("metalstm.runtime.progress.time.monotonic", lambda: next(clock))
     first, last = lines(caplog, [8, 10], start=6)
     assert first.endswith("1.0/s  2 s left")  # two steps of its own in two seconds
     assert last.endswith("1.0/s  0 s left")
@@ -85,7 +85,7 @@ def test_how_long_it_takes_is_said_once_after_the_first_steps(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr("metalstm.run.progress.time.monotonic", lambda: now)
+    monkeypatch.setattr("metalstm.runtime.progress.time.monotonic", lambda: now)
     with caplog.at_level(logging.INFO, "metalstm"), Progress("meta-train", 1000, every=50, first=10) as progress:
         for step in range(1, 101):
             now += 30 if step == 1 else 0.5  # the first one compiles
@@ -117,7 +117,7 @@ def test_the_time_left_is_that_of_the_whole_run(
     ahead: dict[str, float], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter((0.0, 8.0, 10.0))
-    monkeypatch.setattr("metalstm.run.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("metalstm.runtime.progress.time.monotonic", lambda: next(clock))
     assert [line.rsplit("  ", 1)[1] for line in lines(caplog, [8, 10])] == ["47 s left", "45 s left"]
     assert (AHEAD.after("meta-test"), AHEAD.after("from scratch, adam"), AHEAD.after("reset")) == (30, 0, 0)
     assert str(AHEAD) == "meta-train 100 s".replace("100 s", "2 min") + ", meta-test 15 s, from scratch 30 s"
@@ -126,7 +126,7 @@ def test_the_time_left_is_that_of_the_whole_run(
 def test_the_first_estimate_has_all_phases(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(AHEAD, "phases", {})
-    monkeypatch.setattr("metalstm.run.progress.time.monotonic", lambda: now)
+    monkeypatch.setattr("metalstm.runtime.progress.time.monotonic", lambda: now)
 
     def forecast() -> dict[str, float]:
         nonlocal now
@@ -147,7 +147,7 @@ def test_the_first_estimate_has_all_phases(caplog: pytest.LogCaptureFixture, mon
 
 def test_a_pause_is_another_phases(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter((0.0, 1.0, 6.0, 9.0))
-    monkeypatch.setattr("metalstm.run.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("metalstm.runtime.progress.time.monotonic", lambda: next(clock))
     with caplog.at_level(logging.INFO, "metalstm"), Progress("meta-train", 8, every=4) as progress:
         with progress.paused():
             pass
@@ -158,7 +158,7 @@ def test_a_pause_is_another_phases(caplog: pytest.LogCaptureFixture, monkeypatch
 def test_never_silent_for_longer_than_a_period(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, ahead: dict[str, float]
 ) -> None:
-    monkeypatch.setattr("metalstm.run.progress.PERIOD", 0.05)
+    monkeypatch.setattr("metalstm.runtime.progress.PERIOD", 0.05)
     with caplog.at_level(logging.INFO, "metalstm"), Progress("meta-test", 10, every=None) as progress:
         while len(caplog.records) < 2:  # in a single long step
             time.sleep(0.01)

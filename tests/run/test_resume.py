@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import torch
 
-from metalstm.run.checkpoint import Checkpoints, read
+from metalstm.runs.checkpoint import Checkpoints, read
 
 CPU = torch.device("cpu")
-LEARNING = "metalstm.run.loop:OuterOptimizer.step"  # in the middle of a step
-RECORDED = "metalstm.run.loop:Progress.advance"  # after a step was recorded, before its validation and checkpoint
-VALIDATING = "metalstm.run.loop:meta_evaluate"
-VALIDATED = "metalstm.run.loop:Checkpoints.save"  # validations and checkpoints in turn
-META_TEST = "metalstm.run.meta_test:meta_evaluate"
-BASELINES = "metalstm.run.baselines:meta_evaluate"
-RESULT = "metalstm.run.directory:write_json"
+LEARNING = "metalstm.training.meta_trainer:OuterOptimizer.step"  # in the middle of a step
+RECORDED = "metalstm.training.meta_trainer:Progress.advance"  # after a step, before its validation
+VALIDATING = "metalstm.training.meta_trainer:meta_evaluate"
+VALIDATED = "metalstm.training.meta_trainer:Checkpoints.save"  # validations and checkpoints in turn
+META_TEST = "metalstm.evaluation.meta_test:meta_evaluate"
+BASELINES = "metalstm.evaluation.baselines:meta_evaluate"
+RESULT = "metalstm.runs.layout:write_json"
 
 
 class Killed(BaseException):

@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from metalstm.errors import Interrupted
-from metalstm.launch import stopped_by_signals
-from metalstm.run.checkpoint import Checkpoints
-from metalstm.run.interruption import Interruption
+from metalstm.runs.checkpoint import Checkpoints
+from metalstm.runtime.signals import Interruption
+from metalstm.sweeps.launch import stopped_by_signals
 
 CPU = torch.device("cpu")
 
@@ -64,12 +64,12 @@ def signalled(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int, int], Call
 @pytest.mark.parametrize(
     ("function", "count", "number", "step"),
     [
-        ("metalstm.learners.inner_loop.task_loss", 5, signal.SIGTERM, 3),  # in the inner loop, of two steps
-        ("metalstm.learners.inner_loop.task_loss", 1, signal.SIGINT, 1),
-        ("metalstm.run.loop.meta_evaluate", 1, signal.SIGUSR1, 3),
-        ("metalstm.run.loop.meta_evaluate", 2, signal.SIGUSR2, 6),
-        ("metalstm.run.meta_test.meta_evaluate", 1, signal.SIGTERM, 6),
-        ("metalstm.run.baselines.meta_evaluate", 2, signal.SIGINT, 6),
+        ("metalstm.learners.inner_loop.batched.task_loss", 5, signal.SIGTERM, 3),  # in the inner loop, of two steps
+        ("metalstm.learners.inner_loop.batched.task_loss", 1, signal.SIGINT, 1),
+        ("metalstm.training.meta_trainer.meta_evaluate", 1, signal.SIGUSR1, 3),
+        ("metalstm.training.meta_trainer.meta_evaluate", 2, signal.SIGUSR2, 6),
+        ("metalstm.evaluation.meta_test.meta_evaluate", 1, signal.SIGTERM, 6),
+        ("metalstm.evaluation.baselines.meta_evaluate", 2, signal.SIGINT, 6),
     ],
 )
 def test_stopped_and_resumed(
@@ -101,7 +101,7 @@ def test_stopped_and_resumed(
 
 
 def test_before_the_first_step(signalled: Any, in_process: Any, tiny: Any, only_run: Any) -> None:
-    signalled("metalstm.run.resume.write_config", 1, signal.SIGTERM)
+    signalled("metalstm.experiment.resume.write_config", 1, signal.SIGTERM)
     ended = in_process("train", *tiny(scratch_tasks=0))
     assert ended.code == 143
     assert ended.err.startswith("error: stopped after step 0 by SIGTERM\n  fix: ")
@@ -112,7 +112,7 @@ def test_before_the_first_step(signalled: Any, in_process: Any, tiny: Any, only_
 
 def test_the_meta_test_command_stops(signalled: Any, in_process: Any, tiny: Any, only_run: Any) -> None:
     assert in_process("train", *tiny(scratch_tasks=0)).code == 0
-    signalled("metalstm.run.meta_test.meta_evaluate", 1, signal.SIGINT)
+    signalled("metalstm.evaluation.meta_test.meta_evaluate", 1, signal.SIGINT)
     ended = in_process("test", f"run={only_run(Path())}", "tasks=4")
     assert ended.code == 130
     assert ended.err.startswith("error: the meta-test was stopped by SIGINT")

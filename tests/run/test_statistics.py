@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from metalstm.run.statistics import mean_and_ci95, ratio_and_ci95, student_t
+from metalstm.evaluation.statistics import mean_and_ci95, ratio_and_ci95, student_t
 
 
 @pytest.mark.parametrize("values", [[0.2, 0.4, 0.4, 0.9, 0.6], [3.0, 2.0], [-1.5, 20.0, 0.125], [0.5, 0.25] * 300])

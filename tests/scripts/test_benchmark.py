@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from metalstm.extras import install
+from metalstm.config.extras import install
 
 if TYPE_CHECKING:
     from bench.problem import Case

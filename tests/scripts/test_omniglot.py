@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from hydra import compose, initialize_config_module
 
-from metalstm.config import TrainSettings, train_settings
+from metalstm.config.parse import train_settings
+from metalstm.config.schema import TrainSettings
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 # In place of what trains: leaves a run with no more than a name, and says what it would train.

@@ -11,9 +11,10 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 
-from metalstm.config import TrainSettings, train_settings
-from metalstm.datasets.cifar100_files import Counts
-from metalstm.datasets.cifar_fs import load_cifar_fs
+from metalstm.config.parse import train_settings
+from metalstm.config.schema import TrainSettings
+from metalstm.datasets.images.cifar100_files import Counts
+from metalstm.datasets.images.cifar_fs import load_cifar_fs
 from metalstm.tasks.classes import ClassPool
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"

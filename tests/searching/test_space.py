@@ -14,7 +14,7 @@ from optuna.distributions import (
 )
 
 from metalstm.errors import ConfigError
-from metalstm.searching.space import Space, parse
+from metalstm.sweeps.search.space import Space, parse
 
 
 def space(text: str) -> Space:

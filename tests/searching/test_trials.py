@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from metalstm.errors import CheckpointError, ConfigError, DataError, Interrupted
-from metalstm.run.interruption import Interruption
-from metalstm.searching import summary, trials
-from metalstm.searching.plan import Plan, keep_plan
-from metalstm.searching.process import Validations
-from metalstm.searching.space import parse
-from metalstm.searching.study import COMPLETE_FIRST, Study, TrialUnderWay, Tried
-from metalstm.searching.trials import Search
+from metalstm.runtime.signals import Interruption
+from metalstm.sweeps.search import summary, trials
+from metalstm.sweeps.search.plan import Plan, keep_plan
+from metalstm.sweeps.search.process import Validations
+from metalstm.sweeps.search.space import parse
+from metalstm.sweeps.search.study import COMPLETE_FIRST, Study, TrialUnderWay, Tried
+from metalstm.sweeps.search.trials import Search
 
 STEPS = 40
 SPACES = ["lr=tag(log,interval(1e-4,1))", "size=range(8,65,8)"]
@@ -323,7 +323,7 @@ def test_what_a_run_writes_is_read_once(tmp_path: Path, monkeypatch: pytest.Monk
         parsed.append(line)
         return json.loads(line)
 
-    monkeypatch.setattr("metalstm.run.metrics.json", SimpleNamespace(loads=loads))
+    monkeypatch.setattr("metalstm.runs.metrics.json", SimpleNamespace(loads=loads))
     listening = Validations(tmp_path)
     assert listening.so_far() == []
     file = tmp_path / "metrics.jsonl"

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from metalstm.learners.adaptable import WholeModel
+from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.maml import MAML
-from metalstm.nn.model import LSTMModel, ModelShape
+from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 

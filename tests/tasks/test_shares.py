@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from metalstm.datasets.sinusoid import load_sinusoid
+from metalstm.datasets.series.sinusoid import load_sinusoid
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.examples import Examples
 from metalstm.tasks.sampler import TaskSampler, TaskShape, TaskSource

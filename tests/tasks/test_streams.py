@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from metalstm.datasets.sinusoid import SinusoidFamily
+from metalstm.datasets.series.sinusoid import SinusoidFamily
 from metalstm.errors import ConfigError
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.sampler import TaskShape

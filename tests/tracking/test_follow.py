@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from metalstm.config import TrainSettings
+from metalstm.config.extras import install
+from metalstm.config.schema import TrainSettings
 from metalstm.errors import ConfigError, Interrupted
-from metalstm.extras import install
 from metalstm.tracking import follow
 from metalstm.tracking.base import Ending, Record, TrackedRun, Tracker, result_values
 from metalstm.tracking.follow import LIBRARIES, Tracking, check_installed, look

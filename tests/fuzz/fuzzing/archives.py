@@ -238,15 +238,15 @@ PLACES: dict[str, Callable[..., Any]] = {
 
 def begin(case: Data, root: Path) -> Ended:
     """Begins a run on the data."""
-    from metalstm import assembly
-    from metalstm.datasets.omniglot import load_omniglot
-    from metalstm.datasets.omniglot_files import Counts
+    from metalstm.datasets import loading
+    from metalstm.datasets.images.omniglot import load_omniglot
+    from metalstm.datasets.images.omniglot_files import Counts
 
     counts = Counts(*PARTS.values(), per_character=PER_CHARACTER, meta_train=5, meta_validation=2)
     folder = root / "work" / "omniglot"
     build(case, folder)
     arguments = (*SETTINGS, *case.settings)
-    with mock.patch.object(assembly, "load_omniglot", functools.partial(load_omniglot, counts=counts)):
+    with mock.patch.object(loading, "load_omniglot", functools.partial(load_omniglot, counts=counts)):
         for damage in case.damage:
             if damage[0] == "cache":  # of data that is whole
                 run("train", arguments, root)

@@ -17,8 +17,8 @@ import atheris
 
 LED_BY = ["metalstm.datasets", "wfdb.io", "PIL", "numpy.lib", "pickletools", "soundfile"]
 with atheris.instrument_imports(include=LED_BY):
-    from metalstm.datasets import cifar_fs, clinc150, ecg, folder, movietweetings, speech_commands, terrain  # noqa: F401
-    from metalstm.datasets.reader import UNREADABLE
+    from metalstm.datasets.audio import speech_commands  # noqa: F401
+    from metalstm.datasets.files.reader import UNREADABLE
     from metalstm.errors import ConfigError, DataError
 
     from .own_content import ODD

@@ -80,7 +80,7 @@ def run(command: str, arguments: Sequence[str], root: Path, cheap: bool = True, 
         cheap: whether training and meta-testing are left out; all that can refuse to begin them is done.
         patience: seconds that it may take.
     """
-    from metalstm import report, test, train
+    from metalstm.cli import report, test, train
 
     main = {"train": train.main, "test": test.main, "report": report.main}[command]
     before = files(root)
@@ -186,8 +186,9 @@ def few_threads() -> Iterator[None]:
 @contextlib.contextmanager
 def without_training() -> Iterator[None]:
     """Everything but meta-training and the meta-test; nothing is downloaded either."""
-    from metalstm import sweep, train
-    from metalstm.run.meta_test import Judge
+    from metalstm.evaluation.meta_test import Judge
+    from metalstm.experiment import train
+    from metalstm.sweeps import sweep
 
     def over(*_: Any) -> Any:
         raise SystemExit(0)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from metalstm.config import GROUPS, MetaTestSettings, TrainSettings
+from metalstm.config.parse import GROUPS
+from metalstm.config.schema import MetaTestSettings, TrainSettings
 
 from . import words
 

@@ -86,7 +86,7 @@ def intents() -> Whole:
 
 
 def cifar() -> Whole:
-    from metalstm.datasets.cifar_fs import CLASSES
+    from metalstm.datasets.images.cifar_fs import CLASSES
 
     names = sorted(name.encode() for chosen in CLASSES.values() for name in chosen)
     pixels = np.random.default_rng(0).integers(0, 256, (200, 3072), dtype=np.uint8)

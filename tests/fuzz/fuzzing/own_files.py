@@ -56,44 +56,44 @@ class Odd(NamedTuple):
 
 
 def load_cifar(root: Path) -> Any:
-    from metalstm.datasets.cifar100_files import Counts
-    from metalstm.datasets.cifar_fs import load_cifar_fs
+    from metalstm.datasets.images.cifar100_files import Counts
+    from metalstm.datasets.images.cifar_fs import load_cifar_fs
 
     return load_cifar_fs(root, False, counts=Counts(2, 1))
 
 
 def load_records(root: Path) -> Any:
-    from metalstm.datasets.ecg import BeatSettings, load_ecg
+    from metalstm.datasets.series.ecg import BeatSettings, load_ecg
 
     return load_ecg(root, settings=BeatSettings(min_beats=2))
 
 
 def load_drives(root: Path) -> Any:
-    from metalstm.datasets.terrain import load_terrain
+    from metalstm.datasets.series.terrain import load_terrain
 
     return load_terrain(root, window=4, horizon=2, stretch=30)
 
 
 def load_ratings(root: Path) -> Any:
-    from metalstm.datasets.movietweetings import load_movietweetings
+    from metalstm.datasets.text.movietweetings import load_movietweetings
 
     return load_movietweetings(root, min_ratings=3)
 
 
 def load_intents(root: Path) -> Any:
-    from metalstm.datasets.clinc150 import load_clinc150
+    from metalstm.datasets.text.clinc150 import load_clinc150
 
     return load_clinc150(root)
 
 
 def load_folder(root: Path) -> Any:
-    from metalstm.datasets.folder import load_folder
+    from metalstm.datasets.own.folder import load_folder
 
     return load_folder(root)
 
 
 def load_speech(root: Path) -> Any:
-    from metalstm.datasets.speech_commands import load_speech_commands
+    from metalstm.datasets.audio.speech_commands import load_speech_commands
 
     return load_speech_commands(root)
 

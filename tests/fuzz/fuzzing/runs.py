@@ -122,7 +122,7 @@ def saved(name: str, data: bytes, damage: Changed) -> Files:
     """A checkpoint that holds something else, under a checksum that is right: as of another version, or another run."""
     import torch
 
-    from metalstm.run.checkpoint import as_manifest, checksum
+    from metalstm.runs.checkpoint import as_manifest, checksum
 
     state = torch.load(io.BytesIO(data), weights_only=True)
     # What is inside of the optimizer's state is that of torch, which is not asked to be checked.

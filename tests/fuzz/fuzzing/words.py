@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metalstm.config import GROUPS
+from metalstm.config.parse import GROUPS
 
 
 def listed(text: str, between: str | None = None) -> list[str]:

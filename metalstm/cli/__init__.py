@@ -1,0 +1,1 @@
+"""What a person types: one module a command, light until the command line has been read."""

@@ -1,0 +1,130 @@
+"""What all commands share: Hydra reads the command line, and whatever goes wrong is said in one block.
+
+Exit codes: 2 config, 3 data, 4 checkpoint, 5 diverged, 6 another process of the run lost, 129, 130 and 143
+interrupted;
+`METALSTM_DEBUG=1` shows tracebacks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from metalstm.cli.arguments import completed, parsed
+from metalstm.cli.help import asked_for, help_text
+from metalstm.config.compose import readable
+from metalstm.config.hydra_errors import as_ours, complain, config_problem, unusable
+from metalstm.config.own_configs import bound_configs
+from metalstm.errors import ConfigError, MetalstmError
+from metalstm.sweeps.grid import sweep_name
+
+
+def lazily(path: str) -> Callable[..., Any]:
+    """Import `module:function`, and all that it needs; the one lazy boundary of a command."""
+    module, _, name = path.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function
+
+
+def run_command(config_name: str, job: str) -> None:
+    """Compose the config and run the job on it; exit with the code of what goes wrong.
+
+    Args:
+        config_name: of the command, such as `train`.
+        job: `module:function`, imported once the command line has been read.
+    """
+    with ending_with_errors():
+        failure = run_once(config_name, job)
+        if failure is not None:
+            sys.exit(failure.exit_code)
+
+
+def run_once(config_name: str, job: str) -> MetalstmError | None:
+    """As `run_command`; gives what went wrong, which has been said."""
+    import hydra
+    from omegaconf import DictConfig, OmegaConf
+
+    # Hydra would print its own errors, a traceback's end included; with this it raises them.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
+    failure: MetalstmError | None = None
+    unforeseen = False
+
+    given = sys.argv
+
+    def guarded(config: DictConfig) -> None:
+        nonlocal failure, unforeseen
+        sys.argv = given
+        try:
+            lazily(job)(config)
+        except Exception as raised:
+            failure = as_ours(raised, config_name)
+            if failure is None:
+                unforeseen = True
+                raise
+            complain(failure)
+
+    try:
+        if asked_for(sys.argv[1:]):
+            print(help_text(config_name, sys.argv[1:]), end="", flush=True)
+            return None
+        if sweep_asked_for() or "hydra.mode=MULTIRUN" in sys.argv[1:]:
+            failure = ConfigError.of(
+                f"metalstm-{config_name} has no sweeps: it takes one value of each setting",
+                "leave -m out, and start it once for each value; metalstm-train -m trains a sweep",
+            )
+            complain(failure)
+            return failure
+        try:
+            sys.argv = [given[0], *completed(config_name, readable(given[1:]))]
+        except MetalstmError as refused:
+            complain(refused)
+            return refused
+        bound_configs()
+        hydra.main(version_base="1.3", config_path="pkg://metalstm.configs", config_name=config_name)(guarded)()
+    except Exception as raised:
+        if unforeseen or isinstance(raised, BrokenPipeError):
+            raise
+        # What is not a job's own is Hydra's, which refuses a command line by errors of every kind.
+        failure = as_ours(raised, config_name) or ConfigError(config_problem(raised, config_name))
+        complain(failure)
+    finally:
+        sys.argv = given
+    return failure
+
+
+@contextmanager
+def ending_with_errors() -> Iterator[None]:
+    """A context for a whole command: what a person can mend is shown, and ends the process with its exit code."""
+    from metalstm.runtime.screen import prepare
+
+    prepare()
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except MetalstmError as error:
+        complain(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:  # before a run heeds it: nothing has been begun
+        sys.exit(130)
+    except OSError as error:  # of a table or a help text: a run's screen does not fail
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more as it ends
+        if isinstance(error, BrokenPipeError):  # who reads the output, such as `head`, has had enough
+            sys.exit(128 + signal.SIGPIPE)
+        complain(unusable(error))
+        sys.exit(ConfigError.exit_code)
+
+
+def sweep_asked_for() -> argparse.Namespace | None:
+    """The command line where it asks for a sweep and nothing else."""
+    given = parsed(sys.argv[1:])
+    other = (given.help, given.hydra_help, given.cfg, given.info, given.shell_completion, given.run)
+    return given if given.multirun and not any(other) else None

@@ -1,0 +1,118 @@
+"""From a composed config to typed settings, checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from metalstm.config.checks import at_odds
+from metalstm.config.fields import path_names, typed
+from metalstm.config.schema import AdaptSettings, LSTMSettings, MetaTestSettings, MLPSettings, TrainSettings
+from metalstm.dataset_settings import DATASETS
+from metalstm.errors import ConfigError, Problem
+from metalstm.learner_settings import LEARNERS
+
+GROUPS: dict[str, dict[str, type]] = {
+    "dataset": DATASETS,
+    "model": {"lstm": LSTMSettings, "mlp": MLPSettings},
+    "learner": LEARNERS,
+}
+# All settings that are paths, as the command lines name them.
+PATHS = frozenset({"hydra.run.dir", "hydra.sweep.dir"}).union(
+    *(path_names(schema) for schema in (TrainSettings, MetaTestSettings, AdaptSettings)),
+    *(path_names(schema, "dataset.") for schema in DATASETS.values()),
+)
+# What a resumed run may change: how long, how often, where and on what, but not what is learned.
+BUDGETS = frozenset(
+    {
+        *("steps", "log_every", "validate_every", "validation_tasks", "checkpoint_every", "keep_checkpoints"),
+        *("test_tasks", "test_steps", "curve_steps", "scratch_tasks", "scratch_steps"),
+        *(
+            "logger",
+            "device",
+            "threads",
+            "memory_budget",
+            "output_dir",
+            "resume",
+            "allow_changed_data",
+            "dataset.root",
+            "dataset.download",
+        ),
+    }
+)
+
+
+def train_settings(config: DictConfig) -> TrainSettings:
+    """The settings in a composed config; see `checked`."""
+    return checked(as_mapping(config))
+
+
+def checked(values: Mapping[str, Any]) -> TrainSettings:
+    """Make typed settings of nested plain values.
+
+    Raises:
+        ConfigError: with every problem found: unknown and missing names, types, bounds, and settings at odds.
+    """
+    plain = dict(values)
+    problems: list[Problem] = []
+    groups = {}
+    for group, registry in GROUPS.items():
+        values = plain.pop(group, None)
+        name = values.get("name") if isinstance(values, Mapping) else None
+        if not isinstance(values, Mapping) or not isinstance(name, str) or name not in registry:
+            known = ", ".join(registry)
+            problems.append(Problem(f"{group}.name={name} is unknown", f"choose {group}=one of {known}"))
+            continue
+        groups[group] = typed(registry[name], values, f"{group}.", problems)
+    settings: TrainSettings = typed(TrainSettings, plain, "", problems, groups)
+    if not problems:
+        problems += at_odds(settings)
+    if problems:
+        raise ConfigError(*problems)
+    return settings
+
+
+def meta_test_settings(config: DictConfig) -> MetaTestSettings:
+    """As `train_settings`, for `metalstm-test`."""
+    problems: list[Problem] = []
+    settings: MetaTestSettings = typed(MetaTestSettings, as_mapping(config), "", problems)
+    if problems:
+        raise ConfigError(*problems)
+    return settings
+
+
+def adapt_settings(config: DictConfig) -> AdaptSettings:
+    """As `train_settings`, for `metalstm-adapt`."""
+    problems: list[Problem] = []
+    settings: AdaptSettings = typed(AdaptSettings, as_mapping(config), "", problems)
+    if problems:
+        raise ConfigError(*problems)
+    return settings
+
+
+def from_the_root(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings, nested or by their dotted names, with every path from the root: the same from whatever folder."""
+    return {
+        name: from_the_root(value, f"{prefix}{name}.")
+        if isinstance(value, Mapping)
+        else os.path.abspath(os.path.expanduser(str(value)))
+        if prefix + name in PATHS and value not in (None, "", "???")
+        else value
+        for name, value in settings.items()
+    }
+
+
+def as_mapping(config: DictConfig) -> dict[str, Any]:
+    """The config's values with interpolations resolved; `???` stays where a value is missing."""
+    try:
+        values = OmegaConf.to_container(config, resolve=True)
+    except RecursionError as error:
+        raise ConfigError.of(
+            "the config is nested too deep", "start from the YAML files of metalstm.configs"
+        ) from error
+    if not isinstance(values, dict):
+        raise ConfigError.of("the config is not a mapping", "start from the YAML files of metalstm.configs")
+    return {str(name): value for name, value in values.items()}

@@ -1,0 +1,1 @@
+"""Reading files of data: caches, downloads, folders, readers."""

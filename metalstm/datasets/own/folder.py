@@ -1,0 +1,283 @@
+"""A person's own data: a folder for each class, with images, recordings, tables of numbers or lines of text.
+
+Legend: C classes, E examples of the largest class, N examples of all classes, S time steps, F features, K tokens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from metalstm.datasets.audio.speech_features import recording_reader
+from metalstm.datasets.base import Dataset
+from metalstm.datasets.files.cache import Content
+from metalstm.datasets.files.folders import Classes, files_of, first
+from metalstm.datasets.files.reader import UNREADABLE, Example, Reader, Scale, broken, scale_of, whole
+from metalstm.datasets.own.columns import Columns
+from metalstm.datasets.own.folder_files import VERSION, content_of, read_all
+from metalstm.datasets.own.folder_readers import FolderSettings, as_steps, read_image, read_table, rows_of
+from metalstm.datasets.own.folder_splits import Chosen, SplitSettings, class_folders, deal, large_enough
+from metalstm.datasets.own.tables import TableSettings
+from metalstm.datasets.text.texts import Lines, left_out, line_reader, read_lines, text_content
+from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, spelling
+from metalstm.errors import DataError, Problem
+from metalstm.files.paths import expanded
+from metalstm.tasks.classes import ClassPool, check_disjoint
+
+log = logging.getLogger(__name__)
+
+MOSTLY = 0.9  # of the words of a text that are numbers: it may be a table
+FILES, TOKENS, TABLES, SPLITTING = FolderSettings(), TokenSettings(), TableSettings(), SplitSettings()
+
+
+def load_folder(
+    root: Path,
+    splitting: SplitSettings = SPLITTING,
+    settings: FolderSettings = FILES,
+    tokens: TokenSettings = TOKENS,
+    tables: TableSettings = TABLES,
+) -> Dataset:
+    """The classes in a folder, each in the split that its folder or a file says, or dealt out by a permutation.
+
+    Numbers of tables and recordings are shifted and scaled by each feature's mean and standard deviation over the
+    meta-train classes; the vocabulary of texts is made of these classes alone.
+
+    Args:
+        root: the folder with the classes' folders.
+        splitting: which classes there are, and in which split.
+        settings: how files become examples.
+        tokens: how lines become tokens; what cuts them is `settings.max_steps`.
+        tables: how tables are read.
+
+    Raises:
+        DataError: the data is missing or broken, of several kinds, or has too few classes.
+        ConfigError: no word is in the vocabulary, and there are no n-grams.
+    """
+    root = expanded(root)
+    folders, given = class_folders(root)
+    least = 1 if splitting.min_examples is None else 0
+    kind, classes = files_of(root, folders, least=least)
+    texts = read_texts(classes, settings) if kind == "texts" else None
+    sizes = {name: len(files if texts is None else texts.of_class[name]) for name, files in classes.items()}
+    kept = large_enough(root, sizes, splitting.min_examples)
+    chosen = deal(root, kept, given, splitting)
+    if texts is not None:
+        made = of_texts(texts, chosen, settings, tokens._replace(max_words=settings.max_steps))
+    else:
+        used = {name for names in chosen.values() for name in names}
+        classes = {name: files for name, files in classes.items() if name in used}
+        made = of_numbers(root, kind, classes, chosen, settings, tables)
+    check_disjoint(made.pools)
+    digest = json.dumps([VERSION, kind, made.fingerprint, splitting.split_seed, chosen])
+    return Dataset(
+        name="folder",
+        kind="classification",
+        splits=made.pools,
+        steps=made.steps[0] if made.steps[0] == made.steps[1] else None,
+        features=made.features,
+        outputs=None,
+        images=made.grey,
+        fingerprint=hashlib.sha256(digest.encode()).hexdigest(),
+        description=f"{root}: {kind}",
+        details=details(made),
+        vocabulary=made.vocabulary,
+        reader=made.reader,
+    )
+
+
+class Made(NamedTuple):
+    """What the files have become."""
+
+    pools: dict[str, ClassPool]
+    features: int
+    steps: tuple[int, int]  # of the shortest and of the longest example
+    prepared: str  # how, in words
+    fingerprint: str
+    reader: Reader
+    grey: bool = False  # whether they are images of one channel
+    vocabulary: int = 0
+    notes: tuple[str, ...] = ()  # on columns
+
+
+class Texts(NamedTuple):
+    """The lines of all classes."""
+
+    of_class: dict[str, list[list[str]]]
+    fingerprint: bytes  # of all files
+    cut: int  # lines that are longer than is read
+    wordless: int  # lines without a word
+    new_scripts: bool  # whether there is what was cut into words in another way before
+
+
+def read_texts(classes: Classes, settings: FolderSettings) -> Texts:
+    """Raises DataError naming the files that cannot be read."""
+    texts: dict[str, list[list[str]]] = {name: [] for name in classes}
+    found: list[tuple[Path, Lines]] = []
+    digests: list[bytes] = []
+    problems: list[Problem] = []
+    for name, file in [(name, file) for name, files in classes.items() for file in files]:
+        try:
+            data = text_content(file)
+            lines = read_lines(data, settings.max_steps)
+        except UNREADABLE as error:
+            problems.append(broken(file, error))
+            continue
+        digests.append(hashlib.sha256(json.dumps([name, file.name]).encode() + data).digest())
+        found.append((file, lines))
+        texts[name] += lines.texts.values()
+    if problems:
+        raise DataError(*first(problems))
+    wordless = [f"{file}, line {number}: {line!r}" for file, lines in found for number, line in lines.wordless.items()]
+    if wordless:
+        log.warning("%s", left_out(len(wordless), wordless[0]))
+    if numbers(texts):
+        log.warning("the lines are numbers: if the files are tables, rows of which are steps, name them .csv")
+    cut = sum(lines.cut for _, lines in found)
+    return Texts(texts, b"".join(digests), cut, len(wordless), any(lines.new_scripts for _, lines in found))
+
+
+def numbers(texts: dict[str, list[list[str]]]) -> bool:
+    """Whether nearly all that texts have is numbers."""
+    shares = [word[:1].isdecimal() for lines in texts.values() for line in lines for word in line]
+    return sum(shares) > MOSTLY * len(shares)
+
+
+def of_texts(found: Texts, chosen: Chosen, settings: FolderSettings, tokens: TokenSettings) -> Made:
+    digest = hashlib.sha256(json.dumps([settings.max_steps, tokens]).encode() + found.fingerprint)
+    if found.new_scripts:
+        digest.update(b"words by UAX 29")
+    texts = found.of_class
+    vocabulary = Vocabulary((text for name in chosen["meta_train"] for text in texts[name]), tokens)
+    vocabulary.check()
+    pools = {}
+    for split, names in chosen.items():
+        of_split = [texts[name] for name in names]
+        examples, counts, lengths = encode(of_split, vocabulary)
+        pools[split] = ClassPool(examples, names, counts, lengths, words=spelling(of_split, vocabulary))
+    lengths_ = [len(text) for names in chosen.values() for name in names for text in texts[name]]
+    unknown = vocabulary.share_unknown(text for name in chosen["meta_test"] for text in texts[name])
+    return Made(
+        pools,
+        vocabulary.width,
+        (min(lengths_), max(lengths_)),
+        f"a line is an example, a word a step; {len(vocabulary.words):,} words of meta_train, {unknown:.1%} of "
+        f"meta_test's not among them; cut to {settings.max_steps} words: {found.cut} lines"
+        + (f"; {found.wordless} lines without a word left out" if found.wordless else ""),
+        digest.hexdigest(),
+        Reader("texts", line_reader(vocabulary, settings.max_steps), text_content),
+        vocabulary=vocabulary.size,
+    )
+
+
+def of_numbers(
+    root: Path, kind: str, classes: Classes, chosen: Chosen, settings: FolderSettings, tables: TableSettings
+) -> Made:
+    content = read_all(root, kind, classes, settings, tables)
+    for hint in content["hints"]:
+        log.warning("%s", hint)
+    sequences = dict(zip(classes, grouped(content, [len(files) for files in classes.values()]), strict=True))
+    steps: Tensor = content["steps"]
+    shortest, longest = int(steps.min()), int(steps.max())
+    features: int = content["values"].shape[1]
+    if kind == "images":
+        channels = features // settings.image_size
+        colour = "grey" if channels == 1 else "colour, a step is a row of all channels"
+        return Made(
+            {split: pool(names, sequences, None) for split, names in chosen.items()},
+            features,
+            (shortest, longest),
+            f"squeezed to {settings.image_size} x {settings.image_size} pixels, {colour}",
+            content["fingerprint"],
+            Reader(kind, images_reader(settings.image_size, channels)),
+            grey=channels == 1,
+        )
+    known = torch.cat([sequence for name in chosen["meta_train"] for sequence in sequences[name]])
+    scale = scale_of(known, 1e-6 * known.double().abs().mean(dim=0))
+    if kind == "recordings":
+        frames = settings.frames
+        how = f"log-mel frames of the first {frames.seconds:g} s; {content['cut']} recordings cut"
+        how += f"; {content['said']}" if content["said"] else ""
+        reader = recording_reader(frames, content["rate"], scale)
+    else:
+        how = f"a row is a step; the first {settings.max_steps}: {content['cut']} files cut"
+        reader = table_reader(Columns(*content["columns"]), tables, settings.max_steps, scale)
+    return Made(
+        {split: pool(names, sequences, scale) for split, names in chosen.items()},
+        features,
+        (shortest, longest),
+        f"{how}; mean 0 and standard deviation 1 over meta_train",
+        content["fingerprint"],
+        reader,
+        notes=(*content["notes"],),
+    )
+
+
+def images_reader(size: int, channels: int) -> Callable[[bytes], list[Example]]:
+    """From an image's content to its rows [S, F]."""
+
+    def read(data: bytes) -> list[Example]:
+        image = read_image(data, size)
+        return whole(rows_of(image.values, channels), image.note)
+
+    return read
+
+
+def table_reader(columns: Columns, tables: TableSettings, most: int, scale: Scale) -> Reader:
+    """Reads a table's columns, by what the run has learned of them, as scaled steps [S, F]."""
+
+    def read(data: bytes) -> list[Example]:
+        suffix = ".npy" if data.startswith(b"\x93NUMPY") else ".csv"
+        return whole(scale(as_steps(columns.of(read_table(data, suffix, most, tables)), most)))
+
+    return Reader("tables", read, lambda file: content_of(file, most))
+
+
+def grouped(content: Content, counts: list[int]) -> list[list[Tensor]]:
+    """The sequences of each class, from all in a row."""
+    sequences = iter(content["values"].split(content["steps"].tolist()))
+    return [[next(sequences) for _ in range(count)] for count in counts]
+
+
+def pool(names: list[str], sequences: dict[str, list[Tensor]], scale: Scale | None) -> ClassPool:
+    """The classes of a split; counts and lengths only where they differ."""
+    own = [[each if scale is None else scale(each) for each in sequences[name]] for name in names]
+    counts = torch.tensor([len(examples) for examples in own])
+    padded = pad_sequence([each for examples in own for each in examples], batch_first=True)
+    lengths = torch.tensor([len(each) for examples in own for each in examples])
+    several = bool((lengths < padded.shape[1]).any())
+    of_class = counts.tolist()
+    return ClassPool(
+        pad_sequence(list(padded.split(of_class)), batch_first=True),
+        names,
+        counts if (counts < counts.max()).any() else None,
+        pad_sequence(list(lengths.split(of_class)), batch_first=True, padding_value=1) if several else None,
+    )
+
+
+def details(made: Made) -> tuple[str, ...]:
+    """What was found, for the log."""
+    held = [
+        int(count)
+        for pool in made.pools.values()
+        for count in (torch.full((pool.classes,), pool.examples.shape[1]) if pool.counts is None else pool.counts)
+    ]
+    sizes = ", ".join(f"{pool.classes} {split}" for split, pool in made.pools.items())
+    shortest, longest = made.steps
+    tokens = f", {made.vocabulary:,} tokens in all" if made.vocabulary else ""
+    what = "tokens" if made.vocabulary else "features"
+    return (
+        f"classes   {len(held)}: {sizes}",
+        f"examples  {sum(held):,}: {min(held)} to {max(held)} a class, median {median(held):g}",
+        f"steps     {longest if shortest == longest else f'{shortest} to {longest}'} of {made.features} {what}{tokens}",
+        f"prepared  {made.prepared}",
+        *(f"columns   {note}" for note in made.notes),
+    )

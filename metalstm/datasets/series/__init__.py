@@ -1,0 +1,1 @@
+"""Datasets of series of measurements, and functions to regress."""

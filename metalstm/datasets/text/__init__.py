@@ -1,0 +1,1 @@
+"""Datasets of texts and of tokens."""

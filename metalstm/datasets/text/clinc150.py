@@ -1,0 +1,88 @@
+"""CLINC150, Larson et al. 2019: short English queries to an assistant, of 150 intents in 10 domains."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+
+import torch
+
+from metalstm.datasets.base import Dataset
+from metalstm.datasets.files.reader import Reader
+from metalstm.datasets.text.clinc150_files import Queries, find_folder, read_intents
+from metalstm.datasets.text.texts import line_reader
+from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, spelling
+from metalstm.files.paths import expanded, user_data_folder
+from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
+from metalstm.tasks.sampler import seeded_generator
+
+DEFAULT = TokenSettings()
+
+
+def load_clinc150(root: Path | None, split_seed: int = 0, settings: TokenSettings = DEFAULT) -> Dataset:
+    """CLINC150 as sequences of words, each word its own token and those of its character n-grams.
+
+    The classes are the intents, with all their queries; out-of-scope queries are left out. Splits are made of whole
+    domains, so that meta-test's are never seen before: 6 / 1 / 3 of the 10, by a permutation. The vocabulary is made
+    of meta-train's queries alone, and so are its tensors: each split is as long as its own longest query.
+
+    Args:
+        root: the folder with data_full.json and domains.json, itself or in `data/`; None: the user's own.
+        split_seed: which permutation of the domains.
+        settings: how queries become tokens.
+
+    Raises:
+        DataError: the data is missing, broken or of another form.
+        ConfigError: no word is in the vocabulary, and there are no n-grams.
+    """
+    folder = find_folder(user_data_folder() / "clinc150" if root is None else expanded(root))
+    domains, queries = read_intents(folder, settings.max_words)
+    splits = dict(zip(SPLITS, split_domains(list(domains), split_seed), strict=True))
+    members = {split: [(d, intent) for d in chosen for intent in domains[d]] for split, chosen in splits.items()}
+    texts = {split: [queries[intent] for _, intent in chosen] for split, chosen in members.items()}
+    vocabulary = Vocabulary((text for intent in texts["meta_train"] for text in intent), settings)
+    vocabulary.check()
+    pools = {}
+    for split, chosen in members.items():
+        examples, counts, lengths = encode(texts[split], vocabulary)
+        names = [f"{domain}/{intent}" for domain, intent in chosen]
+        words = spelling(texts[split], vocabulary)
+        pools[split] = ClassPool(examples, names, counts, lengths, words=words)
+    check_disjoint(pools)
+    digest = hashlib.sha256(json.dumps([domains, queries, split_seed, settings]).encode())
+    for pool in pools.values():
+        digest.update(pool.examples.numpy().tobytes())
+    unknown = vocabulary.share_unknown(text for intent in texts["meta_test"] for text in intent)
+    sizes = " / ".join(str(pool.classes) for pool in pools.values())
+    of_domains = " / ".join(str(len(chosen)) for chosen in splits.values())
+    parts = f" and {settings.ngram_buckets:,} buckets of n-grams" if settings.subwords else ""
+    return Dataset(
+        name="clinc150",
+        kind="classification",
+        splits=pools,
+        steps=None,
+        features=vocabulary.width,
+        outputs=None,
+        images=False,
+        fingerprint=digest.hexdigest(),
+        description=f"{sizes} intents of {of_domains} domains, {sum(map(len, queries.values())):,} queries "
+        f"({shared_queries(queries)} in two intents); {len(vocabulary.words):,} words of meta-train{parts}, "
+        f"{unknown:.1%} of meta-test's words not among them",
+        vocabulary=vocabulary.size,
+        reader=Reader("texts", line_reader(vocabulary, settings.max_words)),
+    )
+
+
+def split_domains(names: list[str], split_seed: int) -> list[list[str]]:
+    """The domains of meta-train, meta-validation and meta-test, each in order: of 10 they are 6, 1 and 3."""
+    validation, test = max(1, len(names) // 10), max(1, 3 * len(names) // 10)
+    order = torch.randperm(len(names), generator=seeded_generator(split_seed, "clinc150", "split"))
+    sizes = [len(names) - validation - test, validation, test]
+    return [[names[i] for i in sorted(part.tolist())] for part in order.split(sizes)]
+
+
+def shared_queries(queries: Queries) -> int:
+    """How many queries stand in more than one intent, so that no one could tell which is meant."""
+    return sum(times > 1 for times in Counter(q for texts in queries.values() for q in {*map(tuple, texts)}).values())

@@ -1,0 +1,1 @@
+"""How well a learner does on unseen tasks: meta-test, baselines, streams, intervals, results."""

@@ -1,0 +1,1 @@
+"""Settings become a run: built, trained, resumed, restored, tested again and adapted."""

@@ -1,0 +1,102 @@
+"""From typed settings to the things a run is made of, but for the learner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from metalstm.config.schema import TrainSettings
+from metalstm.datasets.base import Dataset
+from metalstm.datasets.series.terrain import Drives
+from metalstm.errors import ConfigError, Problem
+from metalstm.evaluation.meta_test import Protocol
+from metalstm.runtime.processes import ALONE, Processes
+from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.sampler import TaskSampler, TaskShape, TaskSource
+from metalstm.tasks.shares import Share
+
+
+def check_tasks_fit(settings: TrainSettings, dataset: Dataset, splits: Iterable[str]) -> None:
+    """Whether the splits named can give the tasks asked for.
+
+    Raises:
+        ConfigError: with a problem for each split that cannot.
+    """
+    problems: list[Problem] = []
+    for split in splits:
+        source = dataset.splits[split]
+        training = split == "meta_train"
+        name = "train_queries" if training else "queries"
+        ways, _, queries = task_shape(settings, split)
+        ways_name = "train_ways" if training and settings.train_ways is not None else "ways"
+        if isinstance(source, Drives):
+            problems += [p for p in source.unfit(settings.shots, queries) if p not in problems]
+        if not isinstance(source, ClassPool):
+            continue
+        if source.together is not None and ways != source.together:
+            fix = f"use {ways_name}={source.together}"
+            problem = f"{ways_name}={ways}, but a task of dataset '{dataset.name}' has {source.together} classes"
+            problems += [] if Problem(problem, fix) in problems else [Problem(problem, fix)]
+        elif ways > source.classes:
+            problems.append(
+                Problem(
+                    f"{ways_name}={ways}, but split '{split}' of dataset '{dataset.name}' has {source.classes} classes",
+                    f"use {ways_name}<={source.classes}, or another split",
+                )
+            )
+        smallest, holds = source.smallest()
+        if settings.shots + queries > holds:
+            problems.append(
+                Problem(
+                    f"shots={settings.shots} and {name}={queries} take {settings.shots + queries} examples of a "
+                    f"class, but class '{smallest}' of split '{split}' holds {holds}",
+                    remedy_for_few(settings, name, holds, source.examples.shape[1]),
+                )
+            )
+    if getattr(settings.model, "directions", None) == 4 and not dataset.images:
+        problems.append(
+            Problem(f"model.directions=4 reads columns, but dataset '{dataset.name}' has no images", "use 1 or 2")
+        )
+    if problems:
+        raise ConfigError(*problems)
+
+
+def remedy_for_few(settings: TrainSettings, name: str, holds: int, largest: int) -> str:
+    """What can be done where a class holds too few examples, and another one holds `largest`."""
+    take = settings.shots + max(settings.queries, settings.train_queries)
+    remedies = [f"use shots+{name}<={holds}"] if holds >= 2 else []  # one of each
+    if hasattr(settings.dataset, "min_examples") and take <= largest:
+        remedies.append(f"leave out classes with fewer: dataset.min_examples={take}")
+    return ", or ".join(remedies or ["add examples to it"])
+
+
+def task_shape(settings: TrainSettings, split: str) -> TaskShape:
+    if split == "meta_train":
+        return TaskShape(settings.train_ways or settings.ways, settings.shots, settings.train_queries)
+    return TaskShape(settings.ways, settings.shots, settings.queries)
+
+
+def make_sampler(settings: TrainSettings, dataset: Dataset, split: str, processes: Processes = ALONE) -> TaskSampler:
+    """Meta-batches for training, of several processes each one's share; single tasks by number for the other splits."""
+    tasks = settings.meta_batch_size if split == "meta_train" else 1
+    source: TaskSource = dataset.splits[split]
+    if processes.count > 1:
+        source = Share(source, processes.own(tasks))
+    return TaskSampler(source, task_shape(settings, split), tasks, settings.seed, split)
+
+
+def test_protocol(settings: TrainSettings) -> Protocol:
+    return Protocol(
+        settings.test_tasks,
+        settings.steps_tested,
+        settings.steps_shown,
+        "shot" if settings.steps_are_shots else "step",
+        settings.scratch_inner_steps,
+        settings.scratch_tasks,
+        settings.scratch_steps,
+    )
+
+
+def beside_training(settings: TrainSettings, steps: int) -> dict[str, Any]:
+    """What a result's protocol says of meta-training, for a meta-test after so many steps."""
+    return {"trained_with": settings.trained_with, "steps_beyond_training": settings.beyond_training(steps)}

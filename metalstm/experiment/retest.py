@@ -1,0 +1,207 @@
+"""`metalstm-test`: meta-tests a run once more, on as many tasks and after as many steps as asked for.
+
+To choose settings by, it judges on meta-validation instead: then no choice has seen a task of meta-test. With
+`protocol=lifelong` the tasks arrive one after another.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+from metalstm.errors import ConfigError
+from metalstm.evaluation.results import command_line
+from metalstm.learner_settings import ANY_WAYS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from omegaconf import DictConfig
+
+    from metalstm.config.schema import MetaTestSettings, TrainSettings
+    from metalstm.evaluation.meta_test import Judge
+    from metalstm.experiment.restore import Trained
+
+log = logging.getLogger(__name__)
+
+
+def meta_test_run(config: DictConfig) -> None:
+    """Reads a run directory, meta-tests its best checkpoint, prints the result and writes it under `tests/`."""
+    from pathlib import Path
+
+    from metalstm.config.parse import meta_test_settings
+    from metalstm.evaluation.meta_test import Judge, leaves_rate_open
+    from metalstm.experiment import build, resume
+    from metalstm.experiment.restore import trained_run
+    from metalstm.runs import logs
+    from metalstm.runtime.signals import Interruption
+
+    given = meta_test_settings(config)
+    path = Path(given.run)
+    of_run = resume.run_settings(path)
+    asked = asked_shape(of_run, given)
+    check_place(path)
+    steps = asked.steps_tested if given.steps is None else given.steps
+    check_steps(asked, steps)
+    logs.start_log()
+    trained = trained_run(
+        path,
+        given.dataset_root,
+        given.allow_changed_data,
+        ways=asked.ways,
+        shots=asked.shots,
+        queries=asked.queries,
+        test_tasks=given.tasks,
+        test_steps=steps,
+        curve_steps=2 * steps if given.curve_steps is None else given.curve_steps,
+        scratch_tasks=0,
+        device=given.device,
+        threads=given.threads,
+        memory_budget=given.memory_budget,
+    )
+    picks = {"meta_validation"} if leaves_rate_open(trained.learner) else set()
+    build.check_tasks_fit(trained.settings, trained.dataset, sorted(picks | {given.split}))
+    say_changes(of_run, asked, steps)
+    beside = build.beside_training(of_run, steps)
+    with Interruption() as interruption:
+
+        def heed() -> None:
+            interruption.heed("the meta-test was stopped", "start it again")
+
+        splits = ("meta_validation", given.split)
+        validation, test = (build.make_sampler(trained.settings, trained.dataset, split) for split in splits)
+        protocol = build.test_protocol(trained.settings)
+        judge = Judge(validation, test, protocol, trained.dataset.kind, trained.device, heed)
+        if given.protocol == "lifelong":
+            lifelong(trained, given, judge, beside)
+        else:
+            few_shot(trained, judge, beside)
+
+
+def check_place(run: Path) -> None:
+    """Whether the result can be written into a run's directory.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    from metalstm.files.writing import check_writable
+    from metalstm.runs.layout import TESTS
+
+    try:
+        check_writable(run / TESTS)
+    except OSError as error:
+        raise ConfigError.of(
+            f"the result would be written into {run / TESTS}, but that fails: {error.strerror or error}",
+            "make room and give permission there, or test a copy of the run",
+        ) from error
+
+
+def asked_shape(settings: TrainSettings, given: MetaTestSettings) -> TrainSettings:
+    """The run's settings, for tasks of the shape asked for.
+
+    Raises:
+        ConfigError: the learner takes no other number of classes than it was trained for.
+    """
+    name = settings.learner.name
+    if given.ways not in (None, settings.ways) and name not in ANY_WAYS:
+        raise ConfigError.of(
+            f"ways={given.ways}, but learner={name} has an output for each of {settings.ways} classes",
+            f"leave ways out, or test a run of learner=one of {', '.join(sorted(ANY_WAYS))}",
+        )
+    ways = settings.ways if given.ways is None else given.ways
+    shots = settings.shots if given.shots is None else given.shots
+    queries = settings.queries if given.queries is None else given.queries
+    return dataclasses.replace(settings, ways=ways, shots=shots, queries=queries)
+
+
+def check_steps(asked: TrainSettings, steps: int) -> None:
+    """Whether the learner can take so many steps.
+
+    Raises:
+        ConfigError: a step is a shot, and there are fewer.
+    """
+    if asked.steps_are_shots and steps > asked.shots:
+        raise ConfigError.of(
+            f"steps={steps}, but a step of learner={asked.learner.name} is one more shot, and there are "
+            f"shots={asked.shots}",
+            f"use steps<={asked.shots}, or leave it out",
+        )
+
+
+def say_changes(of_run: TrainSettings, asked: TrainSettings, steps: int) -> None:
+    """Says in what the meta-test is not as the run's training and its own meta-test."""
+    for name in ("ways", "shots", "queries"):
+        before, now = getattr(of_run, name), getattr(asked, name)
+        if now != before:
+            log.info("changed: %s from %d to %d", name, before, now)
+    beyond = of_run.beyond_training(steps)
+    if beyond is not None:
+        log.info("changed: steps from %d in meta-training to %d; %s", of_run.trained_with["steps"], steps, beyond)
+
+
+def few_shot(trained: Trained, judge: Judge, beside: Mapping[str, Any]) -> None:
+    """Every task by itself, as at the end of a run."""
+    from metalstm.config.text import plain
+    from metalstm.evaluation import results
+    from metalstm.experiment import build_learner
+    from metalstm.reporting.summary import summary
+    from metalstm.runs import layout
+
+    settings, dataset = trained.settings, trained.dataset
+    tested = judge.judge(trained.learner, build_learner.model_shape(settings, dataset), settings.seed)
+    training = results.training(trained.steps, trained.seconds, trained.pretraining_seconds, settings.meta_batch_size)
+    result = results.result(plain(settings), command_line(), dataset, tested, trained.best_step, training, beside)
+    log.info("%s", summary(result))
+    with layout.shown_if_lost(json.dumps(result)):
+        file = layout.new_run_directory(trained.path / layout.TESTS) / layout.RESULT
+        results.write_details(file.parent, tested)
+        layout.write_json(file, result)
+    log.info("result    %s", file)
+
+
+def lifelong(trained: Trained, given: MetaTestSettings, judge: Judge, beside: Mapping[str, Any]) -> None:
+    """Streams of tasks that arrive one after another, in each of the modes."""
+    from metalstm.config.text import plain
+    from metalstm.evaluation import results
+    from metalstm.evaluation.lifelong import MODES, live
+    from metalstm.reporting.lifelong import summary
+    from metalstm.reporting.missing import draw_matrices
+    from metalstm.runs import layout
+    from metalstm.runtime.progress import Progress
+    from metalstm.tasks.streams import Streams
+
+    settings, dataset, test = trained.settings, trained.dataset, judge.test
+    streams = Streams(test.source, test.shape, given.stream_tasks, given.tasks_per_group, test.seed, test.split)
+    judge.pick_rate(trained.learner)
+    modes = {}
+    for mode in MODES:
+        progress = Progress(mode, given.streams, every=max(1, given.streams // 4))
+
+        def after(done: int, progress: Progress = progress) -> None:
+            progress.advance(done)
+            judge.between()
+
+        with progress:
+            modes[mode] = live(trained.learner, streams, given.streams, mode, judge, after)
+    result = results.lifelong_result(
+        plain(settings),
+        command_line(),
+        dataset,
+        streams,
+        given.streams,
+        judge.protocol.steps,
+        judge.protocol.step_unit,
+        modes,
+        trained.best_step,
+        beside,
+    )
+    log.info("%s", summary(result))
+    with layout.shown_if_lost(json.dumps(result)):
+        file = layout.new_run_directory(trained.path / layout.TESTS) / layout.LIFELONG
+        layout.write_json(file, result)
+    log.info("result    %s", file)
+    for figure in draw_matrices(file, trained.path):
+        log.info("figure    %s", figure)

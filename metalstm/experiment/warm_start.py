@@ -1,0 +1,93 @@
+"""Meta-training that starts from the model of another run: first classify, then meta-learn (Chen et al. 2021)."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from metalstm.datasets.base import Dataset
+from metalstm.errors import CheckpointError, ConfigError, Problem
+from metalstm.experiment import resume
+from metalstm.experiment.restore import best_checkpoint, trained_so_far
+from metalstm.learners.base import Learner
+from metalstm.nn.base import HEAD, Model
+from metalstm.runs.checkpoint import Checkpoint, fitting
+
+log = logging.getLogger(__name__)
+
+
+def start_from(path: Path, learner: Learner, dataset: Dataset, device: torch.device) -> float:
+    """Gives a learner's model the weights of a run's best checkpoint.
+
+    Not those of the head, unless an output means the same in all tasks: it told other classes apart.
+
+    Args:
+        path: the run directory.
+        learner: whose model is overwritten.
+        dataset: that it is to be trained on.
+        device: where the weights go.
+
+    Returns:
+        How many seconds that run was trained.
+
+    Raises:
+        CheckpointError: no run, or one without a checkpoint that can be read.
+        ConfigError: its model has other weights, or it has seen the same dataset split in another way.
+    """
+    settings = resume.run_settings(path)
+    if settings.dataset.name != dataset.name:
+        log.warning("start     %s was trained on dataset '%s'", path, settings.dataset.name)
+    elif resume.fingerprint(path) != dataset.fingerprint:
+        raise ConfigError.of(
+            f"start={path} was trained on other data of dataset '{dataset.name}', or on another split of it, which may "
+            "have the classes to be tested on",
+            "give the same dataset settings as that run's",
+        )
+    left_out = () if dataset.same_outputs else HEAD
+    checkpoints = resume.checkpoints_of(path, settings)
+    checkpoint = best_checkpoint(path, checkpoints, device)
+    own = {name: weight for name, weight in model_of(learner).named_parameters() if name not in left_out}
+    there = {name: weight for name, weight in model_weights(checkpoint).items() if name not in left_out}
+    with fitting(checkpoint):
+        shapes, wanted = ({name: tuple(w.shape) for name, w in weights.items()} for weights in (there, own))
+    if shapes != wanted:
+        raise ConfigError(
+            *(
+                Problem(
+                    f"start={path} has {name} {shapes.get(name, 'nowhere')}, but this model has it "
+                    f"{wanted.get(name, 'nowhere')}",
+                    "give the same model and dataset settings as that run's",
+                )
+                for name in sorted(shapes.keys() | wanted.keys())
+                if shapes.get(name) != wanted.get(name)
+            )
+        )
+    with torch.no_grad():
+        for name, weight in own.items():
+            weight.copy_(there[name])
+    log.info("start     %s, %s, step %d", path, settings.learner.name, checkpoint.step)
+    _, seconds, before = trained_so_far(path, checkpoints, device)
+    return seconds + before
+
+
+def model_of(learner: Learner) -> Model:
+    """The one model of a learner."""
+    return next(module for module in learner.modules() if isinstance(module, Model))
+
+
+def model_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The weights of the model in a checkpoint.
+
+    Raises:
+        CheckpointError: there is no model in it.
+    """
+    state = checkpoint.state["learner"]
+    with fitting(checkpoint):
+        for prefix in ("model.", "encoder."):  # as learners call it
+            found = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+            if found:
+                return found
+    raise CheckpointError.of(f"checkpoint {checkpoint.path} has no model", "start from a run of another learner")

@@ -1,0 +1,1 @@
+"""Files: paths, writing that is whole or not there, bounded reading, and ownership."""

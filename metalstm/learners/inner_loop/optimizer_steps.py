@@ -1,0 +1,112 @@
+"""Plain training on a support set with a torch optimizer: nothing is differentiated through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from metalstm.learners.base import Learner
+from metalstm.learners.inner_loop.adaptation import Adaptable
+from metalstm.learners.objective import Kind, task_loss
+from metalstm.nn.base import Model, Weights
+from metalstm.tasks.examples import Examples
+
+Optimizer = Literal["sgd", "adam"]
+UNTIL_PICKED = {"sgd": 0.1, "adam": 1e-3}  # rates, before meta-validation has picked one
+
+
+def fit(
+    adaptable: Adaptable,
+    kind: Kind,
+    optimizer: Optimizer,
+    lr: float | None,
+    examples: Examples,
+    steps: int,
+    start: Weights | None = None,
+    batch: int | None = None,
+    generator: torch.Generator | None = None,
+) -> Iterator[dict[str, Tensor]]:
+    """Yields the weights before training and after each of `steps` steps; they are updated in place.
+
+    Args:
+        adaptable: what is trained, every task's weights by themselves.
+        kind: classification or regression.
+        optimizer: `sgd` or `adam`.
+        lr: its rate; None: that of `UNTIL_PICKED`.
+        examples: to train on.
+        steps: how many.
+        start: the weights to start from, [T, ...] each; None: the adaptable's own.
+        batch: examples that each step sees, drawn anew; None: all.
+        generator: for the batches and the dropout masks; None: neither.
+    """
+    with torch.no_grad():
+        laid_out = adaptable.lay_out(examples)
+        own = adaptable.start(laid_out, examples) if start is None else start
+    weights = {name: weight.detach().clone().requires_grad_() for name, weight in own.items()}
+    kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+    chosen = kinds[optimizer](list(weights.values()), lr=UNTIL_PICKED[optimizer] if lr is None else lr)
+    for step in range(steps + 1):
+        yield weights
+        if step == steps:
+            return
+        seen, targets = laid_out, examples.targets
+        if batch is not None and generator is not None and batch < targets.shape[1]:
+            part = some_of(examples, batch, generator)
+            with torch.no_grad():
+                seen, targets = adaptable.lay_out(part), part.targets
+        take_step(adaptable, kind, chosen, weights, seen, targets, generator)
+
+
+class FittingLearner(Learner):
+    """A learner that learns a task by plain training.
+
+    Args:
+        adaptable: what is trained.
+        kind: classification or regression.
+        optimizer, lr: of the training; None: see `fit`.
+    """
+
+    def __init__(self, adaptable: Adaptable, kind: Kind, optimizer: Optimizer, lr: float | None) -> None:
+        super().__init__()
+        self.adaptable = adaptable
+        self.kind = kind
+        self.optimizer = optimizer
+        self.lr = lr
+
+    @property
+    def network(self) -> Model:
+        return self.adaptable.model
+
+    def learning(self, support: Examples, steps: int, known: Weights | None = None) -> Iterator[Weights]:
+        return fit(self.adaptable, self.kind, self.optimizer, self.lr, support, steps, known)
+
+    def answer(self, known: Weights, query: Any) -> Tensor:
+        return self.adaptable.outputs(query, known)
+
+    def lay_out(self, query: Examples) -> Any:
+        return self.adaptable.lay_out(query)
+
+
+def take_step(
+    adaptable: Adaptable,
+    kind: Kind,
+    optimizer: torch.optim.Optimizer,
+    weights: Weights,
+    laid_out: Any,
+    targets: Tensor,
+    generator: torch.Generator | None,
+) -> None:
+    optimizer.zero_grad()
+    with torch.enable_grad():
+        # Summed, not averaged: the tasks share no weight, so each takes its own step.
+        task_loss(kind, adaptable.outputs(laid_out, weights, generator), targets).sum().backward()
+    optimizer.step()
+
+
+def some_of(examples: Examples, count: int, generator: torch.Generator) -> Examples:
+    """Of each task as many different examples."""
+    keys = torch.rand(examples.targets.shape[:2], generator=generator)
+    return examples.chosen(keys.topk(count, dim=1).indices.to(examples.inputs.device))

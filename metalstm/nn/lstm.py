@@ -1,0 +1,295 @@
+"""The LSTM that is meta-trained: task-batched layers that read a sequence and answer with a vector.
+
+Legend: T tasks, B examples, S time steps, F features, H hidden, D directions, O outputs, V tokens that there are, K
+tokens of a step.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from metalstm.nn.base import FLOAT, Keeps, Model, Size, Weights
+from metalstm.nn.kernel.layer import lstm_layer
+from metalstm.nn.kernel.tape import NUMBERS_IN_A_PIECE
+
+
+class Prepared(NamedTuple):
+    """Inputs laid out for reading: a group is a task and a direction."""
+
+    sequences: Tensor  # [T * D, S, B, F], or of tokens [T * D, S, B, K] int64
+    lengths: Tensor | None  # [T * D, B] int64; None: S everywhere
+
+
+Directions = Literal[1, 2, 4]
+
+
+class ModelShape(NamedTuple):
+    """What decides a model's weights."""
+
+    features: int  # F; where steps are tokens, the size of their embedding
+    outputs: int  # O: ways, or the numbers to predict
+    hidden_size: int = 64  # H
+    layers: int = 1
+    directions: Directions = 1  # rows down; both ways; rows and columns, both ways
+    pooling: Literal["last", "mean"] = "last"
+    layer_norm: bool = True
+    dropout: float = 0.0
+    vocabulary: int = 0  # V, tokens that an input may hold, 0 being none; 0: inputs are numbers
+    skip: bool = False  # whether the head reads the mean of the inputs too, past the LSTM
+    rarity: Tensor | None = None  # [V], how long each token's embedding is at the start; None: all are about 1
+    stack: int = 1  # how many steps of the inputs are read as one
+
+    @property
+    def step_features(self) -> int:
+        """Numbers that the LSTM reads at a step."""
+        return self.features * (1 if self.vocabulary else self.stack)
+
+    @property
+    def both_ways(self) -> bool:
+        return self.directions > 1
+
+    @property
+    def joined_features(self) -> int:
+        """What the head reads: the D directions' hidden states side by side, and the inputs with `skip`."""
+        return self.directions * self.hidden_size + self.skipped
+
+    @property
+    def skipped(self) -> int:
+        """What of it are inputs."""
+        return self.step_features if self.skip else 0
+
+    def build(self, generator: torch.Generator) -> LSTMModel:
+        return LSTMModel(self, generator)
+
+
+class LSTMModel(Model):
+    """A stack of LSTM layers, the states of its last layer pooled over time and joined, and a linear head.
+
+    With `stack` n an LSTM reads n steps as one, such as two rows of an image, in half the time (Sak et al. 2015, "Fast
+    and accurate recurrent neural network acoustic models for speech recognition"); tokens of n steps are those of one.
+
+    A sequence is read in `directions` ways, each by an LSTM of its own; the forward and the backward reading of an axis
+    are joined between layers, as in a bidirectional `torch.nn.LSTM`. Dropout stands where `torch.nn.LSTM` has it,
+    between layers, and before the head; layer norm, if any, normalises what the head reads.
+
+    With `skip` the head also reads the mean over time of what the LSTM reads, normalised by itself: what an example
+    says by its steps alone, whatever their order, need not go through the LSTM (after Lai et al. 2015, who join the
+    embedding of a word to its context).
+
+    Where inputs are tokens, a step holds K of them, padded with 0, and the LSTM reads the mean of their embeddings
+    times the root of F: `embedding` [V, F]. These start small, of length about 1 or as `rarity` has it, so that Adam's
+    steps, which are all of one size, soon tell tokens apart, and are read as large as other inputs are (Vaswani et al.
+    2017, section 3.4).
+
+    Weights of layer l (gates in the order i, f, g, o): `weight_ih_l<l>` [D, 4H, F or joined], `weight_hh_l<l>`
+    [D, 4H, H], `bias_ih_l<l>` and `bias_hh_l<l>` [D, 4H]. Two biases, so that weights and meta-gradients are those of
+    `torch.nn.LSTM`; their sum is the b of the equations.
+
+    Args:
+        shape: the sizes.
+        generator: draws the start: orthogonal recurrent weights, forget bias 1 (Jozefowicz et al. 2015); the head
+            starts at zero, so that it prefers no class before it has seen one.
+    """
+
+    def __init__(self, shape: ModelShape, generator: torch.Generator) -> None:
+        super().__init__()
+        self.shape: ModelShape = shape
+        hidden, directions = shape.hidden_size, shape.directions
+        for layer in range(shape.layers):
+            width = shape.step_features if layer == 0 else hidden * (2 if shape.both_ways else 1)
+            weight_ih, weight_hh, bias_ih = lstm_start(width, hidden, directions, generator)
+            self.register_parameter(f"weight_ih_l{layer}", nn.Parameter(weight_ih))
+            self.register_parameter(f"weight_hh_l{layer}", nn.Parameter(weight_hh))
+            self.register_parameter(f"bias_ih_l{layer}", nn.Parameter(bias_ih))
+            self.register_parameter(f"bias_hh_l{layer}", nn.Parameter(torch.zeros(directions, 4 * hidden)))
+        if shape.vocabulary:
+            start = torch.randn(shape.vocabulary, shape.features, generator=generator) / math.sqrt(shape.features)
+            self.embedding = nn.Parameter(start if shape.rarity is None else start * shape.rarity.unsqueeze(1))
+        if shape.layer_norm:
+            self.norm_weight = nn.Parameter(torch.ones(shape.joined_features))
+            self.norm_bias = nn.Parameter(torch.zeros(shape.joined_features))
+        self.add_head(shape)
+
+    def prepare(self, inputs: Tensor, lengths: Tensor | None = None) -> Prepared:
+        """Lays inputs out for reading, once for however many passes.
+
+        Args:
+            inputs: [T, B, S, F], or of tokens [T, B, S, K] int64.
+            lengths: [T, B] int64, 1 <= length <= S: how many steps of a sequence are real; None: all.
+
+        Raises:
+            ValueError: columns are to be read, of sequences that end early or are no square images.
+        """
+        axes = [inputs]
+        if self.shape.directions == 4:
+            if lengths is not None:
+                raise ValueError("4 directions read columns too, which takes sequences of one length")
+            axes.append(columns_of(inputs))
+        if self.shape.stack > 1:
+            axes = [stacked(axis, self.shape.stack, lengths) for axis in axes]
+            lengths = None if lengths is None else stacks_of(lengths, self.shape.stack)
+        readings = [axis.transpose(1, 2) for axis in axes]  # [T, S, B, F]
+        if self.shape.both_ways:
+            readings = [reading for forwards in readings for reading in (forwards, backwards(forwards, lengths))]
+        if lengths is not None:
+            lengths = lengths.unsqueeze(1).expand(-1, self.shape.directions, -1).flatten(0, 1)
+        return Prepared(torch.stack(readings, dim=1).flatten(0, 1), lengths)
+
+    def read_whole(self, prepared: Prepared, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
+        states, lengths = prepared
+        if self.shape.vocabulary:
+            states = embedded(states, weights["embedding"])
+        forwards = states[:: self.shape.directions]  # [T, S, B, F]
+        for layer in range(self.shape.layers):
+            if layer > 0:
+                states = self.drop(self.join_both_ways(states, lengths), generator)
+            bias = weights[f"bias_ih_l{layer}"] + weights[f"bias_hh_l{layer}"]
+            states, _ = lstm_layer(
+                states,
+                weights[f"weight_ih_l{layer}"].flatten(0, 1),
+                weights[f"weight_hh_l{layer}"].flatten(0, 1),
+                bias.flatten(0, 1),
+                lengths=lengths,
+                last=layer == self.shape.layers - 1 and self.shape.pooling == "last",
+            )
+        pooled = states if self.shape.pooling == "last" else mean_over_time(states, lengths)  # [T * D, B, H]
+        parts = [pooled.unflatten(0, (-1, self.shape.directions)).transpose(1, 2).flatten(2)]
+        if self.shape.skip:
+            parts.append(mean_over_time(forwards, None if lengths is None else lengths[:: self.shape.directions]))
+        if not self.shape.layer_norm:
+            return self.drop(torch.cat(parts, dim=-1), generator)
+        normal = torch.cat([nn.functional.layer_norm(part, part.shape[-1:]) for part in parts], dim=-1)
+        features = normal * weights["norm_weight"].unsqueeze(1) + weights["norm_bias"].unsqueeze(1)
+        return self.drop(features, generator)
+
+    def size_of(self, prepared: Prepared) -> Size:
+        _, steps, examples, width = prepared.sequences.shape
+        return Size(examples, steps * self.shape.stack, width // (1 if self.shape.vocabulary else self.shape.stack))
+
+    def part(self, prepared: Prepared, which: slice) -> Prepared:
+        lengths = None if prepared.lengths is None else prepared.lengths[:, which]
+        return Prepared(prepared.sequences[:, :, which], lengths)
+
+    def bytes_of_pass(self, size: Size, keeps: Keeps) -> int:
+        """Of each layer, direction and step the tape holds four gates, h and c; so does each derivative."""
+        shape, hidden = self.shape, self.shape.hidden_size
+        tape, above = 6 * hidden, 2 * hidden if shape.both_ways else hidden  # what a layer above the first reads
+        tokens = 3 * size.width * shape.features if shape.vocabulary else 0
+        joining = 2 * above if shape.layers > 1 else 0
+        read = tokens // 3 + shape.step_features + (shape.layers - 1) * above
+        floats = {
+            "nothing": tape + tokens + shape.step_features + (joining + 2 * hidden if shape.layers > 1 else 0),
+            "once": shape.layers * tape + read + tokens + joining,
+            "twice": 3 * (shape.layers * tape + read) + tokens + joining,
+        }[keeps]
+        sequence_steps = size.examples * math.ceil(size.steps / shape.stack)
+        piece = 0 if keeps == "nothing" else min(4 * hidden * sequence_steps, 2 * NUMBERS_IN_A_PIECE)
+        return FLOAT * shape.directions * (sequence_steps * floats + piece)
+
+    @property
+    def layouts(self) -> int:
+        return self.shape.directions
+
+    def join_both_ways(self, states: Tensor, lengths: Tensor | None) -> Tensor:
+        """The next layer's inputs: at each step, what the forward and the backward reading of an axis know of it.
+
+        [T * D, S, B, H] to [T * D, S, B, 2H], each direction in its own reading order; unchanged for one direction.
+        """
+        if not self.shape.both_ways:
+            return states
+        if lengths is not None:
+            lengths = lengths[::2]
+        ahead, back = states.unflatten(0, (-1, 2)).unbind(1)
+        in_order = torch.cat((ahead, backwards(back, lengths)), dim=-1)
+        return torch.stack((in_order, backwards(in_order, lengths)), dim=1).flatten(0, 1)
+
+
+def mean_over_time(sequences: Tensor, lengths: Tensor | None) -> Tensor:
+    """The mean of the real steps: [G, S, B, F] and their [G, B] lengths to [G, B, F]."""
+    if lengths is None:
+        return sequences.mean(dim=1)
+    over = torch.arange(sequences.shape[1], device=sequences.device).unsqueeze(1) >= lengths.unsqueeze(1)  # [G, S, B]
+    return sequences.masked_fill(over.unsqueeze(-1), 0).sum(dim=1) / lengths.unsqueeze(-1)
+
+
+def stacked(sequences: Tensor, count: int, lengths: Tensor | None = None) -> Tensor:
+    """Sequences [..., S, F] by `count` steps at a time, side by side; zeros after the end of each, [...] long.
+
+    Returns:
+        [..., S / count rounded up, count * F].
+    """
+    steps = sequences.shape[-2]
+    if lengths is not None:
+        over = torch.arange(steps, device=sequences.device) >= lengths.unsqueeze(-1)
+        sequences = sequences.masked_fill(over.unsqueeze(-1), 0)
+    whole = nn.functional.pad(sequences, (0, 0, 0, -steps % count))
+    stacks: Tensor = whole.unflatten(-2, (-1, count)).flatten(-2)
+    return stacks
+
+
+def stacks_of(lengths: Tensor, count: int) -> Tensor:
+    """How many stacks sequences of these lengths are."""
+    return (lengths + count - 1).div(count, rounding_mode="floor")
+
+
+def columns_of(rows: Tensor) -> Tensor:
+    """Square images [..., S, F] by columns: the same shape, a step being a column from top to bottom.
+
+    A step's F numbers are those of its S pixels, one after another: one of each, or three where they have colours.
+
+    Raises:
+        ValueError: F is no multiple of S.
+    """
+    steps, features = rows.shape[-2:]
+    if features % steps:
+        raise ValueError(f"{steps} steps of {features} numbers are no square images, which have columns")
+    columns: Tensor = rows.unflatten(-1, (steps, -1)).transpose(-3, -2).flatten(-2)
+    return columns
+
+
+def embedded(tokens: Tensor, table: Tensor) -> Tensor:
+    """The mean embedding of each step's tokens but 0, times the root of F; zero where there is none.
+
+    Args:
+        tokens: [T * D, S, B, K] int64, 0 <= token < V.
+        table: [T, V, F], each task's embeddings.
+
+    Returns:
+        [T * D, S, B, F].
+    """
+    tasks, vocabulary, features = table.shape
+    by_task = tokens.reshape(tasks, -1)
+    first = vocabulary * torch.arange(tasks, device=tokens.device).unsqueeze(1)
+    each = nn.functional.embedding(by_task + first, table.reshape(-1, features)).view(*tokens.shape, features)
+    real = (tokens > 0).unsqueeze(-1)
+    return math.sqrt(features) * (each * real).sum(dim=-2) / real.sum(dim=-2).clamp(min=1)
+
+
+def lstm_start(
+    features: int, hidden: int, directions: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Start weights of a layer, gate by gate: [D, 4H, F] Xavier, [D, 4H, H] orthogonal; biases [D, 4H], forget 1."""
+    weight_ih = torch.empty(directions, 4 * hidden, features)
+    weight_hh = torch.empty(directions, 4 * hidden, hidden)
+    for direction in range(directions):
+        for gate in range(4):
+            block = slice(gate * hidden, (gate + 1) * hidden)
+            nn.init.xavier_uniform_(weight_ih[direction, block], generator=generator)
+            nn.init.orthogonal_(weight_hh[direction, block], generator=generator)
+    bias = torch.zeros(directions, 4 * hidden)
+    bias[:, hidden : 2 * hidden] = 1
+    return weight_ih, weight_hh, bias
+
+
+def backwards(sequences: Tensor, lengths: Tensor | None) -> Tensor:
+    """[G, S, B, F], each of its [G, B] real length, in reverse; what lies beyond the end stays there."""
+    if lengths is None:
+        return sequences.flip(1)
+    step = torch.arange(sequences.shape[1], device=sequences.device).unsqueeze(1)  # [S, 1]
+    ends = lengths.unsqueeze(1)  # [G, 1, B]
+    source = torch.where(step < ends, ends - 1 - step, step)  # [G, S, B]
+    return sequences.gather(1, source.unsqueeze(-1).expand_as(sequences))

@@ -1,1 +1,0 @@
-"""The loop, run directory, checkpoints, logging and interruption."""

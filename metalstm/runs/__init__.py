@@ -1,0 +1,1 @@
+"""A run on disk: its layout, log, checkpoints, metrics, lock and listing."""

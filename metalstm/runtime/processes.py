@@ -1,0 +1,293 @@
+"""More than one process for one run: each takes its share of every task batch, and all take the same outer steps.
+
+`torchrun` starts them, on one host or several, and says in its environment variables how many there are. The first one
+alone reads and writes the run directory.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, NoReturn, Protocol, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.distributed_c10d import Store
+from torch.distributed.rendezvous import rendezvous
+
+from metalstm.errors import ConfigError, LostProcessError, MetalstmError
+from metalstm.runtime.heartbeat import REMEDY, Heartbeat
+
+T = TypeVar("T")
+
+VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+TO_JOIN = timedelta(minutes=2)
+# Whoever waits may have to wait for long: for a download, say. It is the heartbeat that tells dead from slow.
+TO_ANSWER = timedelta(days=7)
+TO_SPEAK = 2.0  # seconds; as soon as one process has ended, `torchrun` stops the others, whatever they have to say
+
+
+class Stateful(Protocol):
+    def state_dict(self) -> Any: ...
+
+    def load_state_dict(self, state: Any) -> Any: ...
+
+
+class Processes:
+    """The processes of a run, as one of them sees them. Of this class there is one, and all that follows is free.
+
+    All of them call every method but `own` and `stream` in the same order.
+    """
+
+    rank = 0
+    count = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this one reads and writes the run directory, and speaks."""
+        return self.rank == 0
+
+    def take_device(self, name: str) -> None:
+        """Makes `cuda` mean a GPU of this process's own, and sends gradients from GPU to GPU.
+
+        Raises:
+            ConfigError: there is none.
+        """
+
+    def own(self, tasks: int) -> slice:
+        """Which of so many tasks are this process's own."""
+        return slice(tasks)
+
+    def stream(self, purpose: str) -> str:
+        """The name of a random stream for what is drawn for each task of a share by itself."""
+        return purpose
+
+    def average(self, loss: Tensor, parameters: Sequence[Tensor], tasks: int) -> Tensor:
+        """The loss over all processes' tasks, of which this one's is the mean over `tasks`; gradients likewise."""
+        return loss
+
+    def means(self, metrics: Mapping[str, Tensor]) -> dict[str, float]:
+        """The means of metrics [T] over all processes' tasks."""
+        return {name: value.mean().item() for name, value in metrics.items()}
+
+    def gathered(self, value: T) -> list[T]:
+        """What all processes have, in their order."""
+        return [value]
+
+    def agreed(self, number: int | None) -> int | None:
+        """The largest number that any of them has."""
+        return number
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What the first process makes."""
+        return make()
+
+    def spread(self, stateful: Stateful) -> None:
+        """Gives all the state that the first one has."""
+
+    def wait(self) -> None:
+        """Until all have come here."""
+
+    def refuse(self, error: MetalstmError) -> NoReturn:
+        """Raise an error that all have found alike: the first one says it, and then all end."""
+        raise error
+
+    @contextmanager
+    def one_of_each_host_first(self) -> Iterator[None]:
+        """A context for what leaves something behind for the other processes of its host, such as a cache."""
+        yield
+
+
+ALONE = Processes()
+
+
+class ProcessGroup(Processes):
+    """Several processes.
+
+    Args:
+        rank: this one's number.
+        count: how many there are.
+        local_rank: its number on its host.
+    """
+
+    def __init__(self, rank: int, count: int, local_rank: int) -> None:
+        self.rank = rank
+        self.count = count
+        self.local_rank = local_rank
+        self.of_gradients: Any = None  # None: the one of all else
+
+    def take_device(self, name: str) -> None:
+        if not name.startswith("cuda"):
+            return
+        if name != "cuda":
+            raise ConfigError.of(
+                f"device={name}, but each of {self.count} processes takes a GPU of its own", "use device=cuda"
+            )
+        if self.local_rank >= torch.cuda.device_count():
+            raise ConfigError.of(
+                f"device=cuda, but process {self.rank} is number {self.local_rank + 1} on its host, "
+                f"which has {torch.cuda.device_count()} GPUs",
+                "start no more processes on a host than it has GPUs, or use device=cpu",
+            )
+        torch.cuda.set_device(self.local_rank)
+        with answering(self.rank, self.count):
+            self.of_gradients = dist.new_group(backend="nccl", timeout=TO_ANSWER)
+
+    def own(self, tasks: int) -> slice:
+        first, end = (tasks * number // self.count for number in (self.rank, self.rank + 1))
+        return slice(first, end)
+
+    def stream(self, purpose: str) -> str:
+        return f"{purpose} in process {self.rank}" if self.rank else purpose
+
+    def average(self, loss: Tensor, parameters: Sequence[Tensor], tasks: int) -> Tensor:
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in trained]
+        # One buffer, so that all goes around once; weighted, for shares differ where tasks do not divide.
+        flat = torch.cat([*(gradient.flatten() for gradient in gradients), loss.detach().view(1), loss.new_ones(1)])
+        flat *= tasks
+        with answering(self.rank, self.count):
+            dist.all_reduce(flat, group=self.of_gradients)
+        flat /= flat[-1].clone()
+        parts = flat[:-2].split([parameter.numel() for parameter in trained])
+        for parameter, part in zip(trained, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
+        return flat[-2]
+
+    def means(self, metrics: Mapping[str, Tensor]) -> dict[str, float]:
+        sums = [torch.stack((value.sum(), value.new_tensor(len(value)))) for value in metrics.values()]
+        table = torch.stack(sums).double().cpu()  # [metrics, 2]
+        with answering(self.rank, self.count):
+            dist.all_reduce(table)
+        return dict(zip(metrics, (table[:, 0] / table[:, 1]).tolist(), strict=True))
+
+    def gathered(self, value: T) -> list[T]:
+        values: list[Any] = [None] * self.count
+        with answering(self.rank, self.count):
+            dist.all_gather_object(values, value)
+        return values
+
+    def agreed(self, number: int | None) -> int | None:
+        largest = torch.tensor(-1 if number is None else number)
+        with answering(self.rank, self.count):
+            dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return None if largest < 0 else int(largest)
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        error = None
+        given: list[Any] = [None, None]  # what it has made, or the exit code of what went wrong
+        if self.first:
+            try:
+                given = [make(), None]
+            except MetalstmError as raised:
+                error, given = raised, [None, raised.exit_code]
+        with answering(self.rank, self.count):
+            dist.broadcast_object_list(given)
+        if error is not None:
+            raise error
+        made: T = given[0]
+        return made if given[1] is None else sys.exit(given[1])
+
+    def spread(self, stateful: Stateful) -> None:
+        def saved() -> bytes:
+            buffer = io.BytesIO()
+            torch.save(stateful.state_dict(), buffer)
+            return buffer.getvalue()
+
+        state = self.from_first(saved)
+        if not self.first:  # from whatever GPU they were on
+            stateful.load_state_dict(torch.load(io.BytesIO(state), map_location="cpu", weights_only=True))
+
+    def wait(self) -> None:
+        self.agreed(None)
+
+    def refuse(self, error: MetalstmError) -> NoReturn:
+        if self.first:
+            raise error
+        sys.exit(error.exit_code)
+
+    @contextmanager
+    def one_of_each_host_first(self) -> Iterator[None]:
+        if self.local_rank > 0:
+            self.wait()
+        yield
+        if self.local_rank == 0:
+            self.wait()
+
+
+@contextmanager
+def answering(rank: int, count: int) -> Iterator[None]:
+    """A context in which this process waits for the others.
+
+    Raises:
+        LostProcessError: one of them is gone.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        # Without the place in gloo's source before, and its good wishes after.
+        said = re.sub(r"^\[[^\]]*\] *", "", str(error).partition("\n")[0]).partition(". ")[0]
+        raise LostProcessError.of(f"process {rank} of {count} has lost another one: {said}", str(REMEDY)) from error
+
+
+@contextmanager
+def processes_together() -> Iterator[Processes]:
+    """A context with the processes of this run, as `torchrun` has started them; without it, this one alone.
+
+    If one of them fails, the others end too. Only the first to fail says why.
+
+    Raises:
+        ConfigError: the environment is not as `torchrun` leaves it.
+        LostProcessError: another process has ended, or cannot be reached.
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        yield ALONE
+        return
+    missing = [name for name in VARIABLES if name not in os.environ]
+    if missing:
+        raise ConfigError.of(
+            f"WORLD_SIZE={os.environ['WORLD_SIZE']}, but {', '.join(missing)} is not in the environment",
+            "start with torchrun --nproc-per-node=N -m metalstm.train, or unset WORLD_SIZE",
+        )
+    rank, count = (int(os.environ[name]) for name in VARIABLES[:2])
+    with answering(rank, count):
+        store, *_ = next(rendezvous("env://", timeout=TO_JOIN))
+        heartbeat = Heartbeat(store, rank, count)
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=TO_ANSWER)
+    heartbeat.start()
+    processes = ProcessGroup(rank, count, int(os.environ.get("LOCAL_RANK", rank)))
+    try:
+        yield processes
+        processes.wait()  # for the first one, which has most to write
+    except SystemExit:  # of one that leaves it to the first one to say why
+        heartbeat.stop()
+        time.sleep(TO_SPEAK)
+        raise
+    except Exception as error:
+        code = code_of_first_failure(store, rank, getattr(error, "exit_code", 1))
+        if code is None:
+            raise
+        sys.exit(code)
+    finally:
+        heartbeat.stop()
+        REMEDY.run = None
+        if processes.of_gradients is None:  # or its threads may still run as Python ends, which aborts the process
+            dist.destroy_process_group()
+    if processes.of_gradients is not None:  # of NCCL, which would wait for one that is lost
+        dist.destroy_process_group()
+
+
+def code_of_first_failure(store: Store, rank: int, exit_code: int) -> int | None:
+    """The exit code of the process that failed first; None: it is this one, which is to say why."""
+    try:
+        failed, code = store.compare_set("failed", "", f"{rank} {exit_code}").split()
+    except RuntimeError:  # the store is gone, and so is whoever else might say it
+        return None
+    return None if int(failed) == rank else int(code)

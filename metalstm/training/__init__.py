@@ -1,0 +1,1 @@
+"""The outer loop: the meta-trainer and its optimizer."""
