@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -32,7 +34,8 @@ def explained(text: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def train_help() -> str:
-    return help_text("train", [])
+    with mock.patch.dict(os.environ, COLUMNS="120"):
+        return help_text("train", [])
 
 
 def test_what_is_there_to_choose(train_help: str) -> None:
