@@ -19,7 +19,7 @@ from metalstm.datasets.files.support_set import as_examples, read_query, read_su
 from metalstm.datasets.own.arrays import Wanted
 from metalstm.errors import ConfigError, DataError
 from metalstm.evaluation.predict import answers
-from metalstm.experiment import build, resume
+from metalstm.experiment import build, identity
 from metalstm.experiment.build_learner import model_shape
 from metalstm.experiment.restore import learner_for, open_dataset, reader_of
 from metalstm.files.paths import expanded
@@ -52,7 +52,7 @@ class TrainedLearner:
     ) -> TrainedLearner:
         """See `metalstm.load`."""
         settings = dataclasses.replace(
-            resume.run_settings(path), device=device, threads=None, memory_budget=memory_budget
+            identity.run_settings(path), device=device, threads=None, memory_budget=memory_budget
         )
         use_machine(settings.device, settings.threads, settings.memory_budget)
         trained = cls(path, settings, open_dataset(path, settings, dataset_root, allow_changed))

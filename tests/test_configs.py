@@ -144,4 +144,4 @@ def test_the_wheel_holds_the_same_files(tmp_path: Path) -> None:
     code = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*") if path.suffix in kinds}
     held = {name.removeprefix("metalstm/") for name in names if not name.startswith("metalstm/configs/")}
     assert held == code
-    assert held > {"reporting/report.css", "nn/sweeps.c", "nn/cells.h", "nn/products.h"}
+    assert held > {"reporting/report.css", "nn/kernel/sweeps.c", "nn/kernel/cells.h", "nn/kernel/products.h"}

@@ -129,7 +129,7 @@ def test_no_such_configs(given: list[str], words: str, more: list[str], in_proce
 def test_the_version_is_ours(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", [f"metalstm-{command}", "--version"])
     with pytest.raises(SystemExit) as ended:
-        importlib.import_module(f"metalstm.{command}").main()
+        importlib.import_module(f"metalstm.cli.{command}").main()
     said = f"metalstm {metadata.version('metalstm')}, torch {metadata.version('torch')}\n"
     assert (ended.value.code, capsys.readouterr()) == (0, (said, ""))
 

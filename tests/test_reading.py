@@ -88,6 +88,26 @@ def test_a_config_of_one_s_own(given: list[str], in_process: Any) -> None:
     assert "cannot be read: it stands for more than 5,000 values" in ended.err
 
 
+@pytest.mark.parametrize("dot", ["", "."])
+@pytest.mark.parametrize("flags", [[], ["-m"], ["--cfg", "job", "--resolve"]])
+def test_interpolations_are_bounded_before_they_are_resolved(dot: str, flags: list[str], in_process: Any) -> None:
+    Path("mine").mkdir()
+    bomb = "".join(f"a{i}: ${{{dot}a{i + 1}}}${{{dot}a{i + 1}}}\n" for i in range(40)) + "a40: x\n"
+    text = f"defaults: [train, _self_]\n{bomb}output_dir: ${{a0}}\n"
+    Path("mine/bomb.yaml").write_text(text, encoding="utf-8")
+    with at_once():
+        ended = in_process("train", "--config-dir", "mine", "--config-name", "bomb", *flags)
+    assert ended.code == 2, ended
+    assert "bomb.yaml: a30 stands for more than 65,536 letters" in ended.err
+
+
+def test_a_circle_of_interpolations_and_a_few_of_them(in_process: Any) -> None:
+    ended = in_process("train", "output_dir=${start}", "start=${output_dir}")
+    assert (ended.code, "refers more than 50 deep" in ended.err) == (2, True), ended
+    ended = in_process("train", "output_dir='${start}_${ways}_${dataset.name}'", "steps=0", "start=x")
+    assert "error: steps=0" in ended.err
+
+
 def test_interpolations_in_a_run_are_texts(in_process: Any, tiny: Any, only_run: Any) -> None:
     """Forty of them, each twice the one before, would be a terabyte."""
     assert in_process("train", *tiny(scratch_tasks=0, steps=1, test_tasks=0)).code == 0

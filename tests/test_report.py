@@ -310,7 +310,7 @@ def test_help_answers_at_once(start: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["nowhere"]])
 def test_torch_is_not_imported_to_answer(arguments: list[str], tmp_path: Path) -> None:
-    script = "import sys; from metalstm.report import main\ntry: main()\nfinally: print('torch' in sys.modules)"
+    script = "import sys; from metalstm.cli.report import main\ntry: main()\nfinally: print('torch' in sys.modules)"
     ended = subprocess.run(
         [sys.executable, "-c", script, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
     )

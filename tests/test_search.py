@@ -121,10 +121,8 @@ def test_the_defaults_are_tried_first() -> None:
 
 
 def test_help_teaches_and_torch_waits() -> None:
-    script = (
-        "import sys; sys.argv = ['metalstm-search', '--help']\nfrom metalstm.search import main\ntry: main()\nfinally: "
-    )
-    script += "print(sorted({'torch', 'optuna', 'hydra'} & set(sys.modules)))"
+    script = "import sys; sys.argv = ['metalstm-search', '--help']\nfrom metalstm.cli.search import main\ntry: main()\n"
+    script += "finally: print(sorted({'torch', 'optuna', 'hydra'} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert "tag(log,interval(1e-4,1e-1))" in out
     assert out.endswith("\n[]\n")

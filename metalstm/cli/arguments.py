@@ -71,7 +71,7 @@ def run_choices(overrides: Sequence[str]) -> list[str]:
     if not named:
         return []
     from metalstm.config.parse import GROUPS
-    from metalstm.experiment.resume import run_settings
+    from metalstm.experiment.identity import run_settings
 
     settings = run_settings(expanded(named[-1], "resume", ConfigError))
     given = set(map(name_of, overrides))

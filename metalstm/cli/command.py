@@ -16,6 +16,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
 from metalstm.cli.arguments import completed, parsed
 from metalstm.cli.help import asked_for, help_text
 from metalstm.config.compose import readable
@@ -32,23 +35,22 @@ def lazily(path: str) -> Callable[..., Any]:
     return function
 
 
-def run_command(config_name: str, job: str) -> None:
+def run_command(config_name: str, check: Callable[[DictConfig], object], job: str) -> None:
     """Compose the config and run the job on it; exit with the code of what goes wrong.
 
     Args:
         config_name: of the command, such as `train`.
-        job: `module:function`, imported once the command line has been read.
+        check: refuses a config without importing what takes its time.
+        job: `module:function`, imported once the config has been checked.
     """
     with ending_with_errors():
-        failure = run_once(config_name, job)
+        failure = run_once(config_name, check, job)
         if failure is not None:
             sys.exit(failure.exit_code)
 
 
-def run_once(config_name: str, job: str) -> MetalstmError | None:
+def run_once(config_name: str, check: Callable[[DictConfig], object], job: str) -> MetalstmError | None:
     """As `run_command`; gives what went wrong, which has been said."""
-    import hydra
-    from omegaconf import DictConfig, OmegaConf
 
     # Hydra would print its own errors, a traceback's end included; with this it raises them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -62,6 +64,7 @@ def run_once(config_name: str, job: str) -> MetalstmError | None:
         nonlocal failure, unforeseen
         sys.argv = given
         try:
+            check(config)
             lazily(job)(config)
         except Exception as raised:
             failure = as_ours(raised, config_name)

@@ -120,7 +120,7 @@ def settings_there(job: Job) -> dict[str, Any]:
     """The settings of the run in a job's directory; none where there is no run, or it cannot be read."""
     from metalstm.config.parse import from_the_root
     from metalstm.config.text import flat
-    from metalstm.experiment.resume import config_values
+    from metalstm.experiment.identity import config_values
     from metalstm.files.reading import Unreadable
 
     try:

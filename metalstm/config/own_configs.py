@@ -2,14 +2,61 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metalstm.config.text import flat
 from metalstm.errors import ConfigError
 from metalstm.files.reading import Unreadable, read_yaml
 
 if TYPE_CHECKING:
     from hydra.plugins.config_source import ConfigResult
+
+
+LONGEST = 2**16  # letters that the values of a config may have, each reference written out
+DEEPEST = 50  # references to references
+ELSEWHERE = 100  # letters that a value without references, or in another config, is taken to have
+REFERENCE = re.compile(r"\$\{(\.*)([^${}:]+)\}")  # `${other}`, and `${.other}` of the same group
+
+
+def check_references(values: Mapping[Any, Any], where: str) -> None:
+    """Bound what the references in a config stand for, before any of them is resolved.
+
+    Args:
+        values: nested, as they are written.
+        where: they stand, for the message.
+
+    Raises:
+        ConfigError: they stand for too many letters, or refer to each other too deep.
+    """
+    texts = {name: value for name, value in flat(values).items() if isinstance(value, str) and "${" in value}
+    lengths: dict[str, int] = {}
+
+    def length(name: str, depth: int) -> int:
+        if depth > DEEPEST:
+            raise ConfigError.of(f"{where}: {name} refers more than {DEEPEST} deep", "write its value in its place")
+        if name not in texts:  # a group stands for all that is in it
+            inside = [other for other in texts if other.startswith(f"{name}.")]
+            return ELSEWHERE + sum(length(other, depth + 1) for other in inside)
+        if name not in lengths:
+            found = REFERENCE.findall(texts[name])
+            lengths[name] = len(texts[name]) + sum(length(absolute(name, *one), depth + 1) for one in found)
+        if lengths[name] > LONGEST:
+            raise ConfigError.of(
+                f"{where}: {name} stands for more than {LONGEST:,} letters", "refer to fewer values, or to shorter ones"
+            )
+        return lengths[name]
+
+    for name in texts:
+        length(name, 0)
+
+
+def absolute(name: str, dots: str, reference: str) -> str:
+    """The whole name of a reference that stands in the value of `name`; each dot is a group above it."""
+    parts = name.split(".")[: -len(dots)] if dots else []
+    return ".".join([*parts, reference])
 
 
 def own_yaml(file: Path) -> Any:
@@ -19,11 +66,14 @@ def own_yaml(file: Path) -> Any:
         ConfigError: it is too large, nested too deep, or broken.
     """
     try:
-        return read_yaml(file)
+        content = read_yaml(file)
     except (Unreadable, ValueError) as error:
         raise ConfigError.of(
             f"{file} cannot be read: {error}", "give a config that is whole, small and YAML"
         ) from error
+    if isinstance(content, Mapping):
+        check_references(content, str(file))
+    return content
 
 
 def bound_configs() -> None:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from metalstm.config.checks import at_odds
 from metalstm.config.fields import path_names, typed
+from metalstm.config.own_configs import check_references
 from metalstm.config.schema import AdaptSettings, LSTMSettings, MetaTestSettings, MLPSettings, TrainSettings
 from metalstm.dataset_settings import DATASETS
 from metalstm.errors import ConfigError, Problem
@@ -108,6 +109,8 @@ def from_the_root(settings: Mapping[str, Any], prefix: str = "") -> dict[str, An
 def as_mapping(config: DictConfig) -> dict[str, Any]:
     """The config's values with interpolations resolved; `???` stays where a value is missing."""
     try:
+        written = OmegaConf.to_container(config, resolve=False)
+        check_references(written if isinstance(written, dict) else {}, "the config")
         values = OmegaConf.to_container(config, resolve=True)
     except RecursionError as error:
         raise ConfigError.of(

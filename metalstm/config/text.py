@@ -7,6 +7,7 @@ import difflib
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -105,3 +106,8 @@ def unlike(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 def plain(settings: Any) -> dict[str, Any]:
     """Settings as nested mappings."""
     return dataclasses.asdict(settings)
+
+
+def command_line() -> list[str]:
+    """The command as it was given, without the folder that it was found in."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]

@@ -220,8 +220,3 @@ def write_details(path: Path, tested: MetaTested) -> None:
             (path / name).unlink(missing_ok=True)  # of fewer steps
             if content is not None:
                 write_json(path / name, content, indent=None)
-
-
-def command_line() -> list[str]:
-    """The command as it was given, without the folder that it was found in."""
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]

@@ -28,7 +28,7 @@ def adapt(config: DictConfig) -> None:
 
     from metalstm.config.parse import adapt_settings
     from metalstm.datasets.files.support_set import as_examples, read_query, read_support
-    from metalstm.experiment import resume
+    from metalstm.experiment import identity
     from metalstm.experiment.restore import learner_for, open_dataset, reader_of
     from metalstm.runs import logs
     from metalstm.runtime import device
@@ -36,7 +36,7 @@ def adapt(config: DictConfig) -> None:
     given = adapt_settings(config)
     check_asked(given)
     path = Path(given.run)
-    settings = resume.run_settings(path)
+    settings = identity.run_settings(path)
     settings.device, settings.threads, settings.memory_budget = given.device, given.threads, given.memory_budget
     check_run(given, settings)
     logs.start_log()

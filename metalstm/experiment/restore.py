@@ -16,7 +16,7 @@ from metalstm.datasets import loading
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.files.reader import Reader
 from metalstm.errors import CheckpointError, ConfigError
-from metalstm.experiment import build_learner, resume
+from metalstm.experiment import build_learner, identity, resume
 from metalstm.learner_settings import ANY_WAYS
 from metalstm.learners.base import Learner
 from metalstm.learners.finetune import FineTune
@@ -56,7 +56,7 @@ def trained_run(path: Path, dataset_root: str | None, allow_changed_data: bool, 
         DataError: the data is missing or has changed.
         CheckpointError: no run, or one without a checkpoint that can be read.
     """
-    trained_with = resume.run_settings(path)
+    trained_with = identity.run_settings(path)
     settings = dataclasses.replace(trained_with, **changes)
     problems = list(at_odds(settings))
     if problems:

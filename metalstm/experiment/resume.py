@@ -1,154 +1,141 @@
-"""What a run is, as it wrote it down: its config is restored whole, and refused where it was edited since."""
+"""Going on with a run: the command line may change its budgets, and what would change its meaning is refused."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from omegaconf import OmegaConf
-
-from metalstm.config.parse import BUDGETS, checked, from_the_root
+from metalstm.config.parse import BUDGETS, GROUPS, as_mapping, checked, from_the_root
 from metalstm.config.schema import TrainSettings
-from metalstm.config.text import flat, literal, plain, shown, unlike
+from metalstm.config.text import command, flat, name_of, plain, shown, unlike
 from metalstm.datasets.base import Dataset
-from metalstm.errors import CheckpointError, ConfigError, DataError, Problem
-from metalstm.files.reading import Unreadable, read_json, read_yaml
-from metalstm.files.writing import write_atomically, writing
+from metalstm.errors import ConfigError, DataError, Problem
+from metalstm.experiment.identity import NOT_KEPT, check_unedited, fingerprint, kept, run_settings
+from metalstm.files.paths import expanded
 from metalstm.runs.checkpoint import Checkpoint, Checkpoints
-from metalstm.runs.layout import CHECKPOINTS, CONFIG, IDENTITY, begun, write_json
+from metalstm.runs.layout import CHECKPOINTS, CONFIG, RESULT
 from metalstm.runs.lock import RunLock
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from metalstm.training.meta_trainer import MetaTraining
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
-LATER = {"logger": "none", "averaging": None, "memory_budget": None}  # settings that older runs do not have
-LATER_OF: dict[str, dict[str, dict[str, Any]]] = {  # of choices of a group
-    "dataset": {
-        "omniglot": {"augment": 0, "mirrored": False},
-        "folder": dict.fromkeys(("split_file", "min_examples", "columns", "drop", "header", "decimal")),
-    },
-    "model": {"lstm": {"stack": 1}},
-}
-NOT_KEPT = {"resume": None, "allow_changed_data": False}  # settings of one start, not of the run
-FIX = "give the directory that a run printed behind the word run"
+
+class Resumed(NamedTuple):
+    """A run to go on with."""
+
+    settings: TrainSettings
+    path: Path
+    before: dict[str, Any]  # the settings in its config, by their dotted names
+    changes: list[str]  # of settings, in words
+
+    def write_down(self, checkpoint: Checkpoint | None, training: MetaTraining) -> None:
+        """Says what is not as it was, on the screen and in the run's log.
+
+        Args:
+            checkpoint: that the run goes on from.
+            training: as it goes on.
+        """
+        made_with = {} if checkpoint is None else checkpoint.settings
+        changes = [f"{change(name, made_with, self.before)}, in {CONFIG}" for name in unlike(self.before, made_with)]
+        changes += self.changes
+        if training.processes_before != training.processes.count:
+            changes.append(f"processes from {training.processes_before} to {training.processes.count}")
+        if checkpoint is not None and (jump := training.outer.jump(checkpoint.step)) is not None:
+            changes.append(
+                f"the learning rate from {jump[0]:.3g} at step {checkpoint.step} to {jump[1]:.3g} at the next: "
+                f"outer_schedule={self.settings.outer_schedule} goes on to step {self.settings.steps}"
+            )
+        for said in changes:
+            log.info("changed: %s", said)
+            name = said.split()[0]
+            if name in ("device", "threads", "processes", "memory_budget"):
+                what = f"number of {name}" if name in ("threads", "processes") else name
+                log.warning("with another %s the run is no longer bit for bit the one never stopped", what)
 
 
-def kept(settings: TrainSettings) -> dict[str, Any]:
-    """The settings that are written down, by their dotted names, with paths from the root."""
-    return flat(from_the_root(plain(settings)) | NOT_KEPT)
+def change(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """A setting's change in words."""
+    return f"{name} from {shown(old[name])} to {shown(new[name])}"
 
 
-def unchangeable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings, by their dotted names, that say what a run is: no resume may change them."""
-    return {name: value for name, value in settings.items() if name not in BUDGETS}
-
-
-def write_config(path: Path, settings: TrainSettings, fingerprint: str) -> None:
-    """Write down what a run is: its config, once more what never changes, its data, and when it was begun."""
-    own = unchangeable(kept(settings))
-    when = begun(path) if (path / IDENTITY).exists() else datetime.now(timezone.utc)
-    known = {} if when is None else {"begun": when.isoformat()}
-    write_json(path / IDENTITY, {"format": FORMAT, "fingerprint": fingerprint, "settings": own} | known)
-    with writing(path / CONFIG):
-        write_atomically(path / CONFIG, literal(OmegaConf.to_yaml(from_the_root(plain(settings)) | NOT_KEPT)).encode())
-
-
-def put_back_config(path: Path, settings: TrainSettings, fingerprint: str) -> None:
-    """Write a run's config again where it was removed under the run: without it the result is of no use."""
-    gone = [name for name in (CONFIG, IDENTITY) if not (path / name).exists()]
-    if gone:
-        log.warning("%s is gone from %s; written again", " and ".join(gone), path)
-        write_config(path, settings, fingerprint)
-
-
-def config_values(path: Path) -> dict[str, Any]:
-    """The nested settings in a run's config, as they are written there.
-
-    Raises:
-        Unreadable: it is missing or broken, or no mapping.
-    """
-    values = read_yaml(path / CONFIG)
-    if not isinstance(values, dict):
-        raise Unreadable("it is not a mapping")
-    return {str(name): value for name, value in values.items()}
-
-
-def run_settings(path: Path) -> TrainSettings:
-    """The settings that a run directory was made with.
-
-    Raises:
-        CheckpointError: this is no run directory, or one of a newer format.
-        ConfigError: the config is not as the run wrote it, or not one of this version.
-    """
-    if not path.is_dir():
-        raise CheckpointError.of(f"{path} is not a directory", FIX)
-    identity = run_identity(path)
-    try:
-        values = config_values(path)
-    except Unreadable as error:
-        raise CheckpointError.of(
-            f"{path} is not a run directory: {CONFIG}: {error}",
-            f"bring {CONFIG} back as the run wrote it, or name another run",
-        ) from error
-    values = LATER | values
-    for group, later in LATER_OF.items():
-        if isinstance(chosen := values.get(group), dict):
-            values[group] = later.get(str(chosen.get("name")), {}) | chosen
-    check_unedited(path, flat(from_the_root(values)), identity.get("settings", {}), "the run began with")
-    try:
-        return checked(values)
-    except ConfigError as error:  # which the command line does not mend
-        problems = [Problem(f"{path / CONFIG}: {what}", f"in {CONFIG}, {fix}") for what, fix in error.problems]
-        raise ConfigError(*problems) from error
-
-
-def run_identity(path: Path) -> dict[str, Any]:
-    """The content of a run's `run.json`.
-
-    Raises:
-        CheckpointError: this is no run directory, or one of a newer format.
-    """
-    try:
-        identity = read_json(path / IDENTITY)
-    except Unreadable as error:
-        raise CheckpointError.of(f"{path} is not a run directory: {IDENTITY}: {error}", FIX) from error
-    wanted = ("format", "fingerprint")
-    if not isinstance(identity, dict) or not all(name in identity for name in wanted):
-        raise CheckpointError.of(f"{path} is not a run directory: {IDENTITY} lacks {' or '.join(wanted)}", FIX)
-    if identity["format"] != FORMAT:
-        raise CheckpointError.of(
-            f"{path} has format {identity['format']}, this version reads {FORMAT}", "install the version that wrote it"
-        )
-    if not isinstance(identity.get("settings", {}), dict):
-        raise CheckpointError.of(f"{path} is not a run directory: the settings of {IDENTITY} are no mapping", FIX)
-    return identity
-
-
-def check_unedited(path: Path, now: Mapping[str, Any], then: Mapping[str, Any], who: str) -> None:
-    """Whether a run's config says what the run is as it was said before; budgets may differ.
+def resumed_settings(config: DictConfig, overrides: Sequence[str]) -> Resumed:
+    """The settings to go on with: the run's own, with the budgets that the command line gives.
 
     Args:
-        path: the run directory.
-        now: its settings by their dotted names.
-        then: those that were written down, as far as they were.
-        who: has them, in words.
+        config: composed from the command line and the run's own choices of groups; `resume` is the run directory.
+        overrides: the command line's.
 
     Raises:
-        ConfigError: with each difference.
+        CheckpointError: `resume` is no run directory.
+        ConfigError: the command line changes what the run is; with each difference.
     """
-    problems = [
-        Problem(
-            f"{path / CONFIG} has {name}={shown(now[name])}, but {who} {name}={shown(then[name])}",
-            f"bring {name}={shown(then[name])} back into {CONFIG}, or start a new run with {name}={shown(now[name])}",
-        )
-        for name in unlike(unchangeable(now), then)
-    ]
+    path = expanded(config.resume, "resume", ConfigError)
+    before = from_the_root(plain(run_settings(path)))
+    old, new = flat(before), flat(from_the_root(as_mapping(config)))
+    problems, changes = [], []
+    for name in given_names(overrides, old, new):
+        if name == "experiment" or name not in old or name not in new:
+            problems.append(Problem(f"{name} cannot be given to a run under way", "leave it out"))
+        elif name not in BUDGETS and old[name] != new[name]:
+            problems.append(
+                Problem(
+                    f"{name}={shown(new[name])}, but the run has {name}={shown(old[name])}",
+                    f"leave {name} out, or start a new run",
+                )
+            )
+        elif name != "resume" and old[name] != new[name]:
+            changes.append(change(name, old, new))
+            put(before, name, new[name])
     if problems:
         raise ConfigError(*problems)
+    return Resumed(checked(before), path, old | NOT_KEPT, changes)
+
+
+def given_names(overrides: Sequence[str], old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """The settings that overrides such as `steps=10` and `dataset=glyphs` are about, by their dotted names.
+
+    A choice of a group that the run has made as well is about nothing else: its settings are the run's own.
+    """
+    names: list[str] = []
+    for override in overrides:
+        name = name_of(override)
+        if name not in GROUPS:
+            names.append(name)
+        elif old[f"{name}.name"] == new.get(f"{name}.name"):
+            names.append(f"{name}.name")
+        else:
+            names += [other for other in new if other.startswith(f"{name}.")]
+    return names
+
+
+def put(nested: dict[str, Any], name: str, value: Any) -> None:
+    """Sets a value in nested mappings by its dotted name."""
+    *groups, last = name.split(".")
+    for group in groups:
+        nested = nested[group]
+    nested[last] = value
+
+
+def check_budget(path: Path, steps: int, done: int) -> None:
+    """Whether there is anything left to do.
+
+    Raises:
+        ConfigError: fewer steps than are done, or the run is over.
+    """
+    if steps < done:
+        raise ConfigError.of(f"steps={steps}, but the run has done {done}", f"use steps>={done}")
+    if steps == done and (path / RESULT).exists():
+        raise ConfigError.of(
+            f"the run is over: its {done} steps are done, and {path / RESULT} is its result",
+            f"use steps>{done} to train on, or {command('metalstm-test', run=path)} to test it again",
+        )
 
 
 def checkpoints_of(path: Path, settings: TrainSettings, held: RunLock | None = None) -> Checkpoints:
@@ -165,11 +152,6 @@ def checkpoints_of(path: Path, settings: TrainSettings, held: RunLock | None = N
         check_unedited(path, own, checkpoint.settings, f"checkpoint {checkpoint.path.name} was made with")
 
     return Checkpoints(path / CHECKPOINTS, settings.keep_checkpoints, own, check, held)
-
-
-def fingerprint(path: Path) -> str:
-    """That of the data which a run began with."""
-    return str(run_identity(path)["fingerprint"])
 
 
 @contextmanager

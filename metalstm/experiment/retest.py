@@ -11,8 +11,8 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
+from metalstm.config.text import command_line
 from metalstm.errors import ConfigError
-from metalstm.evaluation.results import command_line
 from metalstm.learner_settings import ANY_WAYS
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ def meta_test_run(config: DictConfig) -> None:
 
     from metalstm.config.parse import meta_test_settings
     from metalstm.evaluation.meta_test import Judge, leaves_rate_open
-    from metalstm.experiment import build, resume
+    from metalstm.experiment import build, identity
     from metalstm.experiment.restore import trained_run
     from metalstm.runs import logs
     from metalstm.runtime.signals import Interruption
 
     given = meta_test_settings(config)
     path = Path(given.run)
-    of_run = resume.run_settings(path)
+    of_run = identity.run_settings(path)
     asked = asked_shape(of_run, given)
     check_place(path)
     steps = asked.steps_tested if given.steps is None else given.steps

@@ -10,7 +10,7 @@ import torch
 from metalstm.config.schema import TrainSettings
 from metalstm.datasets.base import Dataset
 from metalstm.errors import ConfigError
-from metalstm.experiment import build, build_learner, resume
+from metalstm.experiment import build, build_learner, identity, resume
 from metalstm.experiment.memory_budget import settle_budget
 from metalstm.experiment.warm_start import start_from
 from metalstm.learners.base import Learner
@@ -69,7 +69,7 @@ def new_run(settings: TrainSettings, dataset: Dataset, learner: Learner, place: 
     weights = sum(weight.nbytes for weight in learner.parameters())
     layout.check_room(place.parent, 3 * weights, settings.keep_checkpoints)  # Adam's two means are as large, each
     path = layout.new_run_directory(*place)
-    resume.write_config(path, settings, dataset.fingerprint)
+    identity.write_config(path, settings, dataset.fingerprint)
     return path
 
 

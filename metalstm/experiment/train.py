@@ -12,13 +12,33 @@ if TYPE_CHECKING:
 
     from metalstm.config.schema import TrainSettings
     from metalstm.datasets.base import Dataset
-    from metalstm.experiment.changes import Resumed
+    from metalstm.experiment.resume import Resumed
     from metalstm.learners.base import Learner
     from metalstm.runs.checkpoint import Checkpoint, Checkpoints
     from metalstm.runs.layout import Place
     from metalstm.runtime.processes import Processes
     from metalstm.runtime.signals import Interruption
     from metalstm.training.meta_trainer import MetaTraining
+
+
+def train_command(config: DictConfig) -> None:
+    """Carry out `metalstm-train`: a run of the processes that `torchrun` has started, or of this one alone.
+
+    `hydra.run.dir` may name its directory.
+    """
+    from pathlib import Path
+
+    from hydra.core.hydra_config import HydraConfig
+
+    from metalstm.config.text import command_line
+    from metalstm.runs.layout import Place
+    from metalstm.runtime.processes import processes_together
+
+    hydra = HydraConfig.get()
+    path = Path(hydra.run.dir)
+    place = None if path == Path() else Place(path.parent, path.name)
+    with processes_together() as processes:
+        begin_or_resume(config, hydra.overrides.task, command_line(), processes, place)
 
 
 def begin_or_resume(
@@ -36,7 +56,7 @@ def begin_or_resume(
     from metalstm.config.parse import as_mapping, train_settings
     from metalstm.config.text import flat
     from metalstm.experiment.agreement import check_same_settings
-    from metalstm.experiment.changes import resumed_settings
+    from metalstm.experiment.resume import resumed_settings
     from metalstm.experiment.start import check_shares
 
     def chosen() -> tuple[TrainSettings, Resumed | None]:
@@ -117,9 +137,9 @@ def lead(
 
     from metalstm.config.parse import from_the_root
     from metalstm.config.text import flat, plain
-    from metalstm.experiment import finish, resume
-    from metalstm.experiment.changes import check_budget
+    from metalstm.experiment import finish, identity, resume
     from metalstm.experiment.console import conclude, introduce
+    from metalstm.experiment.resume import check_budget
     from metalstm.experiment.start import begun, check_best, new_run
     from metalstm.experiment.warm_start import start_from
     from metalstm.runs import layout, logs
@@ -153,7 +173,7 @@ def lead(
                 training.pretraining_seconds = pretraining
             if resumed is not None:  # and can be gone on with
                 resumed.write_down(checkpoint, training)
-                resume.write_config(path, settings, dataset.fingerprint)
+                identity.write_config(path, settings, dataset.fingerprint)
                 layout.begin_again(path)  # its result is of fewer steps; a run is over when it has one
             tracked = TrackedRun(path, Path(settings.output_dir), flat(from_the_root(plain(settings))))
             introduce(settings, dataset, training, tracked)
@@ -168,7 +188,7 @@ def lead(
                 held.files[training.metrics.path] = training.metrics.file
                 training.metrics.followers.append(tracking.record)
                 training.run()
-                resume.put_back_config(path, settings, dataset.fingerprint)
+                identity.put_back_config(path, settings, dataset.fingerprint)
                 if settings.test_tasks > 0:
                     tracking.result(finish.finish(settings, dataset, training, path, command))
                 held.check(files=True)

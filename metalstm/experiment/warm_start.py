@@ -10,7 +10,7 @@ from torch import Tensor
 
 from metalstm.datasets.base import Dataset
 from metalstm.errors import CheckpointError, ConfigError, Problem
-from metalstm.experiment import resume
+from metalstm.experiment import identity, resume
 from metalstm.experiment.restore import best_checkpoint, trained_so_far
 from metalstm.learners.base import Learner
 from metalstm.nn.base import HEAD, Model
@@ -37,10 +37,10 @@ def start_from(path: Path, learner: Learner, dataset: Dataset, device: torch.dev
         CheckpointError: no run, or one without a checkpoint that can be read.
         ConfigError: its model has other weights, or it has seen the same dataset split in another way.
     """
-    settings = resume.run_settings(path)
+    settings = identity.run_settings(path)
     if settings.dataset.name != dataset.name:
         log.warning("start     %s was trained on dataset '%s'", path, settings.dataset.name)
-    elif resume.fingerprint(path) != dataset.fingerprint:
+    elif identity.fingerprint(path) != dataset.fingerprint:
         raise ConfigError.of(
             f"start={path} was trained on other data of dataset '{dataset.name}', or on another split of it, which may "
             "have the classes to be tested on",

@@ -30,8 +30,7 @@ def read_bytes(path: Path, most: int) -> bytes:
         Unreadable: it is missing, no file, or larger.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe is to wait for whoever writes into it
-            raise Unreadable("it is no file")
+        check_is_file(path)
         with path.open("rb") as file:
             data = file.read(most + 1)
     except OSError as error:
@@ -39,6 +38,17 @@ def read_bytes(path: Path, most: int) -> bytes:
     if len(data) > most:
         raise Unreadable(f"it has more than {most:,} bytes")
     return data
+
+
+def check_is_file(path: Path) -> None:
+    """Refuse a pipe, a device or a folder: to open a pipe is to wait for whoever writes into it.
+
+    Raises:
+        Unreadable: it is no file.
+        OSError: it is not there.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise Unreadable("it is no file")
 
 
 def read_text(path: Path, most: int) -> str:

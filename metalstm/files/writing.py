@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import math
@@ -61,11 +62,16 @@ def writing(path: Path) -> Iterator[None]:
         CheckpointError: the disk is full, or whatever else the system says.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # to open a pipe is to wait for its reader
+            raise OSError(errno.EINVAL, "It is neither a file nor a folder")
         yield
     except OSError as error:
+        in_the_way = path.is_symlink() or error.errno in (errno.EINVAL, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
+        remedy = (
+            "remove what stands in its place" if in_the_way else "make room or give a folder that can be written to"
+        )
         raise CheckpointError.of(
-            f"{path} could not be written: {error.strerror or error}",
-            "make room or give a folder that can be written to, then resume the run",
+            f"{path} could not be written: {error.strerror or error}", f"{remedy}, then resume the run"
         ) from error
 
 

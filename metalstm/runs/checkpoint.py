@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import torch
 
 from metalstm.errors import CheckpointError, Problem, first_line
-from metalstm.files.reading import Unreadable, read_bytes
+from metalstm.files.reading import Unreadable, check_is_file, read_bytes
 from metalstm.files.writing import write_synced, writing
 from metalstm.runs.lock import RunLock
 
@@ -157,6 +157,7 @@ def read(path: Path, device: torch.device) -> Checkpoint:
     fix = "remove it; the run goes on from an older one, or starts anew"
     try:
         as_written = read_bytes(path / MANIFEST, LARGEST_MANIFEST)
+        check_is_file(path / STATE)
         data = (path / STATE).read_bytes()
         manifest = json.loads(as_written)
         rewritten = as_manifest(manifest)

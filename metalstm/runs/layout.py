@@ -78,6 +78,8 @@ def begun(path: Path) -> datetime | None:
         return when.astimezone(timezone.utc)
     with suppress(ValueError):
         return datetime.strptime(path.name, UTC_NAME).replace(tzinfo=timezone.utc)
+    if not (path / LOG).is_file():
+        return None
     with suppress(*UNREADABLE), (path / LOG).open(encoding="utf-8", errors="replace") as log_file:
         return datetime.strptime(log_file.readline(100)[:19], "%Y-%m-%d %H:%M:%S").astimezone(timezone.utc)
     return None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metalstm.config.text import pasted
-from metalstm.files.reading import read_json
+from metalstm.files.reading import Unreadable, check_is_file, read_json
 from metalstm.runs.layout import CHECKPOINTS, CONFIG, FAILED, IDENTITY, LOG, RESULT, TRIALS, UNREADABLE, begun
 from metalstm.runs.lock import is_held
 from metalstm.runs.metrics import last_records
@@ -180,8 +180,9 @@ def step_of(checkpoint: Path) -> int:
 def tail(path: Path) -> str:
     """The end of a text file; nothing where there is none."""
     try:
+        check_is_file(path)
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL))
             return file.read().decode("utf-8", errors="replace")
-    except OSError:
+    except (OSError, Unreadable):
         return ""

@@ -188,7 +188,9 @@ def in_order(found: Iterable[Line]) -> Iterator[Line]:
 
 def lines(path: Path, start: int = 0, stop: float = float("inf")) -> Iterator[Line]:
     """The lines that end, from a place in the file up to another; none where there is no file."""
-    with suppress(FileNotFoundError), path.open("rb") as file:
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
         end = file.seek(start)
         while end < stop and (data := file.readline(LONGEST)):
             end += len(data)

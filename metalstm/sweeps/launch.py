@@ -19,9 +19,8 @@ from omegaconf import OmegaConf
 
 from metalstm.config.compose import our_configs
 from metalstm.config.hydra_errors import complain
-from metalstm.config.text import quoted, shell
+from metalstm.config.text import command_line, quoted, shell
 from metalstm.errors import ConfigError, Interrupted, MetalstmError, Problem
-from metalstm.evaluation.results import command_line
 from metalstm.runtime.signal_names import BY_NAME, handled
 from metalstm.sweeps.job import Job, Owner, errors_of, failure_of, run_job
 

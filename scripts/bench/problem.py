@@ -95,7 +95,7 @@ class Problem(NamedTuple):
     """The numbers of a case."""
 
     case: Case
-    weights: dict[str, Array]  # the start, under the names and in the shapes of `metalstm.nn.model.LSTMModel`
+    weights: dict[str, Array]  # the start, under the names and in the shapes of `metalstm.nn.lstm.LSTMModel`
     support_inputs: Array  # [T, ways * shots, S, F]
     support_targets: Labels  # [T, ways * shots]
     query_inputs: Array  # [T, ways * queries, S, F]

@@ -5,7 +5,7 @@ single calls, for all the pointwise work that comes on top. That bound is the pr
 
 Legend: G groups (a task and a direction), S time steps, B examples, F features, H hidden, D directions, O outputs.
 
-Per inner step and layer there are four sweeps (`metalstm.nn.sweeps`; the loss's curvature shares the last). With x the
+Per inner step and layer there are four sweeps (`metalstm.nn.kernel.passes`; the curvature shares the last). With x the
 layer's inputs, dz the derivative with respect to the gates' inputs, V the tangents of the weights W, and a dot for the
 tangent of what stands before it:
 

@@ -21,8 +21,8 @@ PROCESSES = 5  # of each kind of damage
 # What a process does with the kernel, and a digest of the numbers that come out.
 PROGRAM = """
 import hashlib, torch
-from metalstm.nn.compiled import describe
-from metalstm.nn.kernel import lstm_layer
+from metalstm.nn.kernel.compiled import describe
+from metalstm.nn.kernel.layer import lstm_layer
 generator = torch.Generator().manual_seed(0)
 shapes = [(2, 7, 9, 5), (2, 44, 5), (2, 44, 11), (2, 44)]
 given = [torch.randn(shape, generator=generator).requires_grad_() for shape in shapes]

@@ -1,4 +1,4 @@
-"""How far reading has come: shown where somebody wants to see it, and whatever becomes of the reading."""
+"""How far reading has come: shown, and closed whatever becomes of the reading."""
 
 from __future__ import annotations
 
@@ -8,50 +8,52 @@ import numpy as np
 import pytest
 
 from metalstm.datasets.own.folder import load_folder
-from metalstm.runtime.progress import counted, shown_by
+from metalstm.runtime import progress
+from metalstm.runtime.progress import counted
 
 
 class Screen:
     """Remembers what it was shown."""
 
-    def __init__(self, what: str, total: int) -> None:
+    def __init__(self, what: str, total: int, every: int | None) -> None:
         self.seen: list[object] = [what, total]
         SCREENS.append(self.seen)
+
+    def __enter__(self) -> Screen:
+        return self
 
     def advance(self, done: int) -> None:
         self.seen.append(done)
 
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         self.seen.append("closed")
 
 
 SCREENS: list[list[object]] = []
 
 
-def test_nothing_is_shown_unless_it_is_asked_for() -> None:
+@pytest.fixture(autouse=True)
+def screens(monkeypatch: pytest.MonkeyPatch) -> None:
     SCREENS.clear()
-    assert list(counted("abc", "reading", 3)) == ["a", "b", "c"]
-    with shown_by(Screen):
-        assert list(counted("abc", "reading", 3)) == ["a", "b", "c"]
+    monkeypatch.setattr(progress, "Progress", Screen)
+
+
+def test_shown_as_items_are_taken() -> None:
     assert list(counted("abc", "reading", 3)) == ["a", "b", "c"]
     assert SCREENS == [["reading", 3, 1, 2, 3, "closed"]]
 
 
 def test_closed_whatever_happens() -> None:
-    SCREENS.clear()
-    with shown_by(Screen):
-        items = counted("abc", "reading", 3)
-        next(items)
-        with pytest.raises(KeyboardInterrupt):
-            items.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
+    items = counted("abc", "reading", 3)
+    next(items)
+    with pytest.raises(KeyboardInterrupt):
+        items.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
     assert SCREENS == [["reading", 3, "closed"]]
 
 
 def test_the_files_of_a_folder_are_counted(tmp_path: Path) -> None:
-    SCREENS.clear()
     for number in range(12):
         (tmp_path / f"class {number // 2}").mkdir(exist_ok=True)
         np.savetxt(tmp_path / f"class {number // 2}" / f"{number}.csv", np.full((2, 2), number), delimiter=",")
-    with shown_by(Screen):
-        load_folder(tmp_path)
+    load_folder(tmp_path)
     assert [["reading tables", 12, *range(1, 13), "closed"]] == SCREENS

@@ -19,7 +19,7 @@ from metalstm.datasets.own.folder_splits import split_classes
 from metalstm.datasets.own.tables import TableSettings
 from metalstm.datasets.text.tokens import TokenSettings
 from metalstm.errors import DataError
-from metalstm.experiment.resume import LATER_OF
+from metalstm.experiment.identity import LATER_OF
 from metalstm.tasks.classes import ClassPool
 
 CONFIG = Path(__file__).parents[2] / "configs" / "dataset" / "folder.yaml"

@@ -142,7 +142,7 @@ def test_tokens_are_the_same_in_every_process() -> None:
     }
     assert {place: found[place] for place in expected} == expected
     program = (
-        "from metalstm.datasets.tokens import TokenSettings, Vocabulary\n"
+        "from metalstm.datasets.text.tokens import TokenSettings, Vocabulary\n"
         "vocabulary = Vocabulary([['my', 'lost', 'card']] * 2, TokenSettings(ngrams_per_word=12))\n"
         "print(*vocabulary.tokens('card'), *vocabulary.tokens('caf\\xe9'))"
     )

@@ -54,7 +54,7 @@ def test_what_is_wrong_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
     own_files.whole_dataset("npy")
     for raised, seen in (
-        (TypeError("x"), "traceback: datasets/folder_readers.py"),
+        (TypeError("x"), "traceback: datasets/own/folder_readers.py"),
         (DataError(), "not one block"),
         (DataError.of("no file at all", "mend it"), "not one block that names a file"),
     ):

@@ -9,7 +9,7 @@ from metalstm.runtime import malloc
 
 FAULTS = """
 import resource, torch
-from metalstm.nn.memory import keep_freed_memory
+from metalstm.runtime.malloc import keep_freed_memory
 if {keep}:
     assert keep_freed_memory()
 def buffers():

@@ -183,7 +183,7 @@ def test_what_a_killed_compilation_left_is_removed(cache: Path, leftover: str) -
 def test_two_processes_that_compile_at_once(cache: Path, compiler: Path) -> None:
     script = compiler.read_text().replace("while", "sleep 1; while", 1)
     compiler.write_text(script)
-    program = "from metalstm.nn.shared_object import compiled_library as made; print(made().path)"
+    program = "from metalstm.nn.kernel.shared_object import compiled_library as made; print(made().path)"
     pair = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     paths = {process.communicate(timeout=120)[0].strip() for process in pair}
     assert [process.returncode for process in pair] == [0, 0]

@@ -132,7 +132,7 @@ def test_running_while_its_lock_is_held(made: Any, tmp_path: Path) -> None:
 
 def test_running_in_another_process_and_killed(made: Any, tmp_path: Path) -> None:
     path = made("one", metrics=150, checkpoints=(50, 100))
-    hold = "import sys; from pathlib import Path; from metalstm.run.lock import RunLock\n"
+    hold = "import sys; from pathlib import Path; from metalstm.runs.lock import RunLock\n"
     hold += "with RunLock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     process = subprocess.Popen(
         [sys.executable, "-c", hold, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -301,7 +301,7 @@ def test_it_answers_at_once(made: Any, start: Any, tmp_path: Path) -> None:
 
 
 def test_torch_is_not_imported(tmp_path: Path) -> None:
-    script = "import sys; from metalstm.runs import main\ntry: main()\nfinally: print('torch' in sys.modules)"
+    script = "import sys; from metalstm.cli.runs import main\ntry: main()\nfinally: print('torch' in sys.modules)"
     (tmp_path / "outputs").mkdir()
     ended = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.stdout.splitlines() == ["no runs under outputs", "False"]

@@ -19,7 +19,7 @@ from metalstm.runs.lock import HOLDER, LOCK, RunLock
 HOLD = """
 import sys
 from pathlib import Path
-from metalstm.run.lock import RunLock
+from metalstm.runs.lock import RunLock
 
 with RunLock(Path(sys.argv[1])):
     print("held", flush=True)

@@ -101,7 +101,7 @@ def test_stopped_and_resumed(
 
 
 def test_before_the_first_step(signalled: Any, in_process: Any, tiny: Any, only_run: Any) -> None:
-    signalled("metalstm.experiment.resume.write_config", 1, signal.SIGTERM)
+    signalled("metalstm.experiment.identity.write_config", 1, signal.SIGTERM)
     ended = in_process("train", *tiny(scratch_tasks=0))
     assert ended.code == 143
     assert ended.err.startswith("error: stopped after step 0 by SIGTERM\n  fix: ")

@@ -5,7 +5,7 @@ direction, each with weights of its own), S time steps, B examples, F features, 
 so that a time step is a view; `h` and `c` are [G, S + 1, B, H], and slot 0 is the state before the first step. Gates
 lie side by side in the order i, f, g, o.
 
-`sweeps.c` has the same four, fused, for float32 on a CPU; `metalstm.nn.compiled` chooses.
+`sweeps.c` has the same four, fused, for float32 on a CPU; `metalstm.nn.kernel.compiled` chooses.
 
 Sequences may end early: `lengths` [G, B] holds how many steps are real. A step beyond the end forgets nothing, takes
 nothing in and shows nothing (i = 0, f = 1, o = 0), so that c is carried to the last slot, h is zero, and every

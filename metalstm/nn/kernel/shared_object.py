@@ -2,7 +2,7 @@
 
 Beside the library lies its manifest: a digest of the library, and all that it was made from. A library that does not
 fit its manifest, to the byte, is compiled anew. The manifest cannot stop a person who may write that folder, who would
-write a new one: so both lie in a folder that nobody else can write (see `metalstm.ownership`).
+write a new one: so both lie in a folder that nobody else can write (see `metalstm.files.ownership`).
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def compile_c(compiler: list[str], c_file: Path, built: Path) -> None:
 
 
 def sources() -> dict[str, bytes]:
-    return {name: resources.files("metalstm.nn").joinpath(name).read_bytes() for name in SOURCES}
+    return {name: resources.files(__package__).joinpath(name).read_bytes() for name in SOURCES}
 
 
 def find_compiler() -> list[str]:
