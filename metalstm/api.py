@@ -103,14 +103,13 @@ def meta_train(*settings: str, **named: Any) -> Run:
     given = [*map(checked, settings), *(as_override(name, value) for name, value in named.items())]
     from metalstm.experiment.train import begin_or_resume
     from metalstm.runs.logs import screen_log
-    from metalstm.runtime.processes import ALONE
     from metalstm.runtime.torch_state import own_torch
 
     with in_our_words("train"), own_torch():
         config = composed_for_python([*run_choices(given), *given])
         with screen_log(logging.WARNING):
             try:
-                return Run(begin_or_resume(config, given, ["metalstm-train", *given], ALONE))
+                return Run(begin_or_resume(config, given, ["metalstm-train", *given]))
             except Interrupted as error:
                 if error.exit_code == 128 + signal.SIGINT:
                     raise KeyboardInterrupt(str(error)) from error

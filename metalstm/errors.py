@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -85,3 +87,18 @@ class Interrupted(MetalstmError):
     def __init__(self, signal_number: int, *problems: Problem) -> None:
         super().__init__(*problems)
         self.exit_code = 128 + signal_number
+
+
+def unusable(error: OSError) -> MetalstmError:
+    """A file that a person's command names, or the screen, in our words."""
+    named = f"{error.filename or 'the output'} cannot be written or read: {error.strerror or error}"
+    if error.filename is None:
+        return ConfigError.of(named, "send the output to a screen, or to a file with room for it")
+    return ConfigError.of(named, "give a path of yours, e.g. output_dir=<a folder>, with room in it")
+
+
+def complain(error: MetalstmError) -> None:
+    """One block on standard error; with METALSTM_DEBUG=1 the error itself, traceback and all."""
+    if os.environ.get("METALSTM_DEBUG") == "1":
+        raise error
+    sys.stderr.write(f"{error}\n")

@@ -19,8 +19,9 @@ from metalstm.datasets.files.support_set import as_examples, read_query, read_su
 from metalstm.datasets.own.arrays import Wanted
 from metalstm.errors import ConfigError, DataError
 from metalstm.evaluation.predict import answers
-from metalstm.experiment import build, identity
+from metalstm.experiment import identity
 from metalstm.experiment.build_learner import model_shape
+from metalstm.experiment.experiment import Experiment
 from metalstm.experiment.restore import learner_for, open_dataset, reader_of
 from metalstm.files.paths import expanded
 from metalstm.learner_settings import ANY_WAYS
@@ -81,7 +82,8 @@ class TrainedLearner:
         """
         if split not in self.dataset.splits:
             raise ConfigError.of(f"split={split} is unknown", f"use one of {', '.join(self.dataset.splits)}")
-        return build.make_sampler(self.settings, self.dataset, split)(counted("number", number)).task(0)
+        experiment = Experiment(self.settings, self.dataset, self.learner(self.settings.ways))
+        return experiment.sampler(split)(counted("number", number)).task(0)
 
     @own_torch()
     def adapt(self, support: Any, steps: int | None = None, lengths: Any = None) -> Adapted:

@@ -88,7 +88,7 @@ def within(name: str, allowed: set[str]) -> bool:
 def test_the_reader_of_imports_reads() -> None:
     assert {"config.text", "errors", "files.writing"} <= ours(MODULES["runs.layout"])
     assert "torch" in set(imports(MODULES["training.meta_trainer"]))
-    assert "importlib" in set(imports(MODULES["cli.command"], everywhere=False))
+    assert "importlib" in set(imports(MODULES["cli.boundary"], everywhere=False))
 
 
 def test_the_top_level_is_short() -> None:

@@ -1,38 +1,23 @@
-"""What all commands share: Hydra reads the command line, and whatever goes wrong is said in one block.
-
-Exit codes: 2 config, 3 data, 4 checkpoint, 5 diverged, 6 another process of the run lost, 129, 130 and 143
-interrupted;
-`METALSTM_DEBUG=1` shows tracebacks.
-"""
+"""The commands that take settings: Hydra reads the command line, and the job runs on what it composes."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from metalstm.cli.arguments import completed, parsed
+from metalstm.cli.boundary import ending_with_errors, lazily
 from metalstm.cli.help import asked_for, help_text
 from metalstm.config.compose import readable
-from metalstm.config.hydra_errors import as_ours, complain, config_problem, unusable
+from metalstm.config.hydra_errors import as_ours, config_problem
 from metalstm.config.own_configs import bound_configs
-from metalstm.errors import ConfigError, MetalstmError
+from metalstm.errors import ConfigError, MetalstmError, complain
 from metalstm.sweeps.grid import sweep_name
-
-
-def lazily(path: str) -> Callable[..., Any]:
-    """Import `module:function`, and all that it needs; the one lazy boundary of a command."""
-    module, _, name = path.partition(":")
-    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    return function
 
 
 def run_command(config_name: str, check: Callable[[DictConfig], object], job: str) -> None:
@@ -100,30 +85,6 @@ def run_once(config_name: str, check: Callable[[DictConfig], object], job: str) 
     finally:
         sys.argv = given
     return failure
-
-
-@contextmanager
-def ending_with_errors() -> Iterator[None]:
-    """A context for a whole command: what a person can mend is shown, and ends the process with its exit code."""
-    from metalstm.runtime.screen import prepare
-
-    prepare()
-    try:
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-    except MetalstmError as error:
-        complain(error)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:  # before a run heeds it: nothing has been begun
-        sys.exit(130)
-    except OSError as error:  # of a table or a help text: a run's screen does not fail
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more as it ends
-        if isinstance(error, BrokenPipeError):  # who reads the output, such as `head`, has had enough
-            sys.exit(128 + signal.SIGPIPE)
-        complain(unusable(error))
-        sys.exit(ConfigError.exit_code)
 
 
 def sweep_asked_for() -> argparse.Namespace | None:

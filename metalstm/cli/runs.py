@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from metalstm.cli.arguments import version_option
-from metalstm.cli.command import ending_with_errors
+from metalstm.cli.boundary import ending_with_errors
 from metalstm.errors import ConfigError
 from metalstm.files.paths import expanded
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from metalstm.cli.arguments import version_option
-from metalstm.cli.command import ending_with_errors, lazily
+from metalstm.cli.boundary import ending_with_errors, lazily
 from metalstm.config.hydra_errors import in_our_words
 
 USAGE = "metalstm-search SETTING... [trials=20] [search=DIR]"

@@ -7,7 +7,7 @@ import os
 import sys
 
 from metalstm.cli.arguments import config_flags, use_of_hydra
-from metalstm.cli.command import ending_with_errors
+from metalstm.cli.boundary import ending_with_errors
 from metalstm.cli.sweep_checks import check
 from metalstm.config.compose import composed, our_configs, readable
 from metalstm.config.hydra_errors import as_ours, config_problem

@@ -78,7 +78,9 @@ def check(jobs: Sequence[Job], compose: Callable[[Sequence[str]], DictConfig], c
 def check_data(left: Sequence[tuple[Job, TrainSettings]], refusals: Refusals) -> None:
     """As `check`, of the jobs that are not over, once their settings are in order; each dataset is made once."""
     from metalstm.datasets.loading import make_dataset
-    from metalstm.experiment.start import check_start
+    from metalstm.experiment.experiment import check_start
+    from metalstm.experiment.resume import check_fingerprint
+    from metalstm.experiment.session import warm_start
 
     by_dataset: dict[str, list[tuple[Job, TrainSettings]]] = {}
     for job, settings in left:
@@ -89,7 +91,11 @@ def check_data(left: Sequence[tuple[Job, TrainSettings]], refusals: Refusals) ->
             dataset = make_dataset(alike[0][1].dataset)
         for job, settings in alike if dataset else []:
             with refusals.of(job):
-                check_start(settings, dataset, job.path if job.begun else None)
+                experiment = check_start(settings, dataset)
+                if job.begun:
+                    check_fingerprint(job.path, dataset, settings.allow_changed_data)
+                else:
+                    warm_start(experiment, None)
     refusals.say()
 
 

@@ -8,7 +8,8 @@ from importlib.metadata import version
 
 from omegaconf import DictConfig
 
-from metalstm.cli.command import lazily, run_command, sweep_asked_for
+from metalstm.cli.boundary import lazily
+from metalstm.cli.command import run_command, sweep_asked_for
 from metalstm.config.parse import train_settings
 from metalstm.runs.logs import no_log, start_log
 from metalstm.sweeps.job import end_with_sweep

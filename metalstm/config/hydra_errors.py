@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +11,7 @@ from metalstm.config.compose import setting_names
 from metalstm.config.extras import install
 from metalstm.config.parse import GROUPS
 from metalstm.config.text import did_you_mean, pasted
-from metalstm.errors import ConfigError, MetalstmError, Problem
+from metalstm.errors import ConfigError, MetalstmError, Problem, unusable
 
 
 def as_ours(error: Exception, config_name: str) -> MetalstmError | None:
@@ -34,14 +33,6 @@ def as_ours(error: Exception, config_name: str) -> MetalstmError | None:
             "use a smaller memory_budget, a smaller model, or fewer inner steps",
         )
     return None
-
-
-def unusable(error: OSError) -> MetalstmError:
-    """A file that a person's command names, or the screen, in our words."""
-    named = f"{error.filename or 'the output'} cannot be written or read: {error.strerror or error}"
-    if error.filename is None:
-        return ConfigError.of(named, "send the output to a screen, or to a file with room for it")
-    return ConfigError.of(named, "give a path of yours, e.g. output_dir=<a folder>, with room in it")
 
 
 @contextmanager
@@ -71,13 +62,6 @@ def out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(one in str(error) for one in said)
     )
-
-
-def complain(error: MetalstmError) -> None:
-    """One block on standard error; with METALSTM_DEBUG=1 the error itself, traceback and all."""
-    if os.environ.get("METALSTM_DEBUG") == "1":
-        raise error
-    sys.stderr.write(f"{error}\n")
 
 
 def launcher_remedy(choice: str) -> str:

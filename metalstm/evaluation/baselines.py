@@ -13,7 +13,7 @@ from metalstm.evaluation.evaluate import Adapts, Curve, meta_evaluate
 from metalstm.learners.objective import Kind, is_better
 from metalstm.learners.scratch import Scratch
 from metalstm.nn.base import Shape
-from metalstm.runtime.processes import ALONE, Processes
+from metalstm.runtime.processes import SINGLE, Processes
 from metalstm.runtime.progress import Progress
 from metalstm.tasks.sampler import TaskSampler
 
@@ -68,7 +68,7 @@ def evaluator(
     kind: Kind,
     device: torch.device,
     between: Callable[[], None],
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE,
 ) -> Evaluate:
     """How baselines are evaluated: tuned on a few meta-validation tasks, judged on the first meta-test tasks.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from metalstm.evaluation.statistics import Interval, mean_and_ci95
 from metalstm.learners.objective import Kind, task_metric
 from metalstm.runtime.budget import BUDGET
-from metalstm.runtime.processes import ALONE, Processes
+from metalstm.runtime.processes import SINGLE, Processes
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.examples import Examples, TaskBatch, joined
 from metalstm.tasks.sampler import TaskSampler, TaskShape
@@ -72,7 +72,7 @@ def meta_evaluate(
     device: torch.device,
     between: Callable[[int], None] = lambda done: None,
     watch: Callable[[TaskBatch, Tensor], None] = lambda tasks, predictions: None,
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE,
 ) -> Curve:
     """Adapts to the first `tasks` tasks of a split and judges each on its query set.
 

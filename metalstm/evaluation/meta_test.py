@@ -30,7 +30,7 @@ from metalstm.learners.objective import Kind
 from metalstm.learners.scratch import Scratch
 from metalstm.nn.base import Shape
 from metalstm.runs.layout import CONFUSION, GALLERY, optional
-from metalstm.runtime.processes import ALONE, Processes
+from metalstm.runtime.processes import SINGLE, Processes
 from metalstm.runtime.progress import Progress
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.examples import TaskBatch
@@ -87,7 +87,7 @@ class Judge(NamedTuple):
     kind: Kind
     device: torch.device
     between: Callable[[], None]  # called after each batch of tasks
-    processes: Processes = ALONE  # that share the tasks
+    processes: Processes = SINGLE  # that share the tasks
 
     def judge(self, learner: Learner, shape: Shape, seed: int) -> MetaTested:
         """Meta-tests a learner, and its model from scratch.
@@ -132,7 +132,15 @@ class Judge(NamedTuple):
         at = range(self.protocol.steps_shown + 1)
         with progress:
             curve = meta_evaluate(
-                *(learner, self.test, tasks, at, self.kind, self.device, after_batch, watch), processes=self.processes
+                learner,
+                self.test,
+                tasks,
+                at,
+                kind=self.kind,
+                device=self.device,
+                between=after_batch,
+                watch=watch,
+                processes=self.processes,
             )
         if confusion is not None:
             confusion.sum_up(self.processes.gathered(confusion.counts()))

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from metalstm.files.paths import PREDICTIONS
 from metalstm.errors import DivergedError
 from metalstm.evaluation.evaluate import SEQUENCES_AT_A_TIME
 from metalstm.evaluation.statistics import proportion_ci95
@@ -127,7 +128,7 @@ def as_json_lines(predicted: Predicted) -> bytes:
 
 
 # How predictions are written, by the file's suffix.
-FORMATS = {".csv": as_csv, ".json": as_json, ".jsonl": as_json_lines}
+FORMATS = dict(zip(PREDICTIONS, (as_csv, as_json, as_json_lines), strict=True))
 
 
 def as_table(predicted: Predicted, given: Sequence[int]) -> str:

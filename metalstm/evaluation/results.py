@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -79,28 +79,26 @@ def training(steps: int, seconds: float, pretraining: float, meta_batch_size: in
     }
 
 
-def result(
-    settings: Mapping[str, Any],
-    command: Sequence[str],
-    dataset: Dataset,
-    tested: MetaTested,
-    best_step: int | None,
-    training: Mapping[str, float],
-    beside_training: Mapping[str, Any],
-    processes: int = 1,
-) -> dict[str, Any]:
-    """The content of `result.json`; accuracies are fractions.
+class Origin(NamedTuple):
+    """The run that a result is of."""
+
+    settings: Mapping[str, Any]  # the whole config
+    command: Sequence[str]  # as it was given
+    dataset: Dataset  # that tasks were sampled from
+    best_step: int | None  # of the checkpoint that was tested; None: the last step's
+    beside_training: Mapping[str, Any]  # what the protocol says of meta-training, see `experiment.beside_training`
+    processes: int = 1  # that it ran in
+
+
+def result(origin: Origin, tested: MetaTested, training: Mapping[str, float]) -> dict[str, Any]:
+    """Return the content of `result.json`; accuracies are fractions.
 
     Args:
-        settings: the whole config.
-        command: as it was given.
-        dataset: what was sampled from.
+        origin: the run.
         tested: the learner and the baselines, on meta-test, or on meta-validation.
-        best_step: of the checkpoint that was tested; None: the last step's.
         training: from `training`.
-        beside_training: what the protocol says of it, from `assembly.beside_training`.
-        processes: that it ran in.
     """
+    settings, command, dataset, best_step, beside_training, processes = origin
     point = tested.curve.point(tested.steps)
     intervals = [tested.curve.interval(tested.steps, dataset.unit), tested.over_classes]
     return {
@@ -139,31 +137,19 @@ def result(
 
 
 def lifelong_result(
-    settings: Mapping[str, Any],
-    command: Sequence[str],
-    dataset: Dataset,
-    streams: Streams,
-    count: int,
-    steps: int,
-    step_unit: str,
-    modes: Mapping[str, Lifelong],
-    best_step: int,
-    beside_training: Mapping[str, Any],
+    origin: Origin, streams: Streams, count: int, steps: int, step_unit: str, modes: Mapping[str, Lifelong]
 ) -> dict[str, Any]:
-    """The content of `lifelong.json`: what the protocol of `run.lifelong` measured; accuracies are fractions.
+    """Return the content of `lifelong.json`: what the protocol of `evaluation.lifelong` measured, as fractions.
 
     Args:
-        settings: the whole config.
-        command: as it was given.
-        dataset: what the streams are of.
+        origin: the run.
         streams: that the learner went through.
         count: how many of them.
-        steps: of learning, for each task that arrives.
+        steps: of adaptation, for each task that arrives.
         step_unit: what a step is.
         modes: by name.
-        best_step: of the checkpoint that was tested.
-        beside_training: as in `result`.
     """
+    settings, command, dataset, best_step, beside_training, _ = origin
     return {
         "format": FORMAT,
         "command": list(command),

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import torch
 
+from metalstm.config.schema import TrainSettings
 from metalstm.config.text import command
+from metalstm.datasets.base import Dataset
+from metalstm.experiment.experiment import Experiment
 from metalstm.nn.kernel import compiled
 from metalstm.tasks.repeats import empty_data
 from metalstm.tracking.base import TrackedRun
 from metalstm.tracking.follow import look
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from metalstm.config.schema import TrainSettings
-    from metalstm.datasets.base import Dataset
-    from metalstm.training.meta_trainer import MetaTraining
+from metalstm.training.meta_trainer import MetaTrainer
 
 log = logging.getLogger(__name__)
 
 
-def introduce(settings: TrainSettings, dataset: Dataset, training: MetaTraining, run: TrackedRun) -> None:
-    """Says what will happen."""
+def introduce(experiment: Experiment, training: MetaTrainer, run: TrackedRun) -> None:
+    """Say what will happen."""
+    settings, dataset = experiment.settings, experiment.dataset
     parameters = sum(one.numel() for one in training.learner.parameters() if one.requires_grad)
     log.info("run       %s", run.path)
     log.info("task      %s", task(settings, dataset))
@@ -35,7 +33,7 @@ def introduce(settings: TrainSettings, dataset: Dataset, training: MetaTraining,
         log.warning("%s", line)
     model = f"{settings.model.name} as its model"
     log.info("learner   %s, %s, %s meta-parameters", settings.learner.name, model, f"{parameters:,}")
-    together = f"{training.processes.count} processes on " if training.processes.count > 1 else ""
+    together = f"{experiment.processes.count} processes on " if experiment.processes.count > 1 else ""
     threads = torch.get_num_threads()
     log.info("machine   %s%s, %d threads, %s", together, settings.device, threads, compiled.describe())
     for name in settings.loggers:
@@ -67,8 +65,9 @@ def plan(settings: TrainSettings) -> str:
     return ", ".join(parts)
 
 
-def conclude(settings: TrainSettings, dataset: Dataset, path: Path) -> None:
-    """Says what may be done with a finished run."""
+def conclude(experiment: Experiment, path: Path) -> None:
+    """Say what may be done with a finished run."""
+    settings, dataset = experiment.settings, experiment.dataset
     if not settings.test_tasks:
         log.info("next      %s", command("metalstm-train", resume=path, test_tasks=600))
         return

@@ -17,6 +17,7 @@ from metalstm.datasets.base import Dataset
 from metalstm.datasets.files.reader import Reader
 from metalstm.errors import CheckpointError, ConfigError
 from metalstm.experiment import build_learner, identity, resume
+from metalstm.experiment.experiment import Experiment
 from metalstm.learner_settings import ANY_WAYS
 from metalstm.learners.base import Learner
 from metalstm.learners.finetune import FineTune
@@ -32,14 +33,11 @@ class Trained(NamedTuple):
     """What a run has come to."""
 
     path: Path
-    settings: TrainSettings
-    dataset: Dataset
-    learner: Learner
+    experiment: Experiment
     best_step: int  # of the checkpoint that the learner is from
     steps: int  # trained so far
     seconds: float  # that they took
     pretraining_seconds: float  # that the run took which this one started from
-    device: torch.device
 
 
 def trained_run(path: Path, dataset_root: str | None, allow_changed_data: bool, **changes: Any) -> Trained:
@@ -70,9 +68,8 @@ def trained_run(path: Path, dataset_root: str | None, allow_changed_data: bool, 
     with fitting(checkpoint):
         learner.load_state_dict(checkpoint.state["learner"])
     log.info("run       %s, step %d", path, checkpoint.step)
-    return Trained(
-        path, settings, dataset, learner, checkpoint.step, *trained_so_far(path, checkpoints, device), device
-    )
+    experiment = Experiment(settings, dataset, learner)
+    return Trained(path, experiment, checkpoint.step, *trained_so_far(path, checkpoints, device))
 
 
 def trained_so_far(path: Path, checkpoints: Checkpoints, device: torch.device) -> tuple[int, float, float]:

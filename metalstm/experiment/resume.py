@@ -6,7 +6,9 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig
 
 from metalstm.config.parse import BUDGETS, GROUPS, as_mapping, checked, from_the_root
 from metalstm.config.schema import TrainSettings
@@ -18,11 +20,7 @@ from metalstm.files.paths import expanded
 from metalstm.runs.checkpoint import Checkpoint, Checkpoints
 from metalstm.runs.layout import CHECKPOINTS, CONFIG, RESULT
 from metalstm.runs.lock import RunLock
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-    from metalstm.training.meta_trainer import MetaTraining
+from metalstm.training.meta_trainer import MetaTrainer
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +33,7 @@ class Resumed(NamedTuple):
     before: dict[str, Any]  # the settings in its config, by their dotted names
     changes: list[str]  # of settings, in words
 
-    def write_down(self, checkpoint: Checkpoint | None, training: MetaTraining) -> None:
+    def write_down(self, checkpoint: Checkpoint | None, training: MetaTrainer) -> None:
         """Says what is not as it was, on the screen and in the run's log.
 
         Args:

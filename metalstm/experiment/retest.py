@@ -1,4 +1,4 @@
-"""`metalstm-test`: meta-tests a run once more, on as many tasks and after as many steps as asked for.
+"""Meta-test a run once more, on as many tasks and after as many steps as asked for.
 
 To choose settings by, it judges on meta-validation instead: then no choice has seen a task of meta-test. With
 `protocol=lifelong` the tasks arrive one after another.
@@ -9,39 +9,41 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from metalstm.config.text import command_line
+from omegaconf import DictConfig
+
+from metalstm.config.parse import meta_test_settings
+from metalstm.config.schema import MetaTestSettings, TrainSettings
+from metalstm.config.text import command_line, plain
 from metalstm.errors import ConfigError
+from metalstm.evaluation import results
+from metalstm.evaluation.lifelong import MODES, live
+from metalstm.evaluation.meta_test import Judge, leaves_rate_open
+from metalstm.experiment.experiment import beside_training
+from metalstm.experiment.fit import check_tasks_fit
+from metalstm.experiment.identity import run_settings
+from metalstm.experiment.restore import Trained, trained_run
+from metalstm.files.writing import check_writable
 from metalstm.learner_settings import ANY_WAYS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from omegaconf import DictConfig
-
-    from metalstm.config.schema import MetaTestSettings, TrainSettings
-    from metalstm.evaluation.meta_test import Judge
-    from metalstm.experiment.restore import Trained
+from metalstm.reporting.lifelong import summary as lifelong_summary
+from metalstm.reporting.missing import draw_matrices
+from metalstm.reporting.summary import summary
+from metalstm.runs import layout, logs
+from metalstm.runtime.progress import Progress
+from metalstm.runtime.signals import Interruption
+from metalstm.tasks.streams import Streams
 
 log = logging.getLogger(__name__)
 
 
 def meta_test_run(config: DictConfig) -> None:
-    """Reads a run directory, meta-tests its best checkpoint, prints the result and writes it under `tests/`."""
-    from pathlib import Path
-
-    from metalstm.config.parse import meta_test_settings
-    from metalstm.evaluation.meta_test import Judge, leaves_rate_open
-    from metalstm.experiment import build, identity
-    from metalstm.experiment.restore import trained_run
-    from metalstm.runs import logs
-    from metalstm.runtime.signals import Interruption
-
+    """Read a run directory, meta-test its best checkpoint, print the result and write it under `tests/`."""
     given = meta_test_settings(config)
     path = Path(given.run)
-    of_run = identity.run_settings(path)
+    of_run = run_settings(path)
     asked = asked_shape(of_run, given)
     check_place(path)
     steps = asked.steps_tested if given.steps is None else given.steps
@@ -62,19 +64,15 @@ def meta_test_run(config: DictConfig) -> None:
         threads=given.threads,
         memory_budget=given.memory_budget,
     )
-    picks = {"meta_validation"} if leaves_rate_open(trained.learner) else set()
-    build.check_tasks_fit(trained.settings, trained.dataset, sorted(picks | {given.split}))
+    experiment = trained.experiment
+    picks = {"meta_validation"} if leaves_rate_open(experiment.learner) else set()
+    check_tasks_fit(experiment.settings, experiment.dataset, sorted(picks | {given.split}))
     say_changes(of_run, asked, steps)
-    beside = build.beside_training(of_run, steps)
+    beside = beside_training(of_run, steps)
     with Interruption() as interruption:
-
-        def heed() -> None:
-            interruption.heed("the meta-test was stopped", "start it again")
-
-        splits = ("meta_validation", given.split)
-        validation, test = (build.make_sampler(trained.settings, trained.dataset, split) for split in splits)
-        protocol = build.test_protocol(trained.settings)
-        judge = Judge(validation, test, protocol, trained.dataset.kind, trained.device, heed)
+        judge = experiment.judge(
+            lambda: interruption.raise_if_interrupted("the meta-test was stopped", "start it again"), given.split
+        )
         if given.protocol == "lifelong":
             lifelong(trained, given, judge, beside)
         else:
@@ -87,14 +85,11 @@ def check_place(run: Path) -> None:
     Raises:
         ConfigError: it cannot.
     """
-    from metalstm.files.writing import check_writable
-    from metalstm.runs.layout import TESTS
-
     try:
-        check_writable(run / TESTS)
+        check_writable(run / layout.TESTS)
     except OSError as error:
         raise ConfigError.of(
-            f"the result would be written into {run / TESTS}, but that fails: {error.strerror or error}",
+            f"the result would be written into {run / layout.TESTS}, but that fails: {error.strerror or error}",
             "make room and give permission there, or test a copy of the run",
         ) from error
 
@@ -142,18 +137,18 @@ def say_changes(of_run: TrainSettings, asked: TrainSettings, steps: int) -> None
         log.info("changed: steps from %d in meta-training to %d; %s", of_run.trained_with["steps"], steps, beyond)
 
 
+def origin(trained: Trained, beside: Mapping[str, Any]) -> results.Origin:
+    """Return the run that a result is of."""
+    experiment = trained.experiment
+    return results.Origin(plain(experiment.settings), command_line(), experiment.dataset, trained.best_step, beside)
+
+
 def few_shot(trained: Trained, judge: Judge, beside: Mapping[str, Any]) -> None:
     """Every task by itself, as at the end of a run."""
-    from metalstm.config.text import plain
-    from metalstm.evaluation import results
-    from metalstm.experiment import build_learner
-    from metalstm.reporting.summary import summary
-    from metalstm.runs import layout
-
-    settings, dataset = trained.settings, trained.dataset
-    tested = judge.judge(trained.learner, build_learner.model_shape(settings, dataset), settings.seed)
+    experiment, settings = trained.experiment, trained.experiment.settings
+    tested = judge.judge(experiment.learner, experiment.shape, settings.seed)
     training = results.training(trained.steps, trained.seconds, trained.pretraining_seconds, settings.meta_batch_size)
-    result = results.result(plain(settings), command_line(), dataset, tested, trained.best_step, training, beside)
+    result = results.result(origin(trained, beside), tested, training)
     log.info("%s", summary(result))
     with layout.shown_if_lost(json.dumps(result)):
         file = layout.new_run_directory(trained.path / layout.TESTS) / layout.RESULT
@@ -164,18 +159,9 @@ def few_shot(trained: Trained, judge: Judge, beside: Mapping[str, Any]) -> None:
 
 def lifelong(trained: Trained, given: MetaTestSettings, judge: Judge, beside: Mapping[str, Any]) -> None:
     """Streams of tasks that arrive one after another, in each of the modes."""
-    from metalstm.config.text import plain
-    from metalstm.evaluation import results
-    from metalstm.evaluation.lifelong import MODES, live
-    from metalstm.reporting.lifelong import summary
-    from metalstm.reporting.missing import draw_matrices
-    from metalstm.runs import layout
-    from metalstm.runtime.progress import Progress
-    from metalstm.tasks.streams import Streams
-
-    settings, dataset, test = trained.settings, trained.dataset, judge.test
+    experiment, test = trained.experiment, judge.test
     streams = Streams(test.source, test.shape, given.stream_tasks, given.tasks_per_group, test.seed, test.split)
-    judge.pick_rate(trained.learner)
+    judge.pick_rate(experiment.learner)
     modes = {}
     for mode in MODES:
         progress = Progress(mode, given.streams, every=max(1, given.streams // 4))
@@ -185,20 +171,10 @@ def lifelong(trained: Trained, given: MetaTestSettings, judge: Judge, beside: Ma
             judge.between()
 
         with progress:
-            modes[mode] = live(trained.learner, streams, given.streams, mode, judge, after)
-    result = results.lifelong_result(
-        plain(settings),
-        command_line(),
-        dataset,
-        streams,
-        given.streams,
-        judge.protocol.steps,
-        judge.protocol.step_unit,
-        modes,
-        trained.best_step,
-        beside,
-    )
-    log.info("%s", summary(result))
+            modes[mode] = live(experiment.learner, streams, given.streams, mode, judge, after)
+    steps, unit = judge.protocol.steps, judge.protocol.step_unit
+    result = results.lifelong_result(origin(trained, beside), streams, given.streams, steps, unit, modes)
+    log.info("%s", lifelong_summary(result))
     with layout.shown_if_lost(json.dumps(result)):
         file = layout.new_run_directory(trained.path / layout.TESTS) / layout.LIFELONG
         layout.write_json(file, result)

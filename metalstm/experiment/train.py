@@ -1,63 +1,110 @@
-"""`metalstm-train`: meta-trains a learner, meta-tests it, and compares it with the same LSTM from scratch."""
+"""A run, from its settings to its result: meta-training, then meta-test of the best checkpoint."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
 
-    from omegaconf import DictConfig
+from metalstm.config.parse import as_mapping, train_settings
+from metalstm.config.schema import TrainSettings
+from metalstm.config.text import command_line, flat
+from metalstm.errors import ConfigError
+from metalstm.experiment.agreement import check_same_settings
+from metalstm.experiment.experiment import Experiment
+from metalstm.experiment.finish import forecast_of, meta_test
+from metalstm.experiment.resume import Resumed, resumed_settings
+from metalstm.experiment.session import Session
+from metalstm.runtime.processes import SINGLE, Processes, processes_together
+from metalstm.training.meta_trainer import MetaTrainer, Plan, Schedule, Validation
+from metalstm.training.outer_optimizer import OuterOptimizer
 
-    from metalstm.config.schema import TrainSettings
-    from metalstm.datasets.base import Dataset
-    from metalstm.experiment.resume import Resumed
-    from metalstm.learners.base import Learner
-    from metalstm.runs.checkpoint import Checkpoint, Checkpoints
-    from metalstm.runs.layout import Place
-    from metalstm.runtime.processes import Processes
-    from metalstm.runtime.signals import Interruption
-    from metalstm.training.meta_trainer import MetaTraining
+
+def train(
+    settings: TrainSettings,
+    *,
+    command: Sequence[str],
+    resumed: Resumed | None = None,
+    processes: Processes = SINGLE,
+    directory: Path | None = None,
+) -> Path:
+    """Meta-train and meta-test; return the run directory.
+
+    Args:
+        settings: of the run.
+        command: that was given, for `result.json`.
+        resumed: the run to go on with; None: it is new.
+        processes: that share the run.
+        directory: of a new run; None: named by dataset, task, learner and the time.
+    """
+    experiment = Experiment.build(settings, processes, None if resumed is None else resumed.path)
+    with Session.open(experiment, resumed, directory) as session:
+        trainer = meta_trainer(experiment, session)
+        with session.under_way(trainer):
+            trainer.run()
+            session.put_back_config()
+            if settings.test_tasks > 0:
+                meta_test(session, trainer, command)
+    return session.path
+
+
+def meta_trainer(experiment: Experiment, session: Session) -> MetaTrainer:
+    """Return the trainer of an experiment, at its start."""
+    settings, processes = experiment.settings, experiment.processes
+    outer = OuterOptimizer(
+        experiment.learner.parameters(),
+        settings.outer_lr,
+        settings.outer_schedule,
+        settings.steps,
+        settings.clip_norm,
+        settings.learner.name,
+        processes,
+    )
+    plan = Plan(
+        sampler=experiment.sampler("meta_train", shard=True),
+        validation=Validation(
+            sampler=experiment.sampler("meta_validation"),
+            tasks=settings.validation_tasks,
+            inner_steps=settings.steps_tested,
+            kind=experiment.dataset.kind,
+        ),
+        schedule=Schedule(settings.steps, settings.log_every, settings.validate_every, settings.checkpoint_every),
+        device=experiment.device,
+        ema_decay=settings.averaging,
+        stream=processes.stream("learner") if settings.draws_for_each_task else "learner",
+    )
+    trainer = MetaTrainer(experiment.learner, outer, plan, session)
+    if processes.first:
+        trainer.forecast = forecast_of(session)
+    return trainer
 
 
 def train_command(config: DictConfig) -> None:
-    """Carry out `metalstm-train`: a run of the processes that `torchrun` has started, or of this one alone.
-
-    `hydra.run.dir` may name its directory.
-    """
-    from pathlib import Path
-
-    from hydra.core.hydra_config import HydraConfig
-
-    from metalstm.config.text import command_line
-    from metalstm.runs.layout import Place
-    from metalstm.runtime.processes import processes_together
-
+    """Carry out `metalstm-train`, in the processes that `torchrun` has started, or in this one alone."""
     hydra = HydraConfig.get()
-    path = Path(hydra.run.dir)
-    place = None if path == Path() else Place(path.parent, path.name)
+    path = Path(hydra.run.dir)  # `hydra.run.dir` may name the run's directory
     with processes_together() as processes:
-        begin_or_resume(config, hydra.overrides.task, command_line(), processes, place)
+        begin_or_resume(config, hydra.overrides.task, command_line(), processes, None if path == Path() else path)
 
 
 def begin_or_resume(
-    config: DictConfig, overrides: Sequence[str], command: list[str], processes: Processes, place: Place | None = None
+    config: DictConfig,
+    overrides: Sequence[str],
+    command: Sequence[str],
+    processes: Processes = SINGLE,
+    directory: Path | None = None,
 ) -> Path:
-    """A new run, or with `resume` one that goes on in its own directory; gives the directory.
+    """Begin a new run, or with `resume` go on with one in its own directory; return the directory.
 
     Args:
         config: composed of the overrides.
         overrides: as they were given.
         command: for `result.json`.
-        processes: that do it together.
-        place: of a new run; None: as the settings have it.
+        processes: that share the run.
+        directory: of a new run; see `train`.
     """
-    from metalstm.config.parse import as_mapping, train_settings
-    from metalstm.config.text import flat
-    from metalstm.experiment.agreement import check_same_settings
-    from metalstm.experiment.resume import resumed_settings
-    from metalstm.experiment.start import check_shares
 
     def chosen() -> tuple[TrainSettings, Resumed | None]:
         if config.resume is None:
@@ -67,190 +114,19 @@ def begin_or_resume(
 
     check_same_settings(processes, flat(as_mapping(config)))
     settings, resumed = processes.from_first(chosen)
-    check_shares(settings, processes)
-    return run(settings, resumed, command, processes, place)
+    check_shards(settings, processes)
+    return train(settings, command=command, resumed=resumed, processes=processes, directory=directory)
 
 
-def run(
-    settings: TrainSettings, resumed: Resumed | None, command: list[str], processes: Processes, place: Place | None
-) -> Path:
-    """Meta-trains and meta-tests; see `begin_or_resume`."""
-    from metalstm.datasets import loading
-    from metalstm.experiment import build
-    from metalstm.experiment.agreement import check_same_data, check_same_weights
-    from metalstm.experiment.memory_budget import settle_budget
-    from metalstm.experiment.resume import found_again
-    from metalstm.experiment.start import learner_of
-    from metalstm.runtime import device
-    from metalstm.tracking.follow import check_installed
+def check_shards(settings: TrainSettings, processes: Processes) -> None:
+    """Use at most `meta_batch_size` processes.
 
-    if processes.first:
-        check_installed(settings.loggers)
-    processes.take_device(settings.device)
-    device.use_machine(settings.device, settings.threads, settings.memory_budget)
-    with processes.one_of_each_host_first(), found_again(None if resumed is None else resumed.path, "dataset.root"):
-        dataset = loading.make_dataset(settings.dataset)
-    check_same_data(processes, dataset)
-    learner = learner_of(settings, dataset)
-    check_same_weights(processes, learner)
-    settle_budget(learner, build.make_sampler(settings, dataset, "meta_train"), settings.memory_budget is not None)
-    if processes.first:
-        return lead(settings, resumed, dataset, learner, command, processes, place)
-    return follow(settings, dataset, learner, processes)
-
-
-def follow(settings: TrainSettings, dataset: Dataset, learner: Learner, processes: Processes) -> Path:
-    """A process's share of what the first one leads; it sees nothing of the directory that it gives."""
-    from pathlib import Path
-
-    from metalstm.experiment import finish
-    from metalstm.runs import layout
-    from metalstm.runs.checkpoint import NoCheckpoints
-    from metalstm.runtime.heartbeat import REMEDY
-    from metalstm.runtime.signals import Interruption
-
-    with Interruption(processes) as interruption:
-        path = REMEDY.run = processes.from_first(Path)
-        checkpoints = NoCheckpoints(path / layout.CHECKPOINTS, settings.keep_checkpoints)
-        training = meta_training(settings, dataset, learner, None, checkpoints, None, interruption)
-        processes.spread(training)
-        training.run()
-        if settings.test_tasks > 0:
-            finish.meta_tested(settings, dataset, training, path)
-    return path
-
-
-def lead(
-    settings: TrainSettings,
-    resumed: Resumed | None,
-    dataset: Dataset,
-    learner: Learner,
-    command: list[str],
-    processes: Processes,
-    place: Place | None,
-) -> Path:
-    """The whole run, by the process that reads and writes its directory."""
-    from contextlib import closing
-    from pathlib import Path
-
-    import torch
-
-    from metalstm.config.parse import from_the_root
-    from metalstm.config.text import flat, plain
-    from metalstm.experiment import finish, identity, resume
-    from metalstm.experiment.console import conclude, introduce
-    from metalstm.experiment.resume import check_budget
-    from metalstm.experiment.start import begun, check_best, new_run
-    from metalstm.experiment.warm_start import start_from
-    from metalstm.runs import layout, logs
-    from metalstm.runs.checkpoint import LATEST
-    from metalstm.runs.lock import RunLock
-    from metalstm.runs.metrics import Records
-    from metalstm.runtime.heartbeat import REMEDY
-    from metalstm.runtime.signals import Interruption
-    from metalstm.tracking.base import TrackedRun
-    from metalstm.tracking.follow import Tracking
-
-    device = torch.device(settings.device)
-    pretraining = 0.0
-    if settings.start is not None and (resumed is None or not begun(resumed.path)):
-        pretraining = start_from(Path(settings.start), learner, dataset, device)
-    # From here on a signal ends the run at a step boundary; before, there is nothing to save.
-    with Interruption(processes) as interruption:
-        path = new_run(settings, dataset, learner, place) if resumed is None else resumed.path
-        with RunLock(path) as held:
-            if resumed is not None:
-                resume.check_fingerprint(path, dataset, settings.allow_changed_data)
-            held.files[path / layout.LOG] = logs.log_to_file(path / layout.LOG)
-            checkpoints = resume.checkpoints_of(path, settings, held)
-            checkpoint = checkpoints.newest(LATEST, device)
-            if resumed is not None:
-                check_budget(path, settings.steps, 0 if checkpoint is None else checkpoint.step)
-                check_best(checkpoints, learner, device)
-            training = meta_training(settings, dataset, learner, path, checkpoints, checkpoint, interruption)
-            training.forecast = finish.forecast_of(settings, dataset, training, path)
-            if checkpoint is None:
-                training.pretraining_seconds = pretraining
-            if resumed is not None:  # and can be gone on with
-                resumed.write_down(checkpoint, training)
-                identity.write_config(path, settings, dataset.fingerprint)
-                layout.begin_again(path)  # its result is of fewer steps; a run is over when it has one
-            tracked = TrackedRun(path, Path(settings.output_dir), flat(from_the_root(plain(settings))))
-            introduce(settings, dataset, training, tracked)
-            REMEDY.run = processes.from_first(lambda: path)
-            processes.spread(training)
-            before = Records(path, training.metrics.size)
-            with (
-                closing(training.metrics),
-                logs.reason_logged(),
-                Tracking(settings.loggers, tracked, before) as tracking,
-            ):
-                held.files[training.metrics.path] = training.metrics.file
-                training.metrics.followers.append(tracking.record)
-                training.run()
-                identity.put_back_config(path, settings, dataset.fingerprint)
-                if settings.test_tasks > 0:
-                    tracking.result(finish.finish(settings, dataset, training, path, command))
-                held.check(files=True)
-            conclude(settings, dataset, path)
-    return path
-
-
-def meta_training(
-    settings: TrainSettings,
-    dataset: Dataset,
-    learner: Learner,
-    path: Path | None,
-    checkpoints: Checkpoints,
-    checkpoint: Checkpoint | None,
-    interruption: Interruption,
-) -> MetaTraining:
-    """A meta-training at its start, or where a checkpoint left it; of a process that does not write, `path` is None."""
-    import torch
-
-    from metalstm.experiment import build
-    from metalstm.experiment.memory_budget import go_on_with_budget
-    from metalstm.runs import layout
-    from metalstm.runs.checkpoint import fitting
-    from metalstm.runs.metrics import Mark, MetricsFile, NoMetrics
-    from metalstm.training.meta_trainer import MetaTraining, Schedule, Validation
-    from metalstm.training.outer_optimizer import OuterOptimizer
-
-    processes = interruption.processes
-    mark = Mark(0)
-    if checkpoint is not None:
-        with fitting(checkpoint):
-            mark = Mark.of(checkpoint.state)
-    training = MetaTraining(
-        learner,
-        OuterOptimizer(
-            learner.parameters(),
-            settings.outer_lr,
-            settings.outer_schedule,
-            settings.steps,
-            settings.clip_norm,
-            settings.learner.name,
-            processes,
-        ),
-        build.make_sampler(settings, dataset, "meta_train", processes),
-        Validation(
-            build.make_sampler(settings, dataset, "meta_validation"),
-            settings.validation_tasks,
-            settings.steps_tested,
-            dataset.kind,
-        ),
-        Schedule(settings.steps, settings.log_every, settings.validate_every, settings.checkpoint_every),
-        checkpoints,
-        NoMetrics() if path is None else MetricsFile(path / layout.METRICS, mark),
-        interruption,
-        torch.device(settings.device),
-        settings.averaging,
-        processes.stream("learner") if settings.draws_for_each_task else "learner",
-        processes,
-    )
-    if checkpoint is not None:
-        with fitting(checkpoint):
-            training.load_state_dict(checkpoint.state)
-        if settings.memory_budget is None:
-            go_on_with_budget(checkpoint.state.get("memory_budget"))
-    return training
+    Raises:
+        ConfigError: there are more of them.
+    """
+    if processes.count > settings.meta_batch_size:
+        error = ConfigError.of(
+            f"meta_batch_size={settings.meta_batch_size}, but each of {processes.count} processes needs a task",
+            f"use meta_batch_size>={processes.count}, or start no more than {settings.meta_batch_size}",
+        )
+        processes.refuse(error)

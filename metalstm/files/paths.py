@@ -70,3 +70,11 @@ def _user_folder(variable: str, default: str) -> Path:
         return Path.home() / default / "metalstm"
     except RuntimeError as error:  # as in a container for a user without a name
         raise FileNotFoundError(f"HOME is not set, and user {os.geteuid()} has no home") from error
+
+
+PREDICTIONS = (".csv", ".json", ".jsonl")  # the endings of a file of predictions: each names a format
+
+
+def card_of(export: str) -> str:
+    """The file beside exported weights that says what they are."""
+    return export.removesuffix(".safetensors") + ".md"

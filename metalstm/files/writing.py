@@ -62,8 +62,8 @@ def writing(path: Path) -> Iterator[None]:
         CheckpointError: the disk is full, or whatever else the system says.
     """
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):  # to open a pipe is to wait for its reader
-            raise OSError(errno.EINVAL, "It is neither a file nor a folder")
+        if path.is_fifo() or path.is_socket():  # to open a pipe is to wait for its reader
+            raise OSError(errno.EINVAL, "Is no file, but a pipe or a socket")
         yield
     except OSError as error:
         in_the_way = path.is_symlink() or error.errno in (errno.EINVAL, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)

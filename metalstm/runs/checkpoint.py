@@ -138,16 +138,6 @@ class Checkpoints:
         return None
 
 
-class NoCheckpoints(Checkpoints):
-    """What a process has that does not write: it knows where they are, and leaves them alone."""
-
-    def save(self, kind: str, step: int, state: dict[str, Any]) -> Path:
-        return self.folder
-
-    def paths(self, kind: str) -> list[Path]:
-        return []
-
-
 def read(path: Path, device: torch.device) -> Checkpoint:
     """Reads a checkpoint after checking its size and checksum; nothing in it can be executed.
 

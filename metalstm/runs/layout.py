@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from metalstm.config.text import pasted
 from metalstm.errors import ConfigError, MetalstmError
@@ -32,13 +32,6 @@ TRIALS = "trials.md"  # of a search, beside its trials' directories
 UTC_NAME = "%Y-%m-%dT%H-%M-%S-%f"
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError)  # of a file of any content
 log = logging.getLogger(__name__)
-
-
-class Place(NamedTuple):
-    """Where a new run's directory goes."""
-
-    parent: Path
-    name: str | None = None  # None: the time in UTC
 
 
 def new_run_directory(parent: Path, name: str | None = None) -> Path:

@@ -115,22 +115,6 @@ class MetricsFile:
         self.file.close()
 
 
-class NoMetrics(MetricsFile):
-    """What a process has that does not write."""
-
-    def __init__(self) -> None:
-        self.lines = self.size = self.checksum = 0
-
-    def record(self, step: int, split: str, values: Mapping[str, float]) -> None:
-        pass
-
-    def sync(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
 def cut_back(path: Path, mark: Mark) -> tuple[int, int, int]:
     """Cuts the file back to where it was at a checkpoint; what is damaged is left out, with a warning.
 

@@ -5,29 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 from torch.distributed.distributed_c10d import Store
 
-from metalstm.config.text import pasted
 from metalstm.errors import LostProcessError
 
 EVERY = 2.0  # seconds
 MISSED = 15  # beats: after 30 s a process counts as gone
-
-
-class Remedy:
-    """What to do when a process is lost: the same for whoever of this process finds out."""
-
-    run: Path | None = None  # its directory, once it is known
-
-    def __str__(self) -> str:
-        run = "resume=<this run's directory>" if self.run is None else pasted("resume", self.run)
-        return f"see what ended it, and go on with {run}, with as many processes as you like"
-
-
-REMEDY = Remedy()
 
 
 class Heartbeat:
@@ -40,12 +26,14 @@ class Heartbeat:
         store: to beat in.
         rank: of this process.
         count: of all processes.
+        remedy: says what to do when a process is lost.
     """
 
-    def __init__(self, store: Store, rank: int, count: int) -> None:
+    def __init__(self, store: Store, rank: int, count: int, remedy: Callable[[], str]) -> None:
         self.store = store.clone()  # a connection of its own: the other may be waiting
         self.rank = rank
         self.count = count
+        self.remedy = remedy
         self.missed = [0] * count
         self.stopped = threading.Event()
         self.threads = [
@@ -93,7 +81,7 @@ class Heartbeat:
         """Ends this process at once, whatever its main thread is waiting for."""
         error = LostProcessError.of(
             f"process {self.rank} of {self.count} has not heard of process {lost} for {MISSED * EVERY:.0f} s",
-            str(REMEDY),
+            self.remedy(),
         )
         sys.stderr.write(f"{error}\n")
         sys.stderr.flush()

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeVar
 
 import torch
@@ -22,8 +23,9 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 
+from metalstm.config.text import pasted
 from metalstm.errors import ConfigError, LostProcessError, MetalstmError
-from metalstm.runtime.heartbeat import REMEDY, Heartbeat
+from metalstm.runtime.heartbeat import Heartbeat
 
 T = TypeVar("T")
 
@@ -41,9 +43,9 @@ class Stateful(Protocol):
 
 
 class Processes:
-    """The processes of a run, as one of them sees them. Of this class there is one, and all that follows is free.
+    """The processes of a run, as one of them sees them; of this class there is a single one, and it waits for nobody.
 
-    All of them call every method but `own` and `stream` in the same order.
+    All of them call every method but `shard` and `stream` in the same order.
     """
 
     rank = 0
@@ -61,8 +63,8 @@ class Processes:
             ConfigError: there is none.
         """
 
-    def own(self, tasks: int) -> slice:
-        """Which of so many tasks are this process's own."""
+    def shard(self, tasks: int) -> slice:
+        """Return which of so many tasks are this process's own."""
         return slice(tasks)
 
     def stream(self, purpose: str) -> str:
@@ -81,16 +83,21 @@ class Processes:
         """What all processes have, in their order."""
         return [value]
 
-    def agreed(self, number: int | None) -> int | None:
-        """The largest number that any of them has."""
+    def all_reduce(self, number: int | None) -> int | None:
+        """Return the largest number that any of them has."""
         return number
 
     def from_first(self, make: Callable[[], T]) -> T:
         """What the first process makes."""
         return make()
 
-    def spread(self, stateful: Stateful) -> None:
-        """Gives all the state that the first one has."""
+    def share_path(self, path: Path | None) -> Path:
+        """Return the run's directory, which the first one knows."""
+        assert path is not None
+        return path
+
+    def broadcast(self, stateful: Stateful) -> None:
+        """Give all of them the state that the first one has."""
 
     def wait(self) -> None:
         """Until all have come here."""
@@ -105,7 +112,7 @@ class Processes:
         yield
 
 
-ALONE = Processes()
+SINGLE = Processes()
 
 
 class ProcessGroup(Processes):
@@ -122,6 +129,28 @@ class ProcessGroup(Processes):
         self.count = count
         self.local_rank = local_rank
         self.of_gradients: Any = None  # None: the one of all else
+        self.run: Path | None = None  # its directory, once it is known
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Wait for the others in this context.
+
+        Raises:
+            LostProcessError: one of them is gone.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            # Without the place in gloo's source before, and its good wishes after.
+            said = re.sub(r"^\[[^\]]*\] *", "", str(error).partition("\n")[0]).partition(". ")[0]
+            raise LostProcessError.of(
+                f"process {self.rank} of {self.count} has lost another one: {said}", self.remedy()
+            ) from error
+
+    def remedy(self) -> str:
+        """Return what to do when a process is lost."""
+        run = "resume=<this run's directory>" if self.run is None else pasted("resume", self.run)
+        return f"see what ended it, and go on with {run}, with as many processes as you like"
 
     def take_device(self, name: str) -> None:
         if not name.startswith("cuda"):
@@ -137,10 +166,10 @@ class ProcessGroup(Processes):
                 "start no more processes on a host than it has GPUs, or use device=cpu",
             )
         torch.cuda.set_device(self.local_rank)
-        with answering(self.rank, self.count):
+        with self.answering():
             self.of_gradients = dist.new_group(backend="nccl", timeout=TO_ANSWER)
 
-    def own(self, tasks: int) -> slice:
+    def shard(self, tasks: int) -> slice:
         first, end = (tasks * number // self.count for number in (self.rank, self.rank + 1))
         return slice(first, end)
 
@@ -153,7 +182,7 @@ class ProcessGroup(Processes):
         # One buffer, so that all goes around once; weighted, for shares differ where tasks do not divide.
         flat = torch.cat([*(gradient.flatten() for gradient in gradients), loss.detach().view(1), loss.new_ones(1)])
         flat *= tasks
-        with answering(self.rank, self.count):
+        with self.answering():
             dist.all_reduce(flat, group=self.of_gradients)
         flat /= flat[-1].clone()
         parts = flat[:-2].split([parameter.numel() for parameter in trained])
@@ -164,19 +193,19 @@ class ProcessGroup(Processes):
     def means(self, metrics: Mapping[str, Tensor]) -> dict[str, float]:
         sums = [torch.stack((value.sum(), value.new_tensor(len(value)))) for value in metrics.values()]
         table = torch.stack(sums).double().cpu()  # [metrics, 2]
-        with answering(self.rank, self.count):
+        with self.answering():
             dist.all_reduce(table)
         return dict(zip(metrics, (table[:, 0] / table[:, 1]).tolist(), strict=True))
 
     def gathered(self, value: T) -> list[T]:
         values: list[Any] = [None] * self.count
-        with answering(self.rank, self.count):
+        with self.answering():
             dist.all_gather_object(values, value)
         return values
 
-    def agreed(self, number: int | None) -> int | None:
+    def all_reduce(self, number: int | None) -> int | None:
         largest = torch.tensor(-1 if number is None else number)
-        with answering(self.rank, self.count):
+        with self.answering():
             dist.all_reduce(largest, dist.ReduceOp.MAX)
         return None if largest < 0 else int(largest)
 
@@ -188,14 +217,19 @@ class ProcessGroup(Processes):
                 given = [make(), None]
             except MetalstmError as raised:
                 error, given = raised, [None, raised.exit_code]
-        with answering(self.rank, self.count):
+        with self.answering():
             dist.broadcast_object_list(given)
         if error is not None:
             raise error
         made: T = given[0]
         return made if given[1] is None else sys.exit(given[1])
 
-    def spread(self, stateful: Stateful) -> None:
+    def share_path(self, path: Path | None) -> Path:
+        self.run = self.from_first(lambda: path)
+        assert self.run is not None
+        return self.run
+
+    def broadcast(self, stateful: Stateful) -> None:
         def saved() -> bytes:
             buffer = io.BytesIO()
             torch.save(stateful.state_dict(), buffer)
@@ -206,7 +240,7 @@ class ProcessGroup(Processes):
             stateful.load_state_dict(torch.load(io.BytesIO(state), map_location="cpu", weights_only=True))
 
     def wait(self) -> None:
-        self.agreed(None)
+        self.all_reduce(None)
 
     def refuse(self, error: MetalstmError) -> NoReturn:
         if self.first:
@@ -223,21 +257,6 @@ class ProcessGroup(Processes):
 
 
 @contextmanager
-def answering(rank: int, count: int) -> Iterator[None]:
-    """A context in which this process waits for the others.
-
-    Raises:
-        LostProcessError: one of them is gone.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        # Without the place in gloo's source before, and its good wishes after.
-        said = re.sub(r"^\[[^\]]*\] *", "", str(error).partition("\n")[0]).partition(". ")[0]
-        raise LostProcessError.of(f"process {rank} of {count} has lost another one: {said}", str(REMEDY)) from error
-
-
-@contextmanager
 def processes_together() -> Iterator[Processes]:
     """A context with the processes of this run, as `torchrun` has started them; without it, this one alone.
 
@@ -248,7 +267,7 @@ def processes_together() -> Iterator[Processes]:
         LostProcessError: another process has ended, or cannot be reached.
     """
     if os.environ.get("WORLD_SIZE", "1") == "1":
-        yield ALONE
+        yield SINGLE
         return
     missing = [name for name in VARIABLES if name not in os.environ]
     if missing:
@@ -257,12 +276,12 @@ def processes_together() -> Iterator[Processes]:
             "start with torchrun --nproc-per-node=N -m metalstm.train, or unset WORLD_SIZE",
         )
     rank, count = (int(os.environ[name]) for name in VARIABLES[:2])
-    with answering(rank, count):
+    processes = ProcessGroup(rank, count, int(os.environ.get("LOCAL_RANK", rank)))
+    with processes.answering():
         store, *_ = next(rendezvous("env://", timeout=TO_JOIN))
-        heartbeat = Heartbeat(store, rank, count)
+        heartbeat = Heartbeat(store, rank, count, processes.remedy)
         dist.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=TO_ANSWER)
     heartbeat.start()
-    processes = ProcessGroup(rank, count, int(os.environ.get("LOCAL_RANK", rank)))
     try:
         yield processes
         processes.wait()  # for the first one, which has most to write
@@ -277,7 +296,6 @@ def processes_together() -> Iterator[Processes]:
         sys.exit(code)
     finally:
         heartbeat.stop()
-        REMEDY.run = None
         if processes.of_gradients is None:  # or its threads may still run as Python ends, which aborts the process
             dist.destroy_process_group()
     if processes.of_gradients is not None:  # of NCCL, which would wait for one that is lost

@@ -8,7 +8,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from metalstm.errors import Interrupted, Problem
-from metalstm.runtime.processes import ALONE, Processes
+from metalstm.runtime.processes import SINGLE, Processes
 from metalstm.runtime.signal_names import BY_NAME, handled
 
 
@@ -19,7 +19,7 @@ class Interruption:
         processes: that stop together when one of them is asked to.
     """
 
-    def __init__(self, processes: Processes = ALONE) -> None:
+    def __init__(self, processes: Processes = SINGLE) -> None:
         self.processes = processes
         self.requested: int | None = None  # of this process
         self.heeded: int | None = None  # by all of them
@@ -41,14 +41,14 @@ class Interruption:
         if self.requested is None:
             self.requested = number
 
-    def agreed(self) -> bool:
-        """Whether a signal has asked any of the processes to stop; all of them get the same answer."""
-        self.heeded = self.processes.agreed(self.requested)
+    def is_requested(self) -> bool:
+        """Return whether a signal has asked any of the processes to stop; all of them get the same answer."""
+        self.heeded = self.processes.all_reduce(self.requested)
         return self.heeded is not None
 
-    def heed(self, what: str, fix: str) -> None:
-        """Ends the run where a signal has asked for it."""
-        if self.agreed():
+    def raise_if_interrupted(self, what: str, fix: str) -> None:
+        """End the run where a signal has asked for it."""
+        if self.is_requested():
             raise self.error(what, fix)
 
     def error(self, what: str, fix: str) -> Interrupted:

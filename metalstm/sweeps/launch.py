@@ -18,9 +18,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from metalstm.config.compose import our_configs
-from metalstm.config.hydra_errors import complain
 from metalstm.config.text import command_line, quoted, shell
-from metalstm.errors import ConfigError, Interrupted, MetalstmError, Problem
+from metalstm.errors import ConfigError, Interrupted, MetalstmError, Problem, complain
 from metalstm.runtime.signal_names import BY_NAME, handled
 from metalstm.sweeps.job import Job, Owner, errors_of, failure_of, run_job
 
@@ -48,7 +47,7 @@ def one_by_one(jobs: Sequence[Job]) -> None:
                 continue
             log.info("job %d/%d   %s", number + 1, len(jobs), job.path.name)
             run_job(job, Path.cwd(), interruption)
-            interruption.heed("the sweep was stopped", again())
+            interruption.raise_if_interrupted("the sweep was stopped", again())
             say_failure(number, job)
 
 

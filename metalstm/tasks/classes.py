@@ -87,21 +87,21 @@ class ClassPool:
         which = int(self.counts.argmin())
         return self.names[which], int(self.counts[which])
 
-    def draw(self, tasks: int, shape: TaskShape, generator: torch.Generator, own: slice = slice(None)) -> TaskBatch:
+    def draw(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
         """Draws tasks, all at once: `ways` distinct classes or a group, of each `shots` + `queries` distinct examples.
 
-        A label is the class's place in its task. The examples of a set are ordered by class. `own`: which of the tasks
-        to give; the others are only chosen, which takes a small part of the time.
+        A label is the class's place in its task. The examples of a set are ordered by class. `shard`: which of the
+        tasks to give; the others are only chosen, which takes a small part of the time.
         """
-        return self.draw_of(self.draw_classes(tasks, shape.ways, generator), shape, generator, own)
+        return self.draw_of(self.draw_classes(tasks, shape.ways, generator), shape, generator, shard)
 
     def draw_of(
-        self, chosen: Tensor, shape: TaskShape, generator: torch.Generator, own: slice = slice(None)
+        self, chosen: Tensor, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)
     ) -> TaskBatch:
         """Draws tasks of the classes chosen, [T, ways]; see `draw`."""
         support, query = self.draw_examples(chosen, shape.shots, shape.queries, generator)
         if self.augment is None:
-            chosen, support, query = chosen[own], support[own], query[own]
+            chosen, support, query = chosen[shard], support[shard], query[shard]
         labels = torch.arange(shape.ways).expand(len(chosen), shape.ways)
 
         def gather(which: Tensor) -> Examples:  # which: [T, ways, per class]
@@ -117,7 +117,7 @@ class ClassPool:
 
         units = None if self.together is None else chosen[:, 0] // self.together
         tasks = TaskBatch(gather(support), gather(query), chosen, units)
-        return tasks if self.augment is None else tasks.of_tasks(own)
+        return tasks if self.augment is None else tasks.of_tasks(shard)
 
     def draw_classes(self, tasks: int, ways: int, generator: torch.Generator) -> Tensor:
         """The classes of each task, [T, ways]."""

@@ -21,8 +21,8 @@ class TaskShape(NamedTuple):
 class TaskSource(Protocol):
     """Where tasks come from: classes with examples, or a family of functions."""
 
-    def draw(self, tasks: int, shape: TaskShape, generator: torch.Generator) -> TaskBatch:
-        """Draws `tasks` tasks; every random choice comes from `generator`."""
+    def draw(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
+        """Draw `tasks` tasks and return those of `shard`; every random choice comes from `generator`."""
 
 
 def seeded_generator(seed: int, *names: str | int) -> torch.Generator:
@@ -45,17 +45,27 @@ class TaskSampler:
         tasks: tasks in a meta-batch.
         seed: the run's seed.
         split: the split's name; splits draw from unrelated streams.
+        shard: which of the tasks are this process's own.
     """
 
-    def __init__(self, source: TaskSource, shape: TaskShape, tasks: int, seed: int, split: str) -> None:
+    def __init__(
+        self,
+        source: TaskSource,
+        shape: TaskShape,
+        tasks: int,
+        seed: int,
+        split: str,
+        shard: slice = slice(None),
+    ) -> None:
         self.source = source
         self.shape = shape
         self.tasks = tasks
         self.seed = seed
         self.split = split
+        self.shard = shard
 
     def __call__(self, step: int) -> TaskBatch:
-        return self.source.draw(self.tasks, self.shape, self.generator(step, "tasks"))
+        return self.source.draw(self.tasks, self.shape, self.generator(step, "tasks"), self.shard)
 
     def generator(self, step: int, purpose: str) -> torch.Generator:
         """For whatever else is drawn at a step (dropout masks, say): its stream depends on the purpose as well."""

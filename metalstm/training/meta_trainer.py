@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, cast
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -16,10 +17,9 @@ from metalstm.evaluation.evaluate import meta_evaluate, task_batch
 from metalstm.learners.base import Learner
 from metalstm.learners.objective import Kind, is_better, metric_name
 from metalstm.learners.parts import meta_loss
-from metalstm.runs.checkpoint import BEST, LATEST, Checkpoints
-from metalstm.runs.metrics import MetricsFile
+from metalstm.runs.checkpoint import BEST, LATEST
 from metalstm.runtime.budget import BUDGET
-from metalstm.runtime.processes import ALONE, Processes
+from metalstm.runtime.processes import Processes
 from metalstm.runtime.progress import AHEAD, Progress
 from metalstm.runtime.signals import Interruption
 from metalstm.tasks.sampler import TaskSampler
@@ -48,61 +48,62 @@ class Validation(NamedTuple):
     kind: Kind
 
 
-class MetaTraining:
+class Plan(NamedTuple):
+    """How a learner is meta-trained."""
+
+    sampler: TaskSampler  # of meta-train
+    validation: Validation  # what the best checkpoint is picked by
+    schedule: Schedule
+    device: torch.device
+    # How much the average of the weights keeps of itself in a step, 0 < ema_decay < 1; it is validated and kept in
+    # their place (Polyak & Juditsky 1992; in this form Tarvainen & Valpola 2017). None: there is none.
+    ema_decay: float | None = None
+    stream: str = "learner"  # the random stream that the learner draws from
+
+
+class Journal(Protocol):
+    """What a meta-training writes, and who may stop it."""
+
+    path: Path  # of the run
+    interruption: Interruption
+
+    @property
+    def processes(self) -> Processes:
+        """The processes that train together."""
+
+    def record(self, step: int, split: str, values: Mapping[str, float]) -> None:
+        """Write a line of metrics."""
+
+    def save(self, kind: str, step: int, state: dict[str, Any]) -> None:
+        """Write a checkpoint."""
+
+
+class MetaTrainer:
     """A meta-training under way: what a checkpoint holds, and how to go on from one.
 
     Args:
         learner: what is trained.
         outer: its optimizer.
-        sampler: of meta-train.
-        validation: what the best checkpoint is picked by.
-        schedule: the rhythm.
-        checkpoints: of this run.
-        metrics: of this run.
-        interruption: asked at every step boundary.
-        device: where to compute.
-        averaging: how much the average of the weights keeps of itself in a step, 0 < averaging < 1; it is judged and
-            kept in their place (Polyak & Juditsky 1992; in this form Tarvainen & Valpola 2017). None: there is none.
-        draws: the name of the random stream that the learner draws from.
-        processes: that train together.
+        plan: the tasks, the rhythm, and where to compute.
+        journal: of this run.
     """
 
-    def __init__(
-        self,
-        learner: Learner,
-        outer: OuterOptimizer,
-        sampler: TaskSampler,
-        validation: Validation,
-        schedule: Schedule,
-        checkpoints: Checkpoints,
-        metrics: MetricsFile,
-        interruption: Interruption,
-        device: torch.device,
-        averaging: float | None = None,
-        draws: str = "learner",
-        processes: Processes = ALONE,
-    ) -> None:
+    def __init__(self, learner: Learner, outer: OuterOptimizer, plan: Plan, journal: Journal) -> None:
         self.learner = learner
         self.outer = outer
-        self.sampler = sampler
-        self.validation = validation
-        self.schedule = schedule
-        self.checkpoints = checkpoints
-        self.metrics = metrics
-        self.interruption = interruption
-        self.device = device
+        self.sampler, self.validation, self.schedule, self.device, ema_decay, self.stream = plan
+        self.journal = journal
+        self.processes = journal.processes
         self.average = (
-            None if averaging is None else AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(averaging))
+            None if ema_decay is None else AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(ema_decay))
         )
-        self.draws = draws
-        self.processes = processes
-        self.watch = ChanceWatch(validation.kind, sampler.shape.ways, schedule.steps)
+        self.watch = ChanceWatch(self.validation.kind, self.sampler.shape.ways, self.schedule.steps)
         self.step = 0  # the last one done
         self.validated = 0  # the last one that meta-validation was done at
         self.best: tuple[int, float] | None = None  # step and value
         self.seconds = 0.0  # spent in training steps
         self.pretraining_seconds = 0.0  # spent by the run that this one starts from
-        self.processes_before = processes.count  # that came as far as `step`
+        self.processes_before = self.processes.count  # that came as far as `step`
         # From what is judged, and how many meta-validations are to come, to the seconds of the phases ahead.
         self.forecast: Callable[[Learner, int], Mapping[str, float]] = lambda judged, left: {}
 
@@ -115,29 +116,29 @@ class MetaTraining:
         """
         if not self.outer.parameters:
             self.skip()
-        self.heed_interruption()
+        self.raise_if_interrupted()
         AHEAD.phases = {}
         if self.validate_if_due(self.step):  # a run stopped between a step and its validation
             self.save()
         with Progress(
-            *("meta-train", self.schedule.steps, self.step, self.schedule.log_every, FIRST, self.phases_ahead)
+            "meta-train", self.schedule.steps, self.step, self.schedule.log_every, FIRST, self.phases_ahead
         ) as progress:
             for step in self.steps_left():
                 started = time.monotonic()
                 tasks = self.sampler(step).to(self.device)
                 progressed = (step - 1) / self.schedule.steps
-                outcome = meta_loss(self.learner, tasks, self.sampler.generator(step, self.draws), progressed)
+                outcome = meta_loss(self.learner, tasks, self.sampler.generator(step, self.stream), progressed)
                 self.outer.step(outcome.loss, step, tasks.tasks)
                 if self.average is not None:
                     self.average.update_parameters(self.learner)
                 values = self.processes.means(outcome.metrics)
-                self.metrics.record(step, "meta_train", {**values, "outer_lr": self.outer.rate(step)})
+                self.journal.record(step, "meta_train", {**values, "outer_lr": self.outer.rate(step)})
                 if not self.learner.trains_on_all_classes:
                     self.watch.see(step, values[metric_name(self.validation.kind)], tasks)
                 self.step = step
                 self.seconds += time.monotonic() - started
                 progress.advance(step, values)
-                self.heed_interruption()
+                self.raise_if_interrupted()
                 with progress.paused():
                     self.validate_if_due(step)
                 if self.due(self.schedule.checkpoint_every, step):
@@ -179,17 +180,23 @@ class MetaTraining:
 
             def after_batch(done: int) -> None:
                 progress.advance(done)
-                self.heed_interruption()
+                self.raise_if_interrupted()
 
             curve = meta_evaluate(
-                *(self.judged, sampler, tasks, [inner_steps], kind, self.device, after_batch),
+                self.judged,
+                sampler,
+                tasks,
+                [inner_steps],
+                kind=kind,
+                device=self.device,
+                between=after_batch,
                 processes=self.processes,
             )
         if "meta-validation" in AHEAD.phases:
             AHEAD.phases["meta-validation"] = (time.monotonic() - started) * self.validations_left()
         _, value, ci95 = curve.point(inner_steps)
         name = metric_name(kind)
-        self.metrics.record(step, "meta_validation", {name: value, f"{name}_ci95": ci95})
+        self.journal.record(step, "meta_validation", {name: value, f"{name}_ci95": ci95})
         self.validated = step
         log.info("step %d: meta_validation/%s %.4f ± %.4f", step, name, value, ci95)
         if step == self.schedule.steps:
@@ -197,40 +204,36 @@ class MetaTraining:
             warn_of_chance("nothing is learned: meta-validation", kind, curve.values[0], sampler.shape.ways, errors)
         if self.best is None or is_better(kind, value, self.best[1]):
             self.best = (step, value)
-            self.checkpoints.save(BEST, step, {"learner": self.judged.state_dict()})
+            self.journal.save(BEST, step, {"learner": self.judged.state_dict()})
         return True
 
-    def heed_interruption(self) -> None:
-        if not self.interruption.agreed():
+    def raise_if_interrupted(self) -> None:
+        """Save and end the run where a signal has asked for it."""
+        if not self.journal.interruption.is_requested():
             return
         if self.step > 0:
             self.save()
-        run = pasted("resume", self.checkpoints.folder.parent)
-        raise self.interruption.error(f"stopped after step {self.step}", f"go on with {run}")
+        run = pasted("resume", self.journal.path)
+        raise self.journal.interruption.error(f"stopped after step {self.step}", f"go on with {run}")
 
     def save(self) -> None:
-        self.metrics.sync()
-        self.checkpoints.save(LATEST, self.step, self.state_dict())
+        self.journal.save(LATEST, self.step, self.state_dict())
         self.processes.wait()  # whoever ends before the first one has saved may have it ended
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain data only."""
         averaged = {} if self.average is None else {"average": self.average.state_dict()}
-        return (
-            averaged
-            | self.metrics.state()
-            | {
-                "learner": self.learner.state_dict(),
-                "outer": self.outer.state_dict(),
-                "step": self.step,
-                "validated": self.validated,
-                "best": self.best,
-                "seconds": self.seconds,
-                "pretraining_seconds": self.pretraining_seconds,
-                "processes": self.processes.count,
-                "memory_budget": BUDGET.limit,
-            }
-        )
+        return averaged | {
+            "learner": self.learner.state_dict(),
+            "outer": self.outer.state_dict(),
+            "step": self.step,
+            "validated": self.validated,
+            "best": self.best,
+            "seconds": self.seconds,
+            "pretraining_seconds": self.pretraining_seconds,
+            "processes": self.processes.count,
+            "memory_budget": BUDGET.limit,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.learner.load_state_dict(state["learner"])
@@ -243,4 +246,3 @@ class MetaTraining:
         self.seconds = float(state["seconds"])
         self.pretraining_seconds = float(state["pretraining_seconds"])
         self.processes_before = int(state.get("processes", 1))  # of older ones: one
-        self.checkpoints.drop_best_after(self.step)

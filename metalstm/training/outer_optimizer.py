@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from metalstm.errors import DivergedError
-from metalstm.runtime.processes import ALONE, Processes
+from metalstm.runtime.processes import SINGLE, Processes
 
 
 class OuterOptimizer:
@@ -34,7 +34,7 @@ class OuterOptimizer:
         steps: int,
         clip_norm: float | None,
         learner: str = "learner",
-        processes: Processes = ALONE,
+        processes: Processes = SINGLE,
     ) -> None:
         self.parameters = list(parameters)
         self.lr = lr

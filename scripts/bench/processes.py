@@ -22,8 +22,7 @@ from bench.problem import BenchmarkError
 from bench.table import in_short, line
 from bench.training import SETTINGS, Stopwatch, training_of
 from metalstm.runtime.processes import processes_together
-from metalstm.tasks.sampler import TaskSampler, TaskSource
-from metalstm.tasks.shares import Share
+from metalstm.tasks.sampler import TaskSampler
 
 DRAWN = (1000, 64)  # tasks, processes
 SCRIPTS = Path(__file__).parents[1]
@@ -60,14 +59,14 @@ def drawing(setting: str, tasks: int, processes: int, runs: int) -> dict[str, fl
     """Seconds to draw a large meta-batch, and what one of many processes draws of it; the fastest of some runs."""
     with training_of(setting, 1, 1) as training:
         source, shape = training.sampler.source, training.sampler.shape
-    sources = {"whole_s": source, "share_s": Share(source, slice(tasks // processes))}
+    shards = {"whole_s": slice(tasks), "share_s": slice(tasks // processes)}
 
-    def seconds(source: TaskSource, step: int) -> float:
+    def seconds(shard: slice, step: int) -> float:
         started = time.perf_counter()
-        TaskSampler(source, shape, tasks, 0, "meta_train")(step)
+        TaskSampler(source, shape, tasks, 0, "meta_train", shard)(step)
         return time.perf_counter() - started
 
-    found = {name: min(seconds(source, step) for step in range(runs)) for name, source in sources.items()}
+    found = {name: min(seconds(shard, step) for step in range(runs)) for name, shard in shards.items()}
     return {"tasks": tasks, "processes": processes, **found}
 
 

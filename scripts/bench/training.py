@@ -18,18 +18,15 @@ from hydra import compose, initialize_config_module
 from bench.environment import environment, in_words
 from bench.table import in_short, line
 from metalstm.config.parse import train_settings
-from metalstm.datasets import loading
-from metalstm.experiment import train
-from metalstm.experiment.build_learner import make_learner
+from metalstm.experiment.experiment import Experiment
+from metalstm.experiment.session import Session
+from metalstm.experiment.train import meta_trainer
 from metalstm.learners import parts
 from metalstm.nn.kernel import layer, tape
 from metalstm.nn.kernel.compiled import sweeps_for
 from metalstm.nn.kernel.passes import Sweeps
-from metalstm.runs.checkpoint import Checkpoints
-from metalstm.runtime import device
-from metalstm.runtime.processes import ALONE, Processes
-from metalstm.runtime.signals import Interruption
-from metalstm.training.meta_trainer import MetaTraining
+from metalstm.runtime.processes import SINGLE, Processes
+from metalstm.training.meta_trainer import MetaTrainer
 
 SETTINGS = {
     "20w5s_t4": ["ways=20", "shots=5", "meta_batch_size=4"],
@@ -57,22 +54,19 @@ class Stopwatch:
 
 
 @contextmanager
-def training_of(setting: str, steps: int, threads: int, processes: Processes = ALONE) -> Iterator[MetaTraining]:
+def training_of(setting: str, steps: int, threads: int, processes: Processes = SINGLE) -> Iterator[MetaTrainer]:
     """A meta-training on glyphs with the default recipe but for the setting's sizes, in a folder that goes away."""
     with (
         initialize_config_module("metalstm.configs", version_base="1.3"),
         tempfile.TemporaryDirectory() as folder,
-        Interruption(processes) as interruption,
     ):
         overrides = [*SETTINGS[setting], *SAME, f"steps={steps}", f"threads={threads}", f"validate_every={steps}"]
         settings = train_settings(compose("train", overrides))
-        device.use_machine(settings.device, settings.threads)
-        dataset = loading.make_dataset(settings.dataset)
-        learner = make_learner(settings, dataset)
-        checkpoints = Checkpoints(Path(folder, "checkpoints"), settings.keep_checkpoints)
-        training = train.meta_training(settings, dataset, learner, Path(folder), checkpoints, None, interruption)
-        yield training
-        training.metrics.close()
+        experiment = Experiment.build(settings, processes)
+        with Session.open(experiment, directory=Path(folder, "run")) as session:
+            trainer = meta_trainer(experiment, session)
+            with session.under_way(trainer):
+                yield trainer
 
 
 def speed_kept(setting: str, steps: int, threads: int) -> dict[str, float]:
@@ -117,7 +111,7 @@ def shares(setting: str, steps: int, threads: int) -> dict[str, float]:
         mock.patch.object(training, "save", watch.timed("checkpoints", training.save)),
         mock.patch.object(training.learner, "meta_loss", watch.timed("adapting", training.learner.meta_loss)),
         mock.patch.object(training.outer, "step", watch.timed("outer step", training.outer.step)),
-        mock.patch.object(training.metrics, "record", watch.timed("logging", training.metrics.record)),
+        mock.patch.object(training.journal, "record", watch.timed("logging", training.journal.record)),
     ):
         sampler = training.sampler
         training.sampler = mock.Mock(

@@ -84,14 +84,13 @@ def test_removed_before_the_result(
 ) -> None:
     from metalstm.experiment import finish
 
-    real = finish.meta_tested
+    real = finish.write
 
-    def tested(settings: Any, dataset: Any, training: Any, path: Path) -> Any:
-        found = real(settings, dataset, training, path)
-        REMOVALS[how](path)
-        return found
+    def write(session: Any, *given: Any) -> None:
+        REMOVALS[how](session.path)
+        real(session, *given)
 
-    monkeypatch.setattr(finish, "meta_tested", tested)
+    monkeypatch.setattr(finish, "write", write)
     ended = in_process("train", *tiny(scratch_tasks=0))
     assert ended.code == 4
     assert "is gone: removed, moved or replaced" in ended.err

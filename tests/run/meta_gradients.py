@@ -11,10 +11,11 @@ from torch import Tensor
 
 from metalstm.config.parse import train_settings
 from metalstm.datasets import loading
-from metalstm.experiment import train
 from metalstm.experiment.build_learner import make_learner
+from metalstm.experiment.experiment import Experiment
+from metalstm.experiment.session import Session
+from metalstm.experiment.train import meta_trainer
 from metalstm.learner_settings import LEARNERS
-from metalstm.runs.checkpoint import NoCheckpoints
 from metalstm.runtime.processes import Processes, processes_together
 from metalstm.runtime.signals import Interruption
 
@@ -31,10 +32,10 @@ def meta_gradients(processes: Processes) -> dict[str, list[Tensor]]:
         with initialize_config_module("metalstm.configs", version_base="1.3"):
             settings = train_settings(compose("train", [f"learner={name}", *TASK, *STEP]))
         dataset = loading.make_dataset(settings.dataset)
+        learner = make_learner(settings, dataset)
+        experiment = Experiment(settings, dataset, learner, processes)
         with Interruption(processes) as interruption:
-            learner, unsaved = make_learner(settings, dataset), NoCheckpoints(Path("nowhere"), 1)
-            training = train.meta_training(settings, dataset, learner, None, unsaved, None, interruption)
-            training.run()
+            meta_trainer(experiment, Session(experiment, interruption, Path("nowhere"))).run()
         parameters = [parameter for parameter in learner.parameters() if parameter.grad is not None]
         gradients = [parameter.grad.flatten() for parameter in parameters if parameter.grad is not None]
         found[name] = [torch.cat(gradients), torch.cat([parameter.detach().flatten() for parameter in parameters])]

@@ -11,7 +11,7 @@ from torch import nn
 from metalstm.errors import ConfigError
 from metalstm.experiment import agreement
 from metalstm.experiment.agreement import check_same_settings, digest, who_has_what
-from metalstm.runtime.processes import ALONE, Processes
+from metalstm.runtime.processes import SINGLE, Processes
 
 
 class Two(Processes):
@@ -57,7 +57,7 @@ def test_versions(name: str) -> None:
 
 def test_one_process_looks_at_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agreement, "versions", lambda: pytest.fail("looked"))
-    check_same_settings(ALONE, {"seed": 0})
+    check_same_settings(SINGLE, {"seed": 0})
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])

@@ -19,7 +19,7 @@ import torch
 
 from metalstm.runtime import heartbeat
 from metalstm.runtime.heartbeat import MISSED, Heartbeat
-from metalstm.runtime.processes import ALONE, ProcessGroup
+from metalstm.runtime.processes import SINGLE, ProcessGroup
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # for `meta_gradients`, which several processes run as well
@@ -71,7 +71,7 @@ def test_the_meta_gradient_of_every_learner(start_two: Start, tmp_path: Path) ->
     from meta_gradients import TRAINED, meta_gradients
 
     running = start_two(str(HERE / "meta_gradients.py"), str(tmp_path))
-    wanted = meta_gradients(ALONE)
+    wanted = meta_gradients(SINGLE)
     for process in running:
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
@@ -226,18 +226,18 @@ def test_an_environment_that_is_not_whole(in_process: Any, tiny: Any, monkeypatc
 def test_shares(tasks: int, count: int) -> None:
     """Every task is one process's, and all have as many, or one more."""
     numbers = list(range(tasks))
-    shares = [numbers[ProcessGroup(rank, count, 0).own(tasks)] for rank in range(count)]
+    shares = [numbers[ProcessGroup(rank, count, 0).shard(tasks)] for rank in range(count)]
     assert [number for share in shares for number in share] == numbers
     assert min(map(len, shares)) == tasks // count
     assert max(map(len, shares)) <= tasks // count + 1
-    assert numbers[ALONE.own(tasks)] == numbers
+    assert numbers[SINGLE.shard(tasks)] == numbers
 
 
 def test_streams() -> None:
     """What is drawn for each task is not the same in two processes, and of the first one as if it were alone."""
     names = [ProcessGroup(rank, 3, rank).stream("learner") for rank in range(3)]
     assert len(set(names)) == 3
-    assert names[0] == ALONE.stream("learner")
+    assert names[0] == SINGLE.stream("learner")
 
 
 class Store:
@@ -269,9 +269,11 @@ def test_a_host_that_is_gone_without_a_word(
     store: Any, ends: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(heartbeat, "EVERY", 0.01)
-    monkeypatch.setattr(heartbeat.REMEDY, "run", Path("outputs/x"))
+    group = ProcessGroup(0, 2, 0)
+    assert "resume=<this run's directory>," in group.remedy()  # lost before there is one
+    group.run = Path("outputs/x")
     exits: list[int] = []
-    beating = Heartbeat(store, 0, 2)
+    beating = Heartbeat(store, 0, 2, group.remedy)
 
     def end(code: int) -> None:
         exits.append(code)
@@ -285,5 +287,3 @@ def test_a_host_that_is_gone_without_a_word(
     said = capsys.readouterr().err
     assert said.startswith("error: process 0 of 2 has not heard of process 1 for ") is ends
     assert ("go on with resume=outputs/x, with as many" in said) is ends
-    monkeypatch.setattr(heartbeat.REMEDY, "run", None)
-    assert "resume=<this run's directory>," in str(heartbeat.REMEDY)  # lost before there is one

@@ -124,7 +124,7 @@ def test_a_second_ctrl_c_changes_nothing() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(Interrupted, match="stopped by SIGTERM") as caught:
-            interruption.heed("stopped", "go on")
+            interruption.raise_if_interrupted("stopped", "go on")
     assert caught.value.exit_code == 143
 
 
@@ -177,7 +177,7 @@ def test_a_hang_up_has_an_exit_code_of_its_own() -> None:
     with Interruption() as interruption:
         os.kill(os.getpid(), signal.SIGHUP)
         with pytest.raises(Interrupted, match="stopped by SIGHUP") as caught:
-            interruption.heed("stopped", "go on")
+            interruption.raise_if_interrupted("stopped", "go on")
     assert caught.value.exit_code == 129
     assert signal.getsignal(signal.SIGHUP) == before
 

@@ -9,7 +9,6 @@ from metalstm.datasets.series.sinusoid import load_sinusoid
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.examples import Examples
 from metalstm.tasks.sampler import TaskSampler, TaskShape, TaskSource
-from metalstm.tasks.shares import Share
 
 
 def pool(augmented: bool) -> ClassPool:
@@ -28,7 +27,7 @@ SOURCES = [pool(False), pool(True), load_sinusoid("points", 1).splits["meta_trai
 def test_all_shares_are_the_whole(source: TaskSource) -> None:
     shape = TaskShape(3 if isinstance(source, ClassPool) else 1, 1, 2)
     whole = TaskSampler(source, shape, 5, 7, "meta_train")(3)
-    shares = [TaskSampler(Share(source, own), shape, 5, 7, "meta_train")(3) for own in (slice(0, 2), slice(2, 5))]
+    shares = [TaskSampler(source, shape, 5, 7, "meta_train", own)(3) for own in (slice(0, 2), slice(2, 5))]
     assert [share.tasks for share in shares] == [2, 3]
     for name in ("support", "query"):
         for field in ("inputs", "targets"):

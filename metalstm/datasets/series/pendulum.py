@@ -76,7 +76,7 @@ class PendulumFamily:
     def __init__(self, window: int) -> None:
         self.window = window
 
-    def draw(self, tasks: int, shape: TaskShape, generator: torch.Generator) -> TaskBatch:
+    def draw(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
         """Draws tasks: support inputs [T, shots, S, 4] and targets [T, shots, 3], queries likewise.
 
         Raises:
@@ -102,7 +102,7 @@ class PendulumFamily:
         def examples(which: slice) -> Examples:
             return Examples(inputs[:, which], targets[:, which])
 
-        return TaskBatch(examples(slice(shape.shots)), examples(slice(shape.shots, None)))
+        return TaskBatch(examples(slice(shape.shots)), examples(slice(shape.shots, None))).of_tasks(shard)
 
 
 def load_pendulum(window: int) -> Dataset:

@@ -37,7 +37,7 @@ class SinusoidFamily:
     def __init__(self, window: int) -> None:
         self.window = window
 
-    def draw(self, tasks: int, shape: TaskShape, generator: torch.Generator) -> TaskBatch:
+    def draw(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
         """Draws tasks: support inputs [T, shots, S, 1] and targets [T, shots, S], queries likewise.
 
         Raises:
@@ -63,7 +63,7 @@ class SinusoidFamily:
         def examples(which: slice) -> Examples:
             return Examples(positions[:, which].unsqueeze(-1), values[:, which])
 
-        return TaskBatch(examples(slice(shape.shots)), examples(slice(shape.shots, None)))
+        return TaskBatch(examples(slice(shape.shots)), examples(slice(shape.shots, None))).of_tasks(shard)
 
 
 def uniform(bounds: tuple[float, float], size: tuple[int, ...], generator: torch.Generator) -> Tensor:

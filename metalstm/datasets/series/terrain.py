@@ -64,7 +64,7 @@ class Drives:
         """What is wrong with asking for so many examples of a stretch."""
         return unfit(self.stretch, self.span, shots, queries)
 
-    def draw(self, tasks: int, shape: TaskShape, generator: torch.Generator) -> TaskBatch:
+    def draw(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
         """Draws tasks: support inputs [T, shots, W, 4] and targets [T, shots, 2], queries likewise.
 
         Raises:
@@ -93,7 +93,8 @@ class Drives:
             return Examples(inputs, self.speeds[last + self.horizon] - self.speeds[last])
 
         support = torch.arange(0, learned, self.span).expand(tasks, -1)
-        return TaskBatch(examples(begin + support), examples(begin + learned + later), units=drive)
+        tasks_drawn = TaskBatch(examples(begin + support), examples(begin + learned + later), units=drive)
+        return tasks_drawn.of_tasks(shard)
 
 
 def unfit(stretch: int, span: int, shots: int, queries: int) -> list[Problem]:

@@ -80,7 +80,7 @@ class Search:
         validated = Validations(path)
         while True:
             code = process.ended()  # before what it has written is read, all of it then
-            self.interruption.heed(f"stopped in trial {trial.number}", GO_ON)
+            self.interruption.raise_if_interrupted(f"stopped in trial {trial.number}", GO_ON)
             ended = self.heard(trial, validated.so_far(), last, code is not None)
             if ended is not None:
                 process.stop()

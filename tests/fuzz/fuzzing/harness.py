@@ -194,7 +194,7 @@ def without_training() -> Iterator[None]:
         raise SystemExit(0)
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(mock.patch.object(train, "meta_training", over))
+        stack.enter_context(mock.patch.object(train, "meta_trainer", over))
         stack.enter_context(mock.patch.object(Judge, "judge", over))
         stack.enter_context(mock.patch.object(sweep, "carry_out", return_value=0))
         stack.enter_context(no_network())

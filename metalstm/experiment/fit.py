@@ -1,19 +1,22 @@
-"""From typed settings to the things a run is made of, but for the learner."""
+"""Whether a dataset can give the tasks that the settings ask for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from metalstm.config.schema import TrainSettings
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.series.terrain import Drives
 from metalstm.errors import ConfigError, Problem
-from metalstm.evaluation.meta_test import Protocol
-from metalstm.runtime.processes import ALONE, Processes
 from metalstm.tasks.classes import ClassPool
-from metalstm.tasks.sampler import TaskSampler, TaskShape, TaskSource
-from metalstm.tasks.shares import Share
+from metalstm.tasks.sampler import TaskShape
+
+
+def task_shape(settings: TrainSettings, split: str) -> TaskShape:
+    """Return the shape of a split's tasks; those of meta-training may have ways and queries of their own."""
+    if split == "meta_train":
+        return TaskShape(settings.train_ways or settings.ways, settings.shots, settings.train_queries)
+    return TaskShape(settings.ways, settings.shots, settings.queries)
 
 
 def check_tasks_fit(settings: TrainSettings, dataset: Dataset, splits: Iterable[str]) -> None:
@@ -68,35 +71,3 @@ def remedy_for_few(settings: TrainSettings, name: str, holds: int, largest: int)
     if hasattr(settings.dataset, "min_examples") and take <= largest:
         remedies.append(f"leave out classes with fewer: dataset.min_examples={take}")
     return ", or ".join(remedies or ["add examples to it"])
-
-
-def task_shape(settings: TrainSettings, split: str) -> TaskShape:
-    if split == "meta_train":
-        return TaskShape(settings.train_ways or settings.ways, settings.shots, settings.train_queries)
-    return TaskShape(settings.ways, settings.shots, settings.queries)
-
-
-def make_sampler(settings: TrainSettings, dataset: Dataset, split: str, processes: Processes = ALONE) -> TaskSampler:
-    """Meta-batches for training, of several processes each one's share; single tasks by number for the other splits."""
-    tasks = settings.meta_batch_size if split == "meta_train" else 1
-    source: TaskSource = dataset.splits[split]
-    if processes.count > 1:
-        source = Share(source, processes.own(tasks))
-    return TaskSampler(source, task_shape(settings, split), tasks, settings.seed, split)
-
-
-def test_protocol(settings: TrainSettings) -> Protocol:
-    return Protocol(
-        settings.test_tasks,
-        settings.steps_tested,
-        settings.steps_shown,
-        "shot" if settings.steps_are_shots else "step",
-        settings.scratch_inner_steps,
-        settings.scratch_tasks,
-        settings.scratch_steps,
-    )
-
-
-def beside_training(settings: TrainSettings, steps: int) -> dict[str, Any]:
-    """What a result's protocol says of meta-training, for a meta-test after so many steps."""
-    return {"trained_with": settings.trained_with, "steps_beyond_training": settings.beyond_training(steps)}
