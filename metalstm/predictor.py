@@ -24,7 +24,6 @@ from metalstm.experiment.build_learner import model_shape
 from metalstm.experiment.experiment import Experiment
 from metalstm.experiment.restore import learner_for, open_dataset, reader_of
 from metalstm.files.paths import expanded
-from metalstm.learner_settings import ANY_WAYS
 from metalstm.learners.base import Learner
 from metalstm.runtime.device import use_machine
 from metalstm.runtime.torch_state import own_torch
@@ -122,7 +121,7 @@ class TrainedLearner:
     def wanted(self) -> Wanted:
         """What the run reads."""
         directions = getattr(model_shape(self.settings, self.dataset), "directions", None)
-        one_length = self.settings.model.name == "mlp" or directions == 4  # which reads columns, too
+        one_length = self.settings.model.one_length or directions == 4  # which reads columns, too
         return Wanted(self.dataset, one_length and self.dataset.steps is not None)
 
     def support(self, given: Any, lengths: Any) -> tuple[Examples, list[str] | None]:
@@ -159,7 +158,7 @@ class TrainedLearner:
         if labels < 2:
             raise DataError.of("the support set has one label, but telling classes apart takes 2", "add another")
         missing = [label for label, count in enumerate(targets[0].bincount(minlength=labels).tolist()) if count == 0]
-        if missing and (labels > self.settings.ways or self.settings.learner.name in ANY_WAYS):
+        if missing and (labels > self.settings.ways or self.settings.learner.any_ways):
             raise DataError.of(
                 f"label {missing[0]} has no example, but there is a label {labels - 1}",
                 "count labels from 0 on, without a gap",

@@ -11,11 +11,14 @@ import pytest
 from omegaconf import OmegaConf
 
 import metalstm
+from metalstm import registry
 from metalstm.config import parse
-from metalstm.config.parse import BUDGETS, GROUPS
+from metalstm.config.parse import BUDGETS
 from metalstm.config.schema import AdaptSettings, MetaTestSettings, TrainSettings
 from metalstm.config.text import flat, plain, shown
 from metalstm.errors import ConfigError
+
+GROUPS = {group: registry.settings_classes(group) for group in registry.GROUPS}
 
 CONFIGS = Path(metalstm.__file__).parents[1] / "configs"
 

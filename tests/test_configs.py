@@ -15,12 +15,14 @@ import pytest
 from omegaconf import OmegaConf
 
 import metalstm
-from metalstm.config.parse import GROUPS
-from metalstm.dataset_settings import REGRESSION
+from metalstm import registry
+
+GROUPS = {group: registry.settings_classes(group) for group in registry.GROUPS}
 
 PACKAGE = Path(metalstm.__file__).parent
 CONFIGS = PACKAGE.parent / "configs"
 CHOICES = sorted(path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.glob("*/*.yaml"))
+REGRESSION = [name for name, kind in GROUPS["dataset"].items() if kind.kind == "regression"]
 WAYS = {**dict.fromkeys(REGRESSION, 1), "movietweetings": 2, "ecg": 2}  # of datasets that cannot have the usual number
 
 if not CONFIGS.is_dir():
@@ -64,13 +66,13 @@ def marked(path: str) -> Any:
 @pytest.fixture
 def small_cifar_fs(tmp_path: Path, cifar100: Any, python2_pickle: Any, monkeypatch: Any) -> Path:
     """A folder with CIFAR-100's files in their form, with few images, which count as whole."""
-    from metalstm.datasets import loading
+    from metalstm.datasets.images import cifar_fs
     from metalstm.datasets.images.cifar100_files import Counts
     from metalstm.datasets.images.cifar_fs import load_cifar_fs
 
     for name, content in cifar100(3, 2).items():
         (tmp_path / name).write_bytes(python2_pickle(content))
-    monkeypatch.setattr(loading, "load_cifar_fs", functools.partial(load_cifar_fs, counts=Counts(3, 2)))
+    monkeypatch.setattr(cifar_fs, "load_cifar_fs", functools.partial(load_cifar_fs, counts=Counts(3, 2)))
     return tmp_path
 
 

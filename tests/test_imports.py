@@ -15,10 +15,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 TOP = {"__init__", "__main__", "api", "predictor", "registry", "errors", "train"}  # train: `python -m metalstm.train`
 
 # What the modules of a folder may import of the package, besides their own folder and what may be imported everywhere.
-EVERYWHERE = {"errors", "files", "config.text", "config.extras"}
+EVERYWHERE = {"errors", "files", "registry", "config.text", "config.extras"}
 MAY_IMPORT = {
     "files": set(),
-    "config": {"registry"},
+    "config": set(),
     "runtime": set(),
     "tasks": set(),
     "nn": {"config", "runtime"},  # the memory budget is the process's
@@ -35,8 +35,6 @@ MAY_IMPORT = {
         "training",
     },
 }
-BELOW_ALL = {"errors", "files", "config.text", "config.extras"}
-MAY_IMPORT_ALL = {"cli", "api", "predictor", "train", "__main__", "__init__", "registry"}
 
 
 def name_of(path: Path) -> str:
@@ -92,7 +90,7 @@ def test_the_reader_of_imports_reads() -> None:
 
 
 def test_the_top_level_is_short() -> None:
-    assert {path.stem for path in PACKAGE.glob("*.py")} - TOP <= {"dataset_settings", "learner_settings"}
+    assert {path.stem for path in PACKAGE.glob("*.py")} == TOP
 
 
 def test_every_folder_has_its_line() -> None:
@@ -104,7 +102,7 @@ def test_every_folder_has_its_line() -> None:
 def test_directions(folder: str) -> None:
     for name, path in MODULES.items():
         if within(name, {folder}):
-            allowed = {folder, *MAY_IMPORT[folder], *EVERYWHERE, "dataset_settings", "learner_settings"}
+            allowed = {folder, *MAY_IMPORT[folder], *EVERYWHERE}
             wrong = [other for other in ours(path) if not within(other, allowed)]
             assert not wrong, f"{name} imports {wrong}"
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 
+from metalstm import registry
 from metalstm.config.parse import train_settings
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.series.sinusoid import SinusoidFamily
 from metalstm.errors import ConfigError
-from metalstm.experiment.build_learner import MAKERS, make_learner, model_shape
-from metalstm.learner_settings import LEARNERS
+from metalstm.experiment.build_learner import make_learner, model_shape
 from metalstm.learners.base import Learner
 from metalstm.learners.finetune import FineTune
 from metalstm.learners.inner_loop.adaptation import FromPrototypes, HeadOnly, NewHead, WholeModel
@@ -68,7 +68,7 @@ def made(name: str, *overrides: str) -> Any:
 
 
 def test_every_name_is_here() -> None:
-    assert MADE.keys() == MAKERS.keys() == LEARNERS.keys()
+    assert MADE.keys() == set(registry.names("learner"))
 
 
 @pytest.mark.parametrize("name", MADE)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from metalstm.learner_settings import LEARNERS
+from metalstm import registry
 from metalstm.runs import layout
 from metalstm.runs.checkpoint import Checkpoints
 from metalstm.tasks.sampler import seeded_generator
@@ -178,7 +178,7 @@ def tested_again(in_process: Any, result_of: Any) -> Callable[[Path], None]:
 
 
 @pytest.mark.parametrize("dataset", ["glyphs", "sinusoid"])
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("learner", registry.names("learner"))
 def test_from_the_command_line(learner: str, dataset: str, lived: Any, tested_again: Any, result_of: Any) -> None:
     whole, killed = lived(learner, dataset)
     assert whole.parent.name == f"{dataset}_{1 if dataset == 'sinusoid' else 3}w{SHOTS}s_{learner}"
@@ -244,7 +244,7 @@ def generator_but_for_tasks(sampler: Any, step: int, purpose: str) -> torch.Gene
     return seeded_generator(sampler.seed + (purpose != "tasks"), purpose, sampler.split, step)
 
 
-@pytest.mark.parametrize("learner", sorted(set(LEARNERS) - {"scratch"}))
+@pytest.mark.parametrize("learner", sorted(set(registry.names("learner")) - {"scratch"}))
 def test_more_steps_than_were_planned(
     learner: str, in_process: Any, only_run: Any, result_of: Any, settings_of: Any
 ) -> None:

@@ -14,6 +14,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 LENGTH = {"steps": 60, "validate_every": 30, "log_every": 20, "checkpoint_every": 60, "scratch_tasks": 0}
 
 
@@ -99,3 +101,33 @@ def test_a_line_before_anything_heavy_is_read(tmp_path: Path) -> None:
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (9, "")
     assert re.fullmatch(r"metalstm  [\d.]+, dataset omniglot, model lstm, learner maml\n", ended.stdout)
+
+
+REFUSED_EARLY = {
+    "train ways=0 steps=0": ["ways=0", "steps=0"],
+    "train resume=/nowhere": ["/nowhere is not a directory"],
+    "test run=/nowhere": ["/nowhere is not a directory"],
+    "adapt run=/nowhere support=a query=b out=/proc/x.csv": ["out=/proc/x.csv"],
+    "adapt run=/nowhere support=a query=b": ["/nowhere is not a directory"],
+}
+
+
+@pytest.mark.parametrize("line", REFUSED_EARLY)
+def test_what_is_refused_before_torch_is_imported(line: str, tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise SystemExit(9)")
+    command, *arguments = line.split()
+    ended = subprocess.run(
+        [sys.executable, "-m", "metalstm", command, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode in (2, 4), ended
+    assert all(said in ended.stderr for said in REFUSED_EARLY[line])
+
+
+def test_all_problems_are_said_at_once(in_process: Any) -> None:
+    ended = in_process("train", "ways=0", "learner.inner_lr=-1")
+    assert (ended.code, ended.err.count("error: ")) == (2, 2), ended

@@ -10,6 +10,7 @@ from metalstm.config.own_configs import own_yaml
 from metalstm.config.text import name_of
 from metalstm.errors import ConfigError
 from metalstm.files.paths import expanded
+from metalstm.registry import GROUPS
 
 # As `configs/hydra.yaml` has it, for a config that is made without it, such as a run's `config.yaml`.
 HYDRA = (
@@ -70,7 +71,6 @@ def run_choices(overrides: Sequence[str]) -> list[str]:
     named = list(resumed(overrides))
     if not named:
         return []
-    from metalstm.config.parse import GROUPS
     from metalstm.experiment.identity import run_settings
 
     settings = run_settings(expanded(named[-1], "resume", ConfigError))

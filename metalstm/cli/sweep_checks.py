@@ -77,7 +77,6 @@ def check(jobs: Sequence[Job], compose: Callable[[Sequence[str]], DictConfig], c
 
 def check_data(left: Sequence[tuple[Job, TrainSettings]], refusals: Refusals) -> None:
     """As `check`, of the jobs that are not over, once their settings are in order; each dataset is made once."""
-    from metalstm.datasets.loading import make_dataset
     from metalstm.experiment.experiment import check_start
     from metalstm.experiment.resume import check_fingerprint
     from metalstm.experiment.session import warm_start
@@ -88,7 +87,7 @@ def check_data(left: Sequence[tuple[Job, TrainSettings]], refusals: Refusals) ->
     for alike in by_dataset.values():
         dataset = None
         with refusals.of(*(job for job, _ in alike)):
-            dataset = make_dataset(alike[0][1].dataset)
+            dataset = alike[0][1].dataset.load()
         for job, settings in alike if dataset else []:
             with refusals.of(job):
                 experiment = check_start(settings, dataset)

@@ -6,11 +6,13 @@ import logging
 import os
 from importlib.metadata import version
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from metalstm.cli.boundary import lazily
 from metalstm.cli.command import run_command, sweep_asked_for
-from metalstm.config.parse import train_settings
+from metalstm.config.parse import check_root
+from metalstm.config.text import name_of
 from metalstm.runs.logs import no_log, start_log
 from metalstm.sweeps.job import end_with_sweep
 
@@ -29,14 +31,24 @@ def main() -> None:
 
 
 def begin(config: DictConfig) -> None:
-    """Say what the run is about, and refuse settings of a new one; several processes compare theirs first."""
+    """Say what the run is about, and refuse what can be refused before its components are imported.
+
+    All problems are to be said at once. Where a component's settings may be wrong as well, it is for the run to say so;
+    and several processes compare their settings first.
+    """
     if os.environ.get("RANK", "0") == "0":
         start_log()
         log.info("metalstm  %s, %s", version("metalstm"), begins(config))
     else:
         no_log()
-    if os.environ.get("WORLD_SIZE", "1") == "1" and config.get("resume") is None:
-        train_settings(config)
+    if os.environ.get("WORLD_SIZE", "1") == "1" and config.get("resume") is None and not sets_components():
+        check_root(config)
+
+
+def sets_components() -> bool:
+    """Return whether the settings of a component are not as in the package's own YAML files."""
+    hydra = HydraConfig.get()
+    return hydra.job.config_name != "train" or any("." in name_of(given) for given in hydra.overrides.task)
 
 
 def begins(config: DictConfig) -> str:

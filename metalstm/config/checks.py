@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from metalstm.dataset_settings import REGRESSION
+from metalstm import registry
 from metalstm.errors import Problem
-from metalstm.learner_settings import ANY_WAYS
 
 if TYPE_CHECKING:
     from metalstm.config.schema import TrainSettings
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 def at_odds(settings: TrainSettings) -> Iterator[Problem]:
     """Settings that are in bounds, each by itself, but do not go together."""
     name = settings.dataset.name
-    regression = name in REGRESSION
+    regression = settings.dataset.kind == "regression"
     if regression and settings.ways != 1:
         yield Problem(
             f"ways={settings.ways}, but a task of dataset '{name}' is one function",
@@ -24,30 +23,11 @@ def at_odds(settings: TrainSettings) -> Iterator[Problem]:
         )
     if not regression and settings.ways < 2:
         yield Problem(f"ways={settings.ways}, but telling classes apart takes 2", "use ways>=2")
-    if regression and getattr(settings.model, "directions", None) not in (None, 1, 2):
-        yield Problem(
-            f"model.directions={settings.model.directions} reads columns, but dataset '{name}' has no images",
-            "use model.directions=1 or 2",
-        )
     if settings.train_ways is not None:
         yield from at_odds_with_train_ways(settings, regression)
-    if settings.learner.name == "fomaml" and settings.learner.order != "first":
-        yield Problem(
-            f"learner.order={settings.learner.order}, but learner=fomaml is first order",
-            "use learner=maml, or leave learner.order out",
-        )
-    if getattr(settings.learner, "engine", None) == "higher":
-        yield from beyond_higher(settings)
-    if (
-        settings.learner.name == "memory"
-        and settings.learner.support == "pooled"
-        and settings.learner.labels == "offset"
-    ):
-        yield Problem(
-            "learner.labels=offset, but with learner.support=pooled no example comes after another",
-            "use learner.labels=joined, or learner.support=sequential",
-        )
-    if settings.precision != "float32" and not hasattr(settings.learner, "tasks_at_a_time"):
+    for component in (settings.dataset, settings.model, settings.learner):
+        yield from component.problems(settings)
+    if settings.precision != "float32" and not settings.learner.mixed_precision:
         yield Problem(
             f"precision={settings.precision}, but learner={settings.learner.name} computes in float32",
             "use precision=float32, or learner=maml",
@@ -77,32 +57,15 @@ def at_odds_with_train_ways(settings: TrainSettings, regression: bool) -> Iterat
             f"train_ways={settings.train_ways}, but a task of dataset '{settings.dataset.name}' is one function",
             "leave train_ways out",
         )
-    elif name not in ANY_WAYS:
+    elif not settings.learner.any_ways:
         yield Problem(
             f"train_ways={settings.train_ways}, but learner={name} has an output for each of {settings.ways} classes",
-            f"leave train_ways out, or use learner=one of {', '.join(sorted(ANY_WAYS))}",
+            f"leave train_ways out, or use learner=one of {any_ways()}",
         )
 
 
-def beyond_higher(settings: TrainSettings) -> Iterator[Problem]:
-    """Settings that the engine `higher` does not know."""
-    if settings.model.name != "lstm":
-        yield Problem(
-            f"model={settings.model.name}, but learner.engine=higher adapts the LSTM alone",
-            "use learner.engine=batched, or model=lstm",
-        )
-    if settings.model.dropout > 0:
-        yield Problem(
-            f"model.dropout={settings.model.dropout}, but learner.engine=higher has no dropout",
-            "use learner.engine=batched, or model.dropout=0",
-        )
-    if settings.learner.recompute:
-        yield Problem(
-            "learner.recompute=true, but learner.engine=higher remembers every inner step",
-            "use learner.engine=batched, or learner.recompute=false",
-        )
-    if settings.precision != "float32":
-        yield Problem(
-            f"precision={settings.precision}, but learner.engine=higher is the reference in float32",
-            "use learner.engine=batched, or precision=float32",
-        )
+def any_ways() -> str:
+    """Return the names of the learners that take any number of classes once trained, for a message."""
+    return ", ".join(
+        sorted(name for name in registry.names("learner") if registry.settings_class("learner", name).any_ways)
+    )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import types
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
 from typing import Any
@@ -57,30 +59,32 @@ def typed(schema: type, values: Mapping[str, Any], prefix: str, problems: list[P
     """
     ready = ready or {}
     fields = {item.name: item for item in dataclasses.fields(schema)}
+    declared = typing.get_type_hints(schema)
     for name in values:
         if name not in fields:
             problems.append(Problem(f"{prefix}{name} is no setting", did_you_mean(name, list(fields), prefix)))
     checked = dict(ready)
     for name, item in fields.items():
-        if str(item.type) == "Any":  # settings of a group, which the caller has checked
+        if declared[name] is Any:  # settings of a group, which the caller has checked
             continue
         if name not in values or values[name] == "???":
             problems.append(Problem(f"{prefix}{name} has no value", f"give {prefix}{name}=..."))
             continue
-        checked[name], found = checked_value(item, values[name], prefix + name)
+        checked[name], found = checked_value(item, declared[name], values[name], prefix + name)
         problems += found
     return schema(**{name: checked.get(name) for name in fields})
 
 
-def checked_value(item: dataclasses.Field[Any], value: Any, name: str) -> tuple[Any, list[Problem]]:
+def checked_value(item: dataclasses.Field[Any], declared: Any, value: Any, name: str) -> tuple[Any, list[Problem]]:
     """The value in its field's type, and what is wrong with it."""
-    kind = str(item.type)
-    if kind.endswith(" | None"):
-        if value is None:
-            return None, []
-        kind = kind.removesuffix(" | None")
+    kind = not_none(declared)
+    if kind is not declared and value is None:
+        return None, []
+    if kind not in KINDS:
+        known = ", ".join(getattr(one, "__name__", str(one)) for one in KINDS)
+        raise TypeError(f"{name} is declared as {declared}, but a setting is one of {known}, or None as well")
     words, accepted, convert = KINDS[kind]
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kind != "bool"):
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         return None, [Problem(f"{name}={shown(value)} is not {words}", f"give {words}, e.g. as in configs/")]
     value = convert(value)
     if item.metadata.get("path"):
@@ -88,7 +92,7 @@ def checked_value(item: dataclasses.Field[Any], value: Any, name: str) -> tuple[
             return str(expanded(value, name, ConfigError)), []
         except ConfigError as error:
             return None, list(error.problems)
-    if kind == "str" and not is_name(value):
+    if kind is str and not is_name(value):
         return None, [Problem(f"{name}={value} has characters that cannot be printed", f"give {name} without them")]
     if value in ("", []):
         return None, [Problem(f"{name} is empty", f"give {name}=..., or leave it out")]
@@ -97,13 +101,19 @@ def checked_value(item: dataclasses.Field[Any], value: Any, name: str) -> tuple[
     ]
 
 
+def not_none(declared: Any) -> Any:
+    """Return the type of a setting that may also be None; any other type is returned as it is."""
+    kinds = [kind for kind in typing.get_args(declared) if kind is not type(None)]
+    return kinds[0] if typing.get_origin(declared) in (typing.Union, types.UnionType) and len(kinds) == 1 else declared
+
+
 # For each type: what to call it, what YAML may give for it, and how that becomes it.
-KINDS: dict[str, tuple[str, tuple[type, ...], Callable[[Any], Any]]] = {
-    "int": ("a whole number", (int,), int),
-    "float": ("a number", (int, float), float),
-    "str": ("a text", (str, int, float), str),
-    "bool": ("true or false", (bool,), bool),
-    "list[str]": ("a list of names such as [a,b]", (list,), lambda names: [str(name) for name in names]),
+KINDS: dict[Any, tuple[str, tuple[type, ...], Callable[[Any], Any]]] = {
+    int: ("a whole number", (int,), int),
+    float: ("a number", (int, float), float),
+    str: ("a text", (str, int, float), str),
+    bool: ("true or false", (bool,), bool),
+    list[str]: ("a list of names such as [a,b]", (list,), lambda names: [str(name) for name in names]),
 }
 
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 from metalstm.config.compose import setting_names
 from metalstm.config.extras import install
-from metalstm.config.parse import GROUPS
 from metalstm.config.text import did_you_mean, pasted
 from metalstm.errors import ConfigError, MetalstmError, Problem, unusable
+from metalstm.registry import GROUPS
 
 
 def as_ours(error: Exception, config_name: str) -> MetalstmError | None:

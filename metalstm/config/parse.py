@@ -8,23 +8,17 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from metalstm import registry
 from metalstm.config.checks import at_odds
 from metalstm.config.fields import path_names, typed
 from metalstm.config.own_configs import check_references
-from metalstm.config.schema import AdaptSettings, LSTMSettings, MetaTestSettings, MLPSettings, TrainSettings
-from metalstm.dataset_settings import DATASETS
+from metalstm.config.schema import AdaptSettings, MetaTestSettings, TrainSettings
 from metalstm.errors import ConfigError, Problem
-from metalstm.learner_settings import LEARNERS
 
-GROUPS: dict[str, dict[str, type]] = {
-    "dataset": DATASETS,
-    "model": {"lstm": LSTMSettings, "mlp": MLPSettings},
-    "learner": LEARNERS,
-}
 # All settings that are paths, as the command lines name them.
 PATHS = frozenset({"hydra.run.dir", "hydra.sweep.dir"}).union(
     *(path_names(schema) for schema in (TrainSettings, MetaTestSettings, AdaptSettings)),
-    *(path_names(schema, "dataset.") for schema in DATASETS.values()),
+    {"dataset.root"},
 )
 # What a resumed run may change: how long, how often, where and on what, but not what is learned.
 BUDGETS = frozenset(
@@ -51,6 +45,19 @@ def train_settings(config: DictConfig) -> TrainSettings:
     return checked(as_mapping(config))
 
 
+def check_root(config: DictConfig) -> None:
+    """Refuse settings at the root of a config that are out of bounds; no component is imported.
+
+    Raises:
+        ConfigError: with every problem found there.
+    """
+    values = {name: value for name, value in as_mapping(config).items() if name not in registry.GROUPS}
+    problems: list[Problem] = []
+    typed(TrainSettings, values, "", problems)
+    if problems:
+        raise ConfigError(*problems)
+
+
 def checked(values: Mapping[str, Any]) -> TrainSettings:
     """Make typed settings of nested plain values.
 
@@ -60,14 +67,14 @@ def checked(values: Mapping[str, Any]) -> TrainSettings:
     plain = dict(values)
     problems: list[Problem] = []
     groups = {}
-    for group, registry in GROUPS.items():
+    for group in registry.GROUPS:
         values = plain.pop(group, None)
         name = values.get("name") if isinstance(values, Mapping) else None
-        if not isinstance(values, Mapping) or not isinstance(name, str) or name not in registry:
-            known = ", ".join(registry)
+        if not isinstance(values, Mapping) or not isinstance(name, str) or name not in registry.names(group):
+            known = ", ".join(registry.names(group))
             problems.append(Problem(f"{group}.name={name} is unknown", f"choose {group}=one of {known}"))
             continue
-        groups[group] = typed(registry[name], values, f"{group}.", problems)
+        groups[group] = typed(registry.settings_class(group, name), values, f"{group}.", problems)
     settings: TrainSettings = typed(TrainSettings, plain, "", problems, groups)
     if not problems:
         problems += at_odds(settings)

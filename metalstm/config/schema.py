@@ -10,30 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from metalstm.config.fields import bounded, none_or_some_of, one_of, path
-from metalstm.learner_settings import INNER_LOOP_UNTRAINED
-
-
-@dataclass(kw_only=True)
-class LSTMSettings:
-    name: str
-    hidden_size: int = bounded(minimum=1)
-    embedding_size: int = bounded(minimum=1)
-    layers: int = bounded(minimum=1, maximum=100)
-    directions: int | None = one_of(1, 2, 4, None)
-    stack: int = bounded(minimum=1)
-    pooling: str = one_of("last", "mean")
-    skip: bool
-    layer_norm: bool
-    dropout: float = bounded(minimum=0, below=1)
-
-
-@dataclass(kw_only=True)
-class MLPSettings:
-    name: str
-    width: int = bounded(minimum=1)
-    layers: int = bounded(minimum=1, maximum=100)
-    dropout: float = bounded(minimum=0, below=1)
-
 
 SCRATCH_STEPS = 5
 
@@ -85,7 +61,8 @@ class TrainSettings:
     @property
     def steps_are_shots(self) -> bool:
         """Whether the learner only reads its support set: one more step of its adaptation is one more shot."""
-        return not hasattr(self.learner, "inner_steps")
+        shots: bool = self.learner.steps_are_shots
+        return shots
 
     @property
     def draws_for_each_task(self) -> bool:
@@ -103,8 +80,8 @@ class TrainSettings:
     @property
     def trained_with(self) -> dict[str, int | None]:
         """What tasks were like in meta-training, and inner steps, which are None where no inner loop was trained."""
-        name = self.learner.name
-        steps = None if self.steps_are_shots or name in INNER_LOOP_UNTRAINED else self.learner.inner_steps
+        trained = self.learner.trains_inner_loop and not self.steps_are_shots
+        steps = self.learner.inner_steps if trained else None
         return {
             "ways": self.train_ways or self.ways,
             "shots": self.shots,

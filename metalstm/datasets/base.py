@@ -4,11 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import ClassVar, Literal, TypeVar
 
+from metalstm.config.component import ComponentSettings
+from metalstm.config.fields import path
 from metalstm.datasets.files.reader import Reader
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.sampler import TaskSource
+
+T = TypeVar("T")
+Kind = Literal["classification", "regression"]
+
+
+@dataclass(kw_only=True)
+class DatasetSettings(ComponentSettings):
+    """The settings of a dataset."""
+
+    kind: ClassVar[Kind] = "classification"
+
+    def load(self) -> Dataset:
+        """Read or make the dataset.
+
+        Raises:
+            DataError: it is missing, incomplete or broken.
+        """
+        raise NotImplementedError
+
+    def some(self, kind: type[T]) -> T:
+        """Return those of the settings that a named tuple has fields for."""
+        names = kind._fields  # type: ignore[attr-defined]
+        return kind(**{name: value for name, value in self.values().items() if name in names})
+
+
+@dataclass(kw_only=True)
+class FolderOfData(DatasetSettings):
+    """The settings of a dataset whose files lie in a folder."""
+
+    root: str | None = path()
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder; None: the loader looks in the usual place."""
+        return None if self.root is None else Path(self.root)
 
 
 @dataclass(frozen=True)
@@ -33,7 +71,7 @@ class Dataset:
     """
 
     name: str
-    kind: Literal["classification", "regression"]
+    kind: Kind
     splits: Mapping[str, TaskSource]
     steps: int | None
     features: int

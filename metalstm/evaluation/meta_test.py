@@ -25,9 +25,8 @@ from metalstm.evaluation.evaluate import Adapts, Curve, meta_evaluate
 from metalstm.evaluation.gallery import gallery
 from metalstm.evaluation.statistics import Interval
 from metalstm.learners.base import Learner
-from metalstm.learners.finetune import FineTune
+from metalstm.learners.inner_loop.optimizer_steps import FittingLearner
 from metalstm.learners.objective import Kind
-from metalstm.learners.scratch import Scratch
 from metalstm.nn.base import Shape
 from metalstm.runs.layout import CONFUSION, GALLERY, optional
 from metalstm.runtime.processes import SINGLE, Processes
@@ -75,7 +74,7 @@ def made(name: str, make: Callable[..., dict[str, Any]], *given: Any) -> dict[st
 
 def leaves_rate_open(learner: object) -> bool:
     """Whether a learner's inner rate is to be picked on meta-validation."""
-    return isinstance(learner, (FineTune, Scratch)) and learner.lr is None
+    return isinstance(learner, FittingLearner) and learner.lr is None
 
 
 class Judge(NamedTuple):
@@ -168,7 +167,7 @@ class Judge(NamedTuple):
         """Picks on meta-validation the rate of a learner that leaves it open, and gives it to the learner."""
         if not leaves_rate_open(learner):
             return None
-        assert isinstance(learner, (FineTune, Scratch))
+        assert isinstance(learner, FittingLearner)
 
         def with_rate(lr: float) -> Learner:
             learner.lr = lr

@@ -10,7 +10,6 @@ from omegaconf import DictConfig
 
 from metalstm.config.parse import adapt_settings
 from metalstm.config.schema import AdaptSettings, TrainSettings
-from metalstm.dataset_settings import REGRESSION
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.files.support_set import OwnExamples, as_examples, check_steps, read_query, read_support
 from metalstm.errors import ConfigError
@@ -73,7 +72,7 @@ def check_run(given: AdaptSettings, settings: TrainSettings) -> None:
         ConfigError: it cannot.
     """
     name = settings.dataset.name
-    if name in REGRESSION:
+    if settings.dataset.kind == "regression":
         raise ConfigError.of(
             f"run={given.run} was trained on dataset '{name}', which is regression",
             "give a run that tells classes apart",
@@ -87,7 +86,7 @@ def check_run(given: AdaptSettings, settings: TrainSettings) -> None:
 
 def check_whole(settings: TrainSettings, dataset: Dataset, folder: Path, own: OwnExamples) -> None:
     """A perceptron reads all steps at once, and takes examples of one length alone."""
-    if settings.model.name == "mlp" and dataset.steps is not None:
+    if settings.model.one_length and dataset.steps is not None:
         check_steps(folder, own, dataset.steps)
 
 

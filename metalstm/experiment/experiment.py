@@ -11,7 +11,6 @@ import torch
 
 from metalstm.config.schema import TrainSettings
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.loading import make_dataset
 from metalstm.evaluation.meta_test import Judge, Protocol
 from metalstm.experiment.agreement import check_same_data, check_same_weights
 from metalstm.experiment.build_learner import make_learner, model_shape
@@ -53,7 +52,7 @@ class Experiment:
         processes.take_device(settings.device)
         use_machine(settings.device, settings.threads, settings.memory_budget)
         with processes.one_of_each_host_first(), found_again(resumed, "dataset.root"):
-            dataset = make_dataset(settings.dataset)
+            dataset = settings.dataset.load()
         check_same_data(processes, dataset)
         experiment = cls.of_data(settings, dataset, processes)
         check_same_weights(processes, experiment.learner)

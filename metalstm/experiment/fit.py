@@ -68,6 +68,6 @@ def remedy_for_few(settings: TrainSettings, name: str, holds: int, largest: int)
     """What can be done where a class holds too few examples, and another one holds `largest`."""
     take = settings.shots + max(settings.queries, settings.train_queries)
     remedies = [f"use shots+{name}<={holds}"] if holds >= 2 else []  # one of each
-    if hasattr(settings.dataset, "min_examples") and take <= largest:
+    if "min_examples" in settings.dataset.values() and take <= largest:
         remedies.append(f"leave out classes with fewer: dataset.min_examples={take}")
     return ", or ".join(remedies or ["add examples to it"])

@@ -9,19 +9,16 @@ from typing import Any, NamedTuple
 
 import torch
 
-from metalstm.config.checks import at_odds
+from metalstm.config.checks import any_ways, at_odds
 from metalstm.config.schema import TrainSettings
 from metalstm.config.text import command
-from metalstm.datasets import loading
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.files.reader import Reader
 from metalstm.errors import CheckpointError, ConfigError
 from metalstm.experiment import build_learner, identity, resume
 from metalstm.experiment.experiment import Experiment
-from metalstm.learner_settings import ANY_WAYS
 from metalstm.learners.base import Learner
-from metalstm.learners.finetune import FineTune
-from metalstm.learners.scratch import Scratch
+from metalstm.learners.inner_loop.optimizer_steps import FittingLearner
 from metalstm.runs.checkpoint import BEST, LATEST, Checkpoint, Checkpoints, fitting
 from metalstm.runs.result_file import picked_lr, trained_for
 from metalstm.runtime.device import use_machine
@@ -95,13 +92,13 @@ def open_dataset(path: Path, settings: TrainSettings, root: str | None, allow_ch
         DataError: it is missing, broken or has changed.
     """
     if root is not None:
-        if not hasattr(settings.dataset, "root"):
+        if "root" not in settings.dataset.values():
             raise ConfigError.of(
                 f"dataset_root={root}, but dataset '{settings.dataset.name}' has no folder", "leave it out"
             )
         settings.dataset.root = root
     with resume.found_again(path, "dataset_root"):
-        dataset = loading.make_dataset(settings.dataset)
+        dataset: Dataset = settings.dataset.load()
     resume.check_fingerprint(path, dataset, allow_changed)
     return dataset
 
@@ -135,20 +132,19 @@ def learner_for(path: Path, settings: TrainSettings, dataset: Dataset, labels: i
     """
     name = settings.learner.name
     checkpoints = resume.checkpoints_of(path, settings)
-    if name in ANY_WAYS and labels is not None:
+    if settings.learner.any_ways and labels is not None:
         settings = dataclasses.replace(settings, ways=labels)
     elif labels is not None and labels > settings.ways:
-        any_ways = ", ".join(sorted(ANY_WAYS))
         raise ConfigError.of(
             f"the support set has {labels} labels, but the run was trained for ways={settings.ways}",
-            f"use at most {settings.ways} labels, or a run with more ways, or with learner=one of {any_ways}",
+            f"use at most {settings.ways} labels, or a run with more ways, or with learner=one of {any_ways()}",
         )
     device = torch.device(settings.device)
     checkpoint = best_checkpoint(path, checkpoints, device)
     learner = build_learner.make_learner(settings, dataset)
     with fitting(checkpoint):
         learner.load_state_dict(checkpoint.state["learner"])
-    if isinstance(learner, (FineTune, Scratch)) and learner.lr is None:
+    if isinstance(learner, FittingLearner) and learner.lr is None:
         learner.lr = picked_lr(path)
         if learner.lr is None:
             log.warning("the run has not picked its rate on meta-validation yet; a usual one is taken")

@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 
-from metalstm.config.parse import BUDGETS, GROUPS, as_mapping, checked, from_the_root
+from metalstm.config.parse import BUDGETS, as_mapping, checked, from_the_root
 from metalstm.config.schema import TrainSettings
 from metalstm.config.text import command, flat, name_of, plain, shown, unlike
 from metalstm.datasets.base import Dataset
 from metalstm.errors import ConfigError, DataError, Problem
 from metalstm.experiment.identity import NOT_KEPT, check_unedited, fingerprint, kept, run_settings
 from metalstm.files.paths import expanded
+from metalstm.registry import GROUPS
 from metalstm.runs.checkpoint import Checkpoint, Checkpoints
 from metalstm.runs.layout import CHECKPOINTS, CONFIG, RESULT
 from metalstm.runs.lock import RunLock

@@ -15,6 +15,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from metalstm.config.checks import any_ways
 from metalstm.config.parse import meta_test_settings
 from metalstm.config.schema import MetaTestSettings, TrainSettings
 from metalstm.config.text import command_line, plain
@@ -27,7 +28,6 @@ from metalstm.experiment.fit import check_tasks_fit
 from metalstm.experiment.identity import run_settings
 from metalstm.experiment.restore import Trained, trained_run
 from metalstm.files.writing import check_writable
-from metalstm.learner_settings import ANY_WAYS
 from metalstm.reporting.lifelong import summary as lifelong_summary
 from metalstm.reporting.missing import draw_matrices
 from metalstm.reporting.summary import summary
@@ -101,10 +101,10 @@ def asked_shape(settings: TrainSettings, given: MetaTestSettings) -> TrainSettin
         ConfigError: the learner takes no other number of classes than it was trained for.
     """
     name = settings.learner.name
-    if given.ways not in (None, settings.ways) and name not in ANY_WAYS:
+    if given.ways not in (None, settings.ways) and not settings.learner.any_ways:
         raise ConfigError.of(
             f"ways={given.ways}, but learner={name} has an output for each of {settings.ways} classes",
-            f"leave ways out, or test a run of learner=one of {', '.join(sorted(ANY_WAYS))}",
+            f"leave ways out, or test a run of learner=one of {any_ways()}",
         )
     ways = settings.ways if given.ways is None else given.ways
     shots = settings.shots if given.shots is None else given.shots

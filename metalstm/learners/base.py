@@ -6,15 +6,18 @@ Legend: T tasks, Q query examples, O outputs.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from metalstm.config.component import ComponentSettings
 from metalstm.learners import cost
-from metalstm.nn.base import Model
+from metalstm.learners.objective import Kind
+from metalstm.nn.base import Model, Shape
 from metalstm.tasks.examples import Examples, TaskBatch
 
 
@@ -23,6 +26,37 @@ class Outcome(NamedTuple):
 
     loss: Tensor  # scalar: what the outer optimizer minimises
     metrics: dict[str, Tensor]  # per task, [T] each
+
+
+class Parts(NamedTuple):
+    """What a learner is made of: plain values of its task, and a way to make models."""
+
+    kind: Kind
+    shape: Callable[[int | None], Shape]  # of a model with so many outputs; None: those of a task
+    outputs: int  # of a task
+    pretraining_outputs: int  # one for every meta-train class; those of a task where they mean the same in all tasks
+    same_outputs: bool  # whether an output means the same in all tasks
+    seed: int
+    generator: torch.Generator  # of the start
+    precision: torch.dtype | None  # None: float32
+
+    def model(self, outputs: int | None = None) -> Any:
+        """Make a model; 0 outputs: one that only reads, None: those of a task."""
+        return self.shape(outputs).build(self.generator)
+
+
+@dataclass(kw_only=True)
+class LearnerSettings(ComponentSettings):
+    """The settings of a learner."""
+
+    any_ways: ClassVar[bool] = False  # whether it takes any number of classes once trained, by their support sets
+    steps_are_shots: ClassVar[bool] = False  # whether it only reads: one more step of adaptation is one more shot
+    trains_inner_loop: ClassVar[bool] = True  # whether it takes its inner steps in meta-training as well
+    mixed_precision: ClassVar[bool] = False  # whether it can compute in another precision than float32
+
+    def build(self, parts: Parts) -> Learner:
+        """Make the learner, at its start."""
+        raise NotImplementedError
 
 
 class Learner(ABC, nn.Module):

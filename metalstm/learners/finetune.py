@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 
-from metalstm.learners.base import Outcome
+from metalstm.config.fields import bounded, one_of
+from metalstm.learners.base import LearnerSettings, Outcome, Parts
 from metalstm.learners.inner_loop.adaptation import Adaptable, HeadOnly, NewHead, WholeModel
-from metalstm.learners.inner_loop.optimizer_steps import FittingLearner, Optimizer
+from metalstm.learners.inner_loop.optimizer_steps import OPTIMIZERS, FittingLearner, Optimizer
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.nn.base import Model
 from metalstm.tasks.examples import TaskBatch
@@ -61,3 +63,20 @@ class FineTune(FittingLearner):
         outputs = outputs.view(*examples.inputs.shape[:2], -1)
         losses = task_loss(self.kind, outputs, targets)
         return Outcome(losses.mean(), task_metrics(self.kind, losses, outputs, targets))
+
+
+@dataclass(kw_only=True)
+class FineTuneSettings(LearnerSettings):
+    """The settings of fine-tuning."""
+
+    any_ways: ClassVar[bool] = True  # its answers are made of the support set
+    trains_inner_loop: ClassVar[bool] = False
+
+    adapts: str = one_of("head", "all")
+    inner_steps: int = bounded(minimum=1)
+    optimizer: str = one_of(*OPTIMIZERS)
+    inner_lr: float | None = bounded(above=0)
+
+    def build(self, parts: Parts) -> FineTune:
+        model = parts.model(parts.pretraining_outputs)
+        return FineTune(model, parts.kind, parts.outputs, same_outputs=parts.same_outputs, **self.values())

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from metalstm.config.fields import bounded, one_of
 from metalstm.learners import cost
-from metalstm.learners.base import Learner, Outcome
+from metalstm.learners.base import Learner, LearnerSettings, Outcome, Parts
 from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.nn.base import Model, Weights
@@ -152,3 +154,16 @@ def as_features(values: Tensor) -> Tensor:
     size = torch.where(large, values.abs().clamp(min=math.exp(-SCALE)).log() / SCALE, -1.0)
     sign = torch.where(large, values.sign(), math.exp(SCALE) * values)
     return torch.stack((size, sign), dim=-1)
+
+
+@dataclass(kw_only=True)
+class LSTMOptimizerSettings(LearnerSettings):
+    """The settings of the LSTM optimizer."""
+
+    inner_steps: int = bounded(minimum=1)
+    hidden_size: int = bounded(minimum=1)
+    inner_lr: float = bounded(above=0, below=1)
+    order: str = one_of("first", "second")
+
+    def build(self, parts: Parts) -> LSTMOptimizer:
+        return LSTMOptimizer(parts.model(), parts.kind, generator=parts.generator, **self.values())

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from metalstm.config.fields import bounded, one_of
+from metalstm.errors import Problem
 from metalstm.learners import cost
-from metalstm.learners.base import Learner, Outcome
-from metalstm.learners.inner_loop.adaptation import Adaptable
+from metalstm.learners.base import Learner, LearnerSettings, Outcome, Parts
+from metalstm.learners.inner_loop.adaptation import Adaptable, FromPrototypes, HeadOnly, WholeModel
 from metalstm.learners.inner_loop.batched import Adapted, BatchedEngine, Engine, Order
 from metalstm.learners.inner_loop.higher_reference import HigherEngine
 from metalstm.learners.inner_loop.learned_rates import InnerRates, LearnedRates
@@ -149,3 +152,92 @@ class MAML(Learner):
         """As `Learner.adaptation_curve`, of as many tasks at a time as the engine takes."""
         curve = super().adaptation_curve
         return torch.cat([curve(part, at) for part in tasks.split(self.engine.most_tasks)], dim=1)
+
+
+LEARNED_RATES = ("none", "weights", "weights_and_steps", "layers_and_steps")
+
+
+@dataclass(kw_only=True)
+class ByGradientSettings(LearnerSettings):
+    """The settings that learners by gradient steps share."""
+
+    mixed_precision: ClassVar[bool] = True
+
+    inner_steps: int = bounded(minimum=1)
+    inner_lr: float = bounded(above=0)
+    learned_rates: str = one_of(*LEARNED_RATES)
+    tasks_at_a_time: int | None = bounded(minimum=1)
+
+
+@dataclass(kw_only=True)
+class MAMLSettings(ByGradientSettings):
+    """The settings of MAML, first-order MAML and Meta-SGD."""
+
+    order: str = one_of("first", "second")
+    engine: str = one_of("batched", "higher")
+    recompute: bool
+
+    def problems(self, run: Any) -> Iterator[Problem]:
+        if self.name == "fomaml" and self.order != "first":
+            yield Problem(
+                f"learner.order={self.order}, but learner=fomaml is first order",
+                "use learner=maml, or leave learner.order out",
+            )
+        if self.engine == "higher":
+            yield from beyond_higher(self.recompute, run)
+
+    def build(self, parts: Parts) -> MAML:
+        return MAML(WholeModel(parts.model()), parts.kind, precision=parts.precision, **self.values())
+
+
+@dataclass(kw_only=True)
+class ANILSettings(ByGradientSettings):
+    """The settings of ANIL: MAML whose inner loop changes the head alone."""
+
+    order: str = one_of("first", "second")
+
+    def build(self, parts: Parts) -> MAML:
+        return MAML(HeadOnly(parts.model()), parts.kind, precision=parts.precision, **self.values())
+
+
+@dataclass(kw_only=True)
+class ProtoMAMLSettings(ByGradientSettings):
+    """The settings of Proto-MAML: MAML from a head made of class means."""
+
+    any_ways: ClassVar[bool] = True  # its answers are made of the support set
+
+    adapts: str = one_of("head", "all")
+    metric_scale: float | None = bounded(above=0)
+    order: str = one_of("first", "second")
+    recompute: bool
+
+    def build(self, parts: Parts) -> MAML:
+        model = parts.model(0 if parts.kind == "classification" else None)
+        given = self.values()
+        inner: Adaptable = HeadOnly(model) if given.pop("adapts") == "head" else WholeModel(model)
+        adaptable = FromPrototypes(inner, parts.kind, given.pop("metric_scale"))
+        return MAML(adaptable, parts.kind, precision=parts.precision, **given)
+
+
+def beyond_higher(recompute: bool, settings: Any) -> Iterator[Problem]:
+    """Yield the settings that the engine `higher` does not have."""
+    if settings.model.name != "lstm":
+        yield Problem(
+            f"model={settings.model.name}, but learner.engine=higher adapts the LSTM alone",
+            "use learner.engine=batched, or model=lstm",
+        )
+    if settings.model.dropout > 0:
+        yield Problem(
+            f"model.dropout={settings.model.dropout}, but learner.engine=higher has no dropout",
+            "use learner.engine=batched, or model.dropout=0",
+        )
+    if recompute:
+        yield Problem(
+            "learner.recompute=true, but learner.engine=higher remembers every inner step",
+            "use learner.engine=batched, or learner.recompute=false",
+        )
+    if settings.precision != "float32":
+        yield Problem(
+            f"precision={settings.precision}, but learner.engine=higher is the reference in float32",
+            "use learner.engine=batched, or precision=float32",
+        )

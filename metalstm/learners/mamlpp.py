@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from metalstm.config.fields import bounded, one_of
+from metalstm.errors import Problem
+from metalstm.learners.base import Parts
+from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.inner_loop.batched import Order
-from metalstm.learners.maml import MAML
+from metalstm.learners.maml import MAML, ByGradientSettings, beyond_higher
 from metalstm.learners.objective import task_loss
 from metalstm.tasks.examples import TaskBatch
 
@@ -51,3 +57,21 @@ class MAMLPlusPlus(MAML):
         if progress < self.multi_step_until:
             others = (1 - progress / self.multi_step_until) / self.inner_steps
         return [others] * (self.inner_steps - 1) + [1 - others * (self.inner_steps - 1)]
+
+
+@dataclass(kw_only=True)
+class MAMLPlusPlusSettings(ByGradientSettings):
+    """The settings of MAML++."""
+
+    engine: str = one_of("batched", "higher")
+    recompute: bool
+    multi_step_until: float = bounded(minimum=0, maximum=1)
+    second_order_from: float = bounded(minimum=0, maximum=1)
+
+    def problems(self, run: Any) -> Iterator[Problem]:
+        if self.engine == "higher":
+            yield from beyond_higher(self.recompute, run)
+
+    def build(self, parts: Parts) -> MAMLPlusPlus:
+        adaptable = WholeModel(parts.model())
+        return MAMLPlusPlus(adaptable=adaptable, kind=parts.kind, precision=parts.precision, **self.values())

@@ -5,12 +5,17 @@ Legend: T tasks, K support examples, Q query examples, W features, O outputs, H 
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metalstm.config.fields import bounded, one_of
+from metalstm.errors import Problem
+from metalstm.learners.base import LearnerSettings, Parts
 from metalstm.learners.gradient_free import ShotLearner
 from metalstm.learners.objective import Kind
 from metalstm.nn.base import Model
@@ -143,3 +148,27 @@ def repeated(state: State, count: int) -> State:
     """A state [T, H] for each of `count` sequences of a task: [T * count, H]."""
     h, c = state
     return h.repeat_interleave(count, dim=0), c.repeat_interleave(count, dim=0)
+
+
+@dataclass(kw_only=True)
+class MemorySettings(LearnerSettings):
+    """The settings of the memory."""
+
+    steps_are_shots: ClassVar[bool] = True
+
+    hidden_size: int = bounded(minimum=1)
+    layers: int = bounded(minimum=1, maximum=100)
+    support: str = one_of("sequential", "pooled")
+    labels: str = one_of("joined", "offset")
+    read: str = one_of("state", "content")
+    passes: int = bounded(minimum=1)
+
+    def problems(self, run: Any) -> Iterator[Problem]:
+        if self.support == "pooled" and self.labels == "offset":
+            yield Problem(
+                "learner.labels=offset, but with learner.support=pooled no example comes after another",
+                "use learner.labels=joined, or learner.support=sequential",
+            )
+
+    def build(self, parts: Parts) -> Memory:
+        return Memory(parts.model(0), parts.kind, parts.outputs, generator=parts.generator, **self.values())

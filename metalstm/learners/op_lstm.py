@@ -6,11 +6,14 @@ Legend: T tasks, K support examples, Q query examples, W features, O outputs, H 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metalstm.config.fields import bounded
+from metalstm.learners.base import LearnerSettings, Parts
 from metalstm.learners.gradient_free import ShotLearner
 from metalstm.learners.inner_loop.adaptation import read_by_all
 from metalstm.learners.objective import Kind
@@ -88,3 +91,14 @@ class OPLSTM(ShotLearner):
 def with_one(features: Tensor) -> Tensor:
     """[T, B, W] to [T, B, W + 1]: a last feature that is always 1, for the bias."""
     return functional.pad(features, (0, 1), value=1.0)
+
+
+@dataclass(kw_only=True)
+class OPLSTMSettings(LearnerSettings):
+    """The settings of the outer-product LSTM."""
+
+    inner_steps: int = bounded(minimum=1)
+    hidden_size: int = bounded(minimum=1)
+
+    def build(self, parts: Parts) -> OPLSTM:
+        return OPLSTM(parts.model(0), parts.kind, parts.outputs, generator=parts.generator, **self.values())

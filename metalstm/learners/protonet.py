@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
+from metalstm.config.fields import bounded
+from metalstm.learners.base import LearnerSettings, Parts
 from metalstm.learners.gradient_free import ShotLearner
 from metalstm.learners.objective import Kind
 from metalstm.learners.prototypes import nearness, prototypes
@@ -63,3 +66,16 @@ class ProtoNet(ShotLearner):
         """[T, Q, W] and [T, N, W] to [T, Q, N]."""
         squared = query.square().sum(-1, keepdim=True) - 2 * query @ centres.mT + centres.square().sum(-1).unsqueeze(1)
         return -nearness(query.shape[-1], self.metric_scale) * squared
+
+
+@dataclass(kw_only=True)
+class ProtoNetSettings(LearnerSettings):
+    """The settings of prototypical networks."""
+
+    any_ways: ClassVar[bool] = True  # its answers are made of the support set
+    steps_are_shots: ClassVar[bool] = True
+
+    metric_scale: float | None = bounded(above=0)
+
+    def build(self, parts: Parts) -> ProtoNet:
+        return ProtoNet(parts.model(0), parts.kind, parts.outputs, **self.values())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
-from metalstm.learners.base import Outcome
+from metalstm.config.fields import bounded, one_of
+from metalstm.learners.base import LearnerSettings, Outcome, Parts
 from metalstm.learners.inner_loop.adaptation import WholeModel
-from metalstm.learners.inner_loop.optimizer_steps import FittingLearner, Optimizer, fit
+from metalstm.learners.inner_loop.optimizer_steps import OPTIMIZERS, FittingLearner, Optimizer, fit
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.nn.base import Model
 from metalstm.tasks.examples import TaskBatch
@@ -56,3 +59,16 @@ class Reptile(FittingLearner):
             for name, start in self.model.named_parameters()
         )
         return Outcome(losses.mean() + pull, task_metrics(self.kind, losses, outputs, examples.targets))
+
+
+@dataclass(kw_only=True)
+class ReptileSettings(LearnerSettings):
+    """The settings of Reptile."""
+
+    inner_steps: int = bounded(minimum=1)
+    optimizer: str = one_of(*OPTIMIZERS)
+    inner_lr: float = bounded(above=0)
+    inner_batch: int | None = bounded(minimum=1)
+
+    def build(self, parts: Parts) -> Reptile:
+        return Reptile(parts.model(), parts.kind, **self.values())

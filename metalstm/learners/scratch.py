@@ -6,13 +6,16 @@ Legend: T tasks, Q query examples, O outputs.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from metalstm.learners.base import Outcome
+from metalstm.config.fields import bounded, one_of
+from metalstm.learners.base import LearnerSettings, Outcome, Parts
 from metalstm.learners.inner_loop.adaptation import WholeModel
-from metalstm.learners.inner_loop.optimizer_steps import FittingLearner, Optimizer
+from metalstm.learners.inner_loop.optimizer_steps import OPTIMIZERS, FittingLearner, Optimizer
 from metalstm.learners.objective import Kind
 from metalstm.nn.base import Model, Shape, Weights
 from metalstm.tasks.examples import Examples, TaskBatch
@@ -57,3 +60,18 @@ class Scratch(FittingLearner):
 def start(shape: Shape, seed: int, task: int) -> Model:
     """The random start of the t-th task."""
     return shape.build(seeded_generator(seed, "scratch", task))
+
+
+@dataclass(kw_only=True)
+class ScratchSettings(LearnerSettings):
+    """The settings of training from scratch."""
+
+    any_ways: ClassVar[bool] = True  # its answers are made of the support set
+    trains_inner_loop: ClassVar[bool] = False
+
+    inner_steps: int = bounded(minimum=1)
+    optimizer: str = one_of(*OPTIMIZERS)
+    inner_lr: float | None = bounded(above=0)
+
+    def build(self, parts: Parts) -> Scratch:
+        return Scratch(parts.shape(None), parts.kind, self.optimizer, self.inner_lr, parts.seed)  # type: ignore[arg-type]

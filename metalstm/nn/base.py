@@ -6,11 +6,13 @@ Legend: T tasks, B examples, S time steps, F features of a step, W features read
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from metalstm.config.component import ComponentSettings
 from metalstm.nn.slices import Weights, read_in_slices
 from metalstm.runtime.budget import BUDGET
 
@@ -40,6 +42,32 @@ class Shape(Protocol):
 
     def build(self, generator: torch.Generator) -> Model:
         """A model of this shape; its start comes from `generator`."""
+
+
+class Inputs(NamedTuple):
+    """The inputs of a dataset, as far as they decide a model's shape."""
+
+    dataset: str  # its name
+    steps: int | None  # S; None: inputs have no fixed length
+    features: int  # F
+    images: bool  # whether they can be read along their columns as well
+    vocabulary: int  # V, tokens; 0: inputs are numbers
+    rarity: Tensor | None  # [V], see `LSTMShape`; None: inputs are numbers, or it is not known
+
+
+@dataclass(kw_only=True)
+class ModelSettings(ComponentSettings):
+    """The settings of a model."""
+
+    one_length: ClassVar[bool] = False  # whether it reads inputs of one length alone
+
+    def shape(self, inputs: Inputs, outputs: int) -> Shape:
+        """Return the shape of a model that reads such inputs.
+
+        Raises:
+            ConfigError: it cannot read them.
+        """
+        raise NotImplementedError
 
 
 class Size(NamedTuple):

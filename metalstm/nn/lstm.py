@@ -7,12 +7,16 @@ tokens of a step.
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from metalstm.nn.base import FLOAT, Keeps, Model, Size, Weights
+from metalstm.config.fields import bounded, one_of
+from metalstm.errors import Problem
+from metalstm.nn.base import FLOAT, Inputs, Keeps, Model, ModelSettings, Size, Weights
 from metalstm.nn.kernel.layer import lstm_layer
 from metalstm.nn.kernel.tape import NUMBERS_IN_A_PIECE
 
@@ -293,3 +297,42 @@ def backwards(sequences: Tensor, lengths: Tensor | None) -> Tensor:
     ends = lengths.unsqueeze(1)  # [G, 1, B]
     source = torch.where(step < ends, ends - 1 - step, step)  # [G, S, B]
     return sequences.gather(1, source.unsqueeze(-1).expand_as(sequences))
+
+
+@dataclass(kw_only=True)
+class LSTMSettings(ModelSettings):
+    """The settings of the LSTM."""
+
+    hidden_size: int = bounded(minimum=1)
+    embedding_size: int = bounded(minimum=1)
+    layers: int = bounded(minimum=1, maximum=100)
+    directions: int | None = one_of(1, 2, 4, None)
+    stack: int = bounded(minimum=1)
+    pooling: str = one_of("last", "mean")
+    skip: bool
+    layer_norm: bool
+    dropout: float = bounded(minimum=0, below=1)
+
+    def problems(self, run: Any) -> Iterator[Problem]:
+        if run.dataset.kind == "regression" and self.directions not in (None, 1, 2):
+            yield Problem(
+                f"model.directions={self.directions} reads columns, but dataset '{run.dataset.name}' has no images",
+                "use model.directions=1 or 2",
+            )
+
+    def shape(self, inputs: Inputs, outputs: int) -> ModelShape:
+        directions: Any = self.directions or (4 if inputs.images else 1)
+        return ModelShape(
+            self.embedding_size if inputs.vocabulary else inputs.features,
+            outputs,
+            self.hidden_size,
+            self.layers,
+            directions,
+            self.pooling,  # type: ignore[arg-type]
+            self.layer_norm,
+            self.dropout,
+            inputs.vocabulary,
+            self.skip,
+            inputs.rarity,
+            self.stack,
+        )

@@ -5,12 +5,15 @@ Legend: T tasks, B examples, S time steps, F features, W the width of the last l
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from metalstm.nn.base import FLOAT, Keeps, Model, Size, Weights
+from metalstm.config.fields import bounded
+from metalstm.errors import ConfigError
+from metalstm.nn.base import FLOAT, Inputs, Keeps, Model, ModelSettings, Size, Weights
 
 
 class MLPShape(NamedTuple):
@@ -81,3 +84,23 @@ class MLPModel(Model):
     @property
     def layouts(self) -> int:
         return 0
+
+
+@dataclass(kw_only=True)
+class MLPSettings(ModelSettings):
+    """The settings of the perceptron."""
+
+    one_length: ClassVar[bool] = True
+
+    width: int = bounded(minimum=1)
+    layers: int = bounded(minimum=1, maximum=100)
+    dropout: float = bounded(minimum=0, below=1)
+
+    def shape(self, inputs: Inputs, outputs: int) -> MLPShape:
+        if inputs.steps is None:
+            raise ConfigError.of(
+                f"model=mlp, but inputs of dataset '{inputs.dataset}' have no fixed length", "use model=lstm"
+            )
+        if inputs.vocabulary:
+            raise ConfigError.of(f"model=mlp, but inputs of dataset '{inputs.dataset}' are tokens", "use model=lstm")
+        return MLPShape(inputs.steps * inputs.features, outputs, (self.width,) * self.layers, self.dropout)

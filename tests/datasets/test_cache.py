@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from metalstm.config.compose import composed
+from metalstm.config.parse import train_settings
 from metalstm.datasets.files import cache
 from metalstm.datasets.files.cache import Content, cached
-from metalstm.datasets.loading import make_dataset
 from metalstm.errors import DataError
 from metalstm.files.paths import user_cache_folder, user_data_folder
 from metalstm.files.writing import write_atomically
@@ -241,7 +241,8 @@ def test_without_a_home_the_data_is_still_given(homeless: None, beside: Path, ca
 )
 def test_without_a_home_a_dataset_asks_for_its_folder(name: str, homeless: None) -> None:
     with pytest.raises(DataError, match=r"HOME is not set.*\n  fix: .*dataset\.root"):
-        make_dataset(composed("train", [f"dataset={name}"]).dataset)
+        ways = 1 if name == "terrain" else 2
+        train_settings(composed("train", [f"dataset={name}", f"ways={ways}"])).dataset.load()
 
 
 def test_cache_says_where_it_is(beside: Path, caplog: pytest.LogCaptureFixture) -> None:

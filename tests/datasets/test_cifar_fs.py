@@ -19,8 +19,8 @@ import torch
 import torchvision
 from omegaconf import OmegaConf
 
+from metalstm import registry
 from metalstm.config.fields import typed
-from metalstm.dataset_settings import DATASETS
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.images.cifar100_files import Counts
 from metalstm.datasets.images.cifar_fs import CLASSES, load_cifar_fs
@@ -386,6 +386,6 @@ def test_settings_of_the_yaml_file() -> None:
     if not path.exists():
         pytest.skip("the YAML files are in the repository")
     problems: list[Problem] = []
-    given = typed(DATASETS["cifar_fs"], dict(OmegaConf.load(path)), "dataset.", problems)
+    given = typed(registry.settings_class("dataset", "cifar_fs"), dict(OmegaConf.load(path)), "dataset.", problems)
     assert problems == []
     assert (given.name, given.root, given.download) == ("cifar_fs", None, True)

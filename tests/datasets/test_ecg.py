@@ -17,10 +17,8 @@ from omegaconf import OmegaConf
 
 from metalstm.config.extras import install
 from metalstm.config.fields import typed
-from metalstm.dataset_settings import EcgSettings
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.loading import make_dataset
-from metalstm.datasets.series.ecg import BeatSettings, cut_beats, load_ecg, split_patients
+from metalstm.datasets.series.ecg import BeatSettings, EcgSettings, cut_beats, load_ecg, split_patients
 from metalstm.datasets.series.ecg_files import Record, read_record
 from metalstm.errors import ConfigError, DataError, Problem
 from metalstm.tasks.classes import ClassPool
@@ -368,7 +366,7 @@ def test_settings_of_the_yaml_file_are_the_defaults(root: Path) -> None:
     problems: list[Problem] = []
     given = typed(EcgSettings, values, "dataset.", problems)  # type: ignore[arg-type]
     assert problems == []
-    assert same(make_dataset(given), load_ecg(root, settings=SMALL))
+    assert same(given.load(), load_ecg(root, settings=SMALL))
 
 
 def test_real_records(shared_data: Callable[[str], Path]) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.own.folder import load_folder
-from metalstm.datasets.own.folder_readers import FolderSettings
+from metalstm.datasets.own.folder_readers import ReadingSettings
 from metalstm.datasets.own.folder_splits import split_classes
 from metalstm.datasets.own.tables import TableSettings
 from metalstm.datasets.text.tokens import TokenSettings
@@ -179,7 +179,7 @@ def test_other_folders_that_are_refused(make: Callable[..., Path], tmp_path: Pat
 
 def test_settings_of_the_yaml_file_are_the_defaults() -> None:
     given = OmegaConf.load(CONFIG)
-    for defaults in (FolderSettings(), TokenSettings(max_words=None), TableSettings()):
+    for defaults in (ReadingSettings(), TokenSettings(max_words=None), TableSettings()):
         for name, value in defaults._asdict().items():
             if name != "max_words":
                 assert given[name] == value, name

@@ -11,10 +11,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from metalstm import registry
 from metalstm.config.fields import typed
-from metalstm.dataset_settings import DATASETS
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.loading import make_dataset
 from metalstm.datasets.text import movietweetings
 from metalstm.datasets.text.movietweetings import Crowd, load_movietweetings
 from metalstm.datasets.text.movietweetings_files import Rating, read_table
@@ -474,9 +473,14 @@ def test_settings_of_the_yaml_file_are_the_defaults(write: Callable[..., Path]) 
 
     def made(**changes: Any) -> Dataset:
         problems: list[Problem] = []
-        given = typed(DATASETS["movietweetings"], values | {"root": str(root)} | changes, "dataset.", problems)  # type: ignore[operator]
+        given = typed(
+            registry.settings_class("dataset", "movietweetings"),
+            values | {"root": str(root)} | changes,
+            "dataset.",
+            problems,
+        )  # type: ignore[operator]
         assert problems == []
-        return make_dataset(given)
+        return given.load()
 
     assert made().fingerprint == load_movietweetings(root).fingerprint
     assert pools(made())["meta_train"].examples.shape[1] == 50

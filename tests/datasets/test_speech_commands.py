@@ -16,13 +16,11 @@ import torch
 from omegaconf import OmegaConf
 
 from metalstm.config.fields import typed
-from metalstm.dataset_settings import SpeechCommandsSettings
 from metalstm.datasets.audio import speech_features
 from metalstm.datasets.audio.recordings import Clip, read_clip
-from metalstm.datasets.audio.speech_commands import load_speech_commands
+from metalstm.datasets.audio.speech_commands import SpeechCommandsSettings, load_speech_commands
 from metalstm.datasets.audio.speech_features import FrameSettings, log_mel
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.loading import make_dataset
 from metalstm.errors import DataError, Problem
 from metalstm.tasks.classes import ClassPool
 from metalstm.tasks.sampler import TaskSampler, TaskShape, seeded_generator
@@ -324,7 +322,7 @@ def test_settings_of_the_yaml_file_are_the_defaults(root: Path) -> None:
 
     given, problems = settings(root=str(root))
     assert problems == []
-    assert same(make_dataset(given), load_speech_commands(root))
+    assert same(given.load(), load_speech_commands(root))
     other = {
         "split_seed": 1,
         "speakers": "any",
@@ -337,7 +335,7 @@ def test_settings_of_the_yaml_file_are_the_defaults(root: Path) -> None:
     given, problems = settings(root=str(root), **other)
     assert problems == []
     changed = load_speech_commands(root, 1, "any", 2, False, FrameSettings(20, 10, 0.5))
-    assert same(make_dataset(given), changed)
+    assert same(given.load(), changed)
     assert (changed.steps, changed.features) == (48, 20)
     for name, value in (("speakers", "some"), ("examples", 1), ("mels", 81), ("hop_ms", 26), ("seconds", 0.05)):
         _, problems = settings(**{name: value})

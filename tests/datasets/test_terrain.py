@@ -15,10 +15,8 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from metalstm.config.fields import typed
-from metalstm.dataset_settings import TerrainSettings
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.loading import make_dataset
-from metalstm.datasets.series.terrain import Drives, load_terrain, split_terrains
+from metalstm.datasets.series.terrain import Drives, TerrainSettings, load_terrain, split_terrains
 from metalstm.datasets.series.terrain_files import RATE, read_log
 from metalstm.errors import ConfigError, DataError, Problem
 from metalstm.tasks.examples import TaskBatch
@@ -393,7 +391,7 @@ def test_settings_of_the_yaml_file_are_the_defaults(shared_data: Callable[[str],
     problems: list[Problem] = []
     given = typed(TerrainSettings, values | {"root": str(shared_data("terrain"))}, "dataset.", problems)  # type: ignore[operator]
     assert problems == []
-    assert same(make_dataset(given), load_terrain(shared_data("terrain")))
+    assert same(given.load(), load_terrain(shared_data("terrain")))
 
 
 def test_real_terrains(shared_data: Callable[[str], Path]) -> None:

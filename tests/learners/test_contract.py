@@ -11,11 +11,11 @@ import torch
 from hydra import compose, initialize_config_module
 from torch import Tensor
 
+from metalstm import registry
 from metalstm.config.parse import train_settings
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.series.sinusoid import SinusoidFamily
 from metalstm.experiment.build_learner import make_learner
-from metalstm.learner_settings import LEARNERS
 from metalstm.learners.base import Learner
 from metalstm.learners.memory import Memory
 from metalstm.learners.parts import meta_loss as parts_of
@@ -28,7 +28,7 @@ from metalstm.tasks.sampler import TaskSampler, TaskShape
 WAYS, SHOTS, QUERIES, TASKS = 3, 2, 4, 3
 STEPS = 2  # of a curve, and numbers to predict of it
 VARIANTS = {
-    **{name: [] for name in LEARNERS},
+    **{name: [] for name in registry.names("learner")},
     "memory_sequential": ["learner=memory", "learner.support=sequential", "learner.labels=offset"],
     "memory_state": ["learner=memory", "learner.read=state", "learner.passes=2", "learner.layers=2"],
     "finetune_all": ["learner=finetune", "learner.adapts=all", "learner.optimizer=sgd"],

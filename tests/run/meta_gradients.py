@@ -9,19 +9,18 @@ import torch
 from hydra import compose, initialize_config_module
 from torch import Tensor
 
+from metalstm import registry
 from metalstm.config.parse import train_settings
-from metalstm.datasets import loading
 from metalstm.experiment.build_learner import make_learner
 from metalstm.experiment.experiment import Experiment
 from metalstm.experiment.session import Session
 from metalstm.experiment.train import meta_trainer
-from metalstm.learner_settings import LEARNERS
 from metalstm.runtime.processes import Processes, processes_together
 from metalstm.runtime.signals import Interruption
 
 TASK = ["ways=3", "train_queries=2", "queries=2", "dataset.classes=36", "model.hidden_size=8", "model.directions=1"]
 STEP = ["meta_batch_size=5", "steps=1", "validation_tasks=2", "clip_norm=null"]
-TRAINED = sorted(set(LEARNERS) - {"scratch"})
+TRAINED = sorted(set(registry.names("learner")) - {"scratch"})
 
 
 def meta_gradients(processes: Processes) -> dict[str, list[Tensor]]:
@@ -31,7 +30,7 @@ def meta_gradients(processes: Processes) -> dict[str, list[Tensor]]:
     for name in TRAINED:
         with initialize_config_module("metalstm.configs", version_base="1.3"):
             settings = train_settings(compose("train", [f"learner={name}", *TASK, *STEP]))
-        dataset = loading.make_dataset(settings.dataset)
+        dataset = settings.dataset.load()
         learner = make_learner(settings, dataset)
         experiment = Experiment(settings, dataset, learner, processes)
         with Interruption(processes) as interruption:

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 from metalstm.cli import train
-from metalstm.datasets import loading
-from metalstm.datasets.images.glyphs import load_glyphs
-from metalstm.experiment import build_learner
+from metalstm.datasets.images.glyphs import GlyphsSettings, load_glyphs
+from metalstm.experiment import build_learner, experiment
 from metalstm.learners.base import Learner
 
 make_learner = build_learner.make_learner
@@ -27,9 +26,9 @@ def almost(*given: Any) -> Learner:
 if __name__ == "__main__":
     what = sys.argv.pop(1)
     if what == "data":
-        loading.LOADERS["glyphs"] = lambda given: load_glyphs(given.classes, given.examples, given.seed + 1)
+        GlyphsSettings.load = lambda given: load_glyphs(given.classes, given.examples, given.seed + 1)  # type: ignore[method-assign]
     elif what == "weights":
-        build_learner.make_learner = almost
+        experiment.make_learner = almost
     elif what == "versions":
         torch.__version__ = "1.0"
     train.main()

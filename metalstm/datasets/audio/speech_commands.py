@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -11,10 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from metalstm.config.fields import bounded, one_of
 from metalstm.datasets.audio.speech_augment import distorted, played_backwards
 from metalstm.datasets.audio.speech_features import FrameSettings, read_frames, recording_reader
 from metalstm.datasets.audio.speech_files import Keywords, find_keywords, first
-from metalstm.datasets.base import Dataset
+from metalstm.datasets.base import Dataset, FolderOfData
 from metalstm.datasets.files.reader import Scale, scale_of
 from metalstm.errors import DataError, Problem
 from metalstm.files.paths import expanded, user_data_folder
@@ -188,3 +190,26 @@ def _description(pools: dict[str, ClassPool], keywords: Keywords, values: Tensor
         f"{sizes} keywords of {each} recordings by {people} speakers; {values.shape[2]} frames of {values.shape[3]} "
         f"log-mel bands, mean 0 and standard deviation 1 over meta_train; support and query by {who}"
     )
+
+
+@dataclass(kw_only=True)
+class SpeechCommandsSettings(FolderOfData):
+    """The settings of Speech Commands."""
+
+    split_seed: int = bounded(minimum=0, below=2**32)
+    speakers: str = one_of("distinct", "any")
+    augment: bool
+    examples: int | None = bounded(minimum=2)
+    mels: int = bounded(minimum=8, maximum=80)  # narrower bands would fall between two frequencies of a frame
+    hop_ms: int = bounded(minimum=5, maximum=25)  # larger ones would skip sound
+    seconds: float = bounded(minimum=0.1, maximum=10)
+
+    def load(self) -> Dataset:
+        return load_speech_commands(
+            self.folder,
+            self.split_seed,
+            self.speakers,  # type: ignore[arg-type]
+            self.examples,
+            self.augment,
+            self.some(FrameSettings),
+        )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from metalstm.datasets.base import Dataset
+from metalstm.datasets.base import Dataset, FolderOfData
 from metalstm.datasets.images.cifar100_files import (
     COLOURS,
     SIDE,
@@ -75,3 +76,13 @@ def load_cifar_fs(root: Path | None, download: bool, *, counts: Counts = CIFAR10
         fingerprint=digest.hexdigest(),
         description=f"{sizes} classes of {sum(counts)} images each, {SIDE}x{SIDE} pixels in {COLOURS} colours",
     )
+
+
+@dataclass(kw_only=True)
+class CifarFSSettings(FolderOfData):
+    """The settings of CIFAR-FS."""
+
+    download: bool
+
+    def load(self) -> Dataset:
+        return load_cifar_fs(self.folder, self.download)

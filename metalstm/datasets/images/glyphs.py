@@ -7,11 +7,13 @@ so that the pixels are the same on any machine and at any number of threads.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from metalstm.datasets.base import Dataset
+from metalstm.config.fields import bounded
+from metalstm.datasets.base import Dataset, DatasetSettings
 from metalstm.datasets.images.drawings import DRAWINGS
 from metalstm.errors import ConfigError, Problem
 from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
@@ -178,3 +180,15 @@ def bell(size: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """[*size]: bell-shaped around 0, standard deviation 1/2, within -1.5..1.5: the sum of three uniform numbers."""
     first, second, third = torch.rand(3, *size, generator=generator).unbind(0)
     return first + second + third - 1.5
+
+
+@dataclass(kw_only=True)
+class GlyphsSettings(DatasetSettings):
+    """The settings of procedural characters."""
+
+    classes: int = bounded(minimum=12)
+    examples: int = bounded(minimum=2)
+    seed: int = bounded(minimum=0, below=2**32)
+
+    def load(self) -> Dataset:
+        return load_glyphs(self.classes, self.examples, self.seed)

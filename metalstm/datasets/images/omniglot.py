@@ -10,6 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from metalstm.datasets.base import Dataset
+from metalstm.config.fields import bounded, one_of
+from metalstm.datasets.base import Dataset, FolderOfData
 from metalstm.datasets.files.cache import Content, cached
 from metalstm.datasets.images.drawing_augment import BEND, bent
 from metalstm.datasets.images.drawings import DRAWINGS, FULL_INK, SIDE
@@ -211,3 +213,26 @@ def more_of(pool: ClassPool, augment: float, mirrored: bool) -> ClassPool:
         images = torch.cat((images, images.flip(-1)))
         names = names + [f"{name}, mirrored" for name in names]
     return ClassPool(images, names, augment=partial(bent, by=BEND.times(augment)) if augment > 0 else None)
+
+
+@dataclass(kw_only=True)
+class OmniglotSettings(FolderOfData):
+    """The settings of Omniglot."""
+
+    download: bool
+    split: str = one_of("random", "lake")
+    split_seed: int = bounded(minimum=0, below=2**32)
+    rotations: str = one_of("meta_train", "all", "none")
+    augment: float = bounded(minimum=0, maximum=10)
+    mirrored: bool
+
+    def load(self) -> Dataset:
+        return load_omniglot(
+            self.folder,
+            self.download,
+            self.split,  # type: ignore[arg-type]
+            self.split_seed,
+            self.rotations,  # type: ignore[arg-type]
+            self.augment,
+            self.mirrored,
+        )

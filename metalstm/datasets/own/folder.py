@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -17,14 +18,15 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from metalstm.config.fields import bounded, one_of, path
 from metalstm.datasets.audio.speech_features import recording_reader
-from metalstm.datasets.base import Dataset
+from metalstm.datasets.base import Dataset, DatasetSettings
 from metalstm.datasets.files.cache import Content
 from metalstm.datasets.files.folders import Classes, files_of, first
 from metalstm.datasets.files.reader import UNREADABLE, Example, Reader, Scale, broken, scale_of, whole
 from metalstm.datasets.own.columns import Columns
 from metalstm.datasets.own.folder_files import VERSION, content_of, read_all
-from metalstm.datasets.own.folder_readers import FolderSettings, as_steps, read_image, read_table, rows_of
+from metalstm.datasets.own.folder_readers import ReadingSettings, as_steps, read_image, read_table, rows_of
 from metalstm.datasets.own.folder_splits import Chosen, SplitSettings, class_folders, deal, large_enough
 from metalstm.datasets.own.tables import TableSettings
 from metalstm.datasets.text.texts import Lines, left_out, line_reader, read_lines, text_content
@@ -36,13 +38,13 @@ from metalstm.tasks.classes import ClassPool, check_disjoint
 log = logging.getLogger(__name__)
 
 MOSTLY = 0.9  # of the words of a text that are numbers: it may be a table
-FILES, TOKENS, TABLES, SPLITTING = FolderSettings(), TokenSettings(), TableSettings(), SplitSettings()
+FILES, TOKENS, TABLES, SPLITTING = ReadingSettings(), TokenSettings(), TableSettings(), SplitSettings()
 
 
 def load_folder(
     root: Path,
     splitting: SplitSettings = SPLITTING,
-    settings: FolderSettings = FILES,
+    settings: ReadingSettings = FILES,
     tokens: TokenSettings = TOKENS,
     tables: TableSettings = TABLES,
 ) -> Dataset:
@@ -118,7 +120,7 @@ class Texts(NamedTuple):
     new_scripts: bool  # whether there is what was cut into words in another way before
 
 
-def read_texts(classes: Classes, settings: FolderSettings) -> Texts:
+def read_texts(classes: Classes, settings: ReadingSettings) -> Texts:
     """Raises DataError naming the files that cannot be read."""
     texts: dict[str, list[list[str]]] = {name: [] for name in classes}
     found: list[tuple[Path, Lines]] = []
@@ -151,7 +153,7 @@ def numbers(texts: dict[str, list[list[str]]]) -> bool:
     return sum(shares) > MOSTLY * len(shares)
 
 
-def of_texts(found: Texts, chosen: Chosen, settings: FolderSettings, tokens: TokenSettings) -> Made:
+def of_texts(found: Texts, chosen: Chosen, settings: ReadingSettings, tokens: TokenSettings) -> Made:
     digest = hashlib.sha256(json.dumps([settings.max_steps, tokens]).encode() + found.fingerprint)
     if found.new_scripts:
         digest.update(b"words by UAX 29")
@@ -179,7 +181,7 @@ def of_texts(found: Texts, chosen: Chosen, settings: FolderSettings, tokens: Tok
 
 
 def of_numbers(
-    root: Path, kind: str, classes: Classes, chosen: Chosen, settings: FolderSettings, tables: TableSettings
+    root: Path, kind: str, classes: Classes, chosen: Chosen, settings: ReadingSettings, tables: TableSettings
 ) -> Made:
     content = read_all(root, kind, classes, settings, tables)
     for hint in content["hints"]:
@@ -281,3 +283,37 @@ def details(made: Made) -> tuple[str, ...]:
         f"prepared  {made.prepared}",
         *(f"columns   {note}" for note in made.notes),
     )
+
+
+@dataclass(kw_only=True)
+class FolderSettings(DatasetSettings):
+    """The settings of a folder of one's own data."""
+
+    root: str = path()
+
+    split_file: str | None
+    split_seed: int = bounded(minimum=0, below=2**32)
+    least: int = bounded(minimum=1)
+    min_examples: int | None = bounded(minimum=2)
+    image_size: int = bounded(minimum=4, maximum=512)
+    mels: int = bounded(minimum=8, maximum=80)
+    hop_ms: int = bounded(minimum=5, maximum=25)
+    seconds: float | None = bounded(minimum=0.1, maximum=60)
+    max_steps: int = bounded(minimum=1, maximum=100_000)
+    columns: list[str] | None
+    drop: list[str] | None
+    header: bool | None
+    decimal: str | None = one_of("point", "comma", None)
+    min_count: int = bounded(minimum=1)
+    subwords: bool
+    ngram_buckets: int = bounded(minimum=1, maximum=2**20)
+    ngrams_per_word: int = bounded(minimum=1, maximum=64)
+
+    def load(self) -> Dataset:
+        return load_folder(
+            Path(self.root),
+            self.some(SplitSettings),
+            self.some(ReadingSettings),
+            self.some(TokenSettings),
+            self.some(TableSettings),
+        )

@@ -19,7 +19,7 @@ from metalstm.datasets.files.cache import Content, cached
 from metalstm.datasets.files.folders import Classes, first
 from metalstm.datasets.files.reader import UNREADABLE, Read, broken, said_together
 from metalstm.datasets.own.columns import Settled, settle
-from metalstm.datasets.own.folder_readers import FolderSettings, as_steps, is_grey, read_image, read_table, rows_of
+from metalstm.datasets.own.folder_readers import ReadingSettings, as_steps, is_grey, read_image, read_table, rows_of
 from metalstm.datasets.own.tables import Table, TableSettings, table_content
 from metalstm.errors import DataError, Problem
 from metalstm.files.writing import read_bounded
@@ -32,7 +32,7 @@ CONTENT = {"values", "steps", "cut", "fingerprint", "rate", "said", "warnings", 
 log = logging.getLogger(__name__)
 
 
-def read_all(root: Path, kind: str, classes: Classes, settings: FolderSettings, tables: TableSettings) -> Content:
+def read_all(root: Path, kind: str, classes: Classes, settings: ReadingSettings, tables: TableSettings) -> Content:
     """All examples, from the cache where the same files have been read before.
 
     Returns:
@@ -73,7 +73,7 @@ def stamp(file: Path) -> str:
     return f"{status.st_size}:{status.st_mtime_ns}"
 
 
-def decode(kind: str, classes: Classes, settings: FolderSettings, tables: TableSettings) -> Content:
+def decode(kind: str, classes: Classes, settings: ReadingSettings, tables: TableSettings) -> Content:
     """Raises DataError naming the files that cannot be read."""
     digest = hashlib.sha256(json.dumps([VERSION, kind, settings]).encode())
     problems: list[Problem] = []
@@ -120,7 +120,7 @@ def decode(kind: str, classes: Classes, settings: FolderSettings, tables: TableS
     }
 
 
-def read_file(data: bytes, kind: str, settings: FolderSettings, rate: int) -> Read:
+def read_file(data: bytes, kind: str, settings: ReadingSettings, rate: int) -> Read:
     """Read an image or a recording; `rate` is that of the recordings' frames."""
     return read_image(data, settings.image_size) if kind == "images" else read_recording(data, settings.frames, rate)
 

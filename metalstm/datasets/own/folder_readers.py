@@ -23,7 +23,7 @@ from metalstm.datasets.own.tables import Numbers, Table, TableSettings, named, r
 LONGEST = 10.0  # s, of a recording that are read where no setting says so
 
 
-class FolderSettings(NamedTuple):
+class ReadingSettings(NamedTuple):
     """How files become examples."""
 
     image_size: int = 28  # pixels, of height and width

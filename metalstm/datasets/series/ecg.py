@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from metalstm.datasets.base import Dataset
+from metalstm.config.fields import bounded
+from metalstm.datasets.base import Dataset, FolderOfData
 from metalstm.datasets.series.ecg_files import PARTS, Record, find_records, need_wfdb, read_record
 from metalstm.errors import ConfigError, DataError
 from metalstm.files.paths import expanded, user_data_folder
@@ -159,3 +161,19 @@ def _pool(records: dict[str, list[Tensor]], scale: float) -> ClassPool:
         counts=torch.tensor([len(beats) for beats in classes]),
         together=len(KINDS),
     )
+
+
+@dataclass(kw_only=True)
+class EcgSettings(FolderOfData):
+    """The settings of heart beats."""
+
+    split_seed: int = bounded(minimum=0, below=2**32)
+    lead: int = bounded(minimum=0)
+    before: float = bounded(minimum=0.05, maximum=2)
+    after: float = bounded(minimum=0.05, maximum=2)
+    rate: int = bounded(minimum=30, maximum=1000)
+    min_beats: int = bounded(minimum=2)
+    max_beats: int = bounded(minimum=2)
+
+    def load(self) -> Dataset:
+        return load_ecg(self.folder, self.split_seed, self.some(BeatSettings))

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from metalstm.datasets.base import Dataset
+from metalstm.config.fields import bounded
+from metalstm.datasets.base import Dataset, DatasetSettings, Kind
 from metalstm.datasets.series.sinusoid import uniform
 from metalstm.errors import ConfigError
 from metalstm.tasks.classes import SPLITS
@@ -126,3 +128,15 @@ def load_pendulum(window: int) -> Dataset:
         description=f"pendulum: {MASS} kg, {LENGTH} m, friction {FRICTION} N m s, torque limit {TORQUE_LIMIT} N m; "
         f"where {window} torques of {STEP} s take it",
     )
+
+
+@dataclass(kw_only=True)
+class PendulumSettings(DatasetSettings):
+    """The settings of pendulums."""
+
+    kind: ClassVar[Kind] = "regression"
+
+    window: int = bounded(minimum=1)
+
+    def load(self) -> Dataset:
+        return load_pendulum(self.window)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from metalstm.datasets.base import Dataset
+from metalstm.config.fields import bounded, one_of
+from metalstm.datasets.base import Dataset, DatasetSettings, Kind
 from metalstm.errors import ConfigError, Problem
 from metalstm.tasks.classes import SPLITS
 from metalstm.tasks.examples import Examples, TaskBatch
@@ -115,3 +117,16 @@ def load_sinusoid(form: Form = "points", window: int = 8) -> Dataset:
         description=f"sinusoid: y = A sin(x - phase), A in {AMPLITUDE}, phase in (0, pi), x in {POSITION}, "
         f"{steps} position{'s' if steps > 1 else ''} an example",
     )
+
+
+@dataclass(kw_only=True)
+class SinusoidSettings(DatasetSettings):
+    """The settings of sinusoids."""
+
+    kind: ClassVar[Kind] = "regression"
+
+    form: str = one_of("points", "curve")
+    window: int = bounded(minimum=2, below=22)
+
+    def load(self) -> Dataset:
+        return load_sinusoid(self.form, self.window)  # type: ignore[arg-type]

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from metalstm.datasets.base import Dataset
+from metalstm.config.fields import bounded
+from metalstm.datasets.base import Dataset, FolderOfData, Kind
 from metalstm.datasets.series.terrain_files import COLUMNS, RATE, Logs, read_logs
 from metalstm.errors import ConfigError, DataError, Problem
 from metalstm.files.paths import expanded, user_data_folder
@@ -207,3 +210,18 @@ def _missed_as_now(drives: list[Tensor], horizon: int) -> Tensor:
     """[2]: the mean squared change of each speed in `horizon` rows, each drive counting the same."""
     changes = [drive[horizon:, SPEEDS] - drive[:-horizon, SPEEDS] for drive in drives]
     return torch.stack([change.square().mean(dim=0) for change in changes]).mean(dim=0)
+
+
+@dataclass(kw_only=True)
+class TerrainSettings(FolderOfData):
+    """The settings of drives on terrains."""
+
+    kind: ClassVar[Kind] = "regression"
+
+    split_seed: int = bounded(minimum=0, below=2**32)
+    window: int = bounded(minimum=1)
+    horizon: int = bounded(minimum=1)
+    stretch: int = bounded(minimum=2)
+
+    def load(self) -> Dataset:
+        return load_terrain(self.folder, self.split_seed, self.window, self.horizon, self.stretch)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from metalstm.datasets.base import Dataset
+from metalstm.config.fields import bounded
+from metalstm.datasets.base import Dataset, FolderOfData
 from metalstm.datasets.files.reader import Reader
 from metalstm.datasets.text.clinc150_files import Queries, find_folder, read_intents
 from metalstm.datasets.text.texts import line_reader
@@ -86,3 +88,18 @@ def split_domains(names: list[str], split_seed: int) -> list[list[str]]:
 def shared_queries(queries: Queries) -> int:
     """How many queries stand in more than one intent, so that no one could tell which is meant."""
     return sum(times > 1 for times in Counter(q for texts in queries.values() for q in {*map(tuple, texts)}).values())
+
+
+@dataclass(kw_only=True)
+class Clinc150Settings(FolderOfData):
+    """The settings of CLINC150."""
+
+    split_seed: int = bounded(minimum=0, below=2**32)
+    min_count: int = bounded(minimum=1)
+    subwords: bool
+    ngram_buckets: int = bounded(minimum=1, maximum=2**20)
+    ngrams_per_word: int = bounded(minimum=1, maximum=64)  # every step holds so many
+    max_words: int | None = bounded(minimum=1)
+
+    def load(self) -> Dataset:
+        return load_clinc150(self.folder, self.split_seed, self.some(TokenSettings))

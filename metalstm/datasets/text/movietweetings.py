@@ -7,11 +7,13 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from metalstm.datasets.base import Dataset
+from metalstm.config.fields import bounded
+from metalstm.datasets.base import Dataset, FolderOfData
 from metalstm.datasets.text.movietweetings_files import Film, Rating, Table, find_folder, read_table
 from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, is_tag, spelling
 from metalstm.errors import DataError
@@ -172,3 +174,23 @@ def _left_out(table: Table) -> str:
     }
     odd = "".join(f", {count:,} {what}" for what, count in without.items() if count)
     return f"{ratings:,} ratings of {len(table.films):,} films by {len(table.ratings):,} users in all{odd}"
+
+
+@dataclass(kw_only=True)
+class MovieTweetingsSettings(FolderOfData):
+    """The settings of MovieTweetings."""
+
+    split_seed: int = bounded(minimum=0, below=2**32)
+    min_ratings: int = bounded(minimum=2)
+    examples: int | None = bounded(minimum=2)
+    crowd: bool
+    min_count: int = bounded(minimum=1)
+    subwords: bool
+    ngram_buckets: int = bounded(minimum=1, maximum=2**20)
+    ngrams_per_word: int = bounded(minimum=1, maximum=64)  # every step holds so many
+    max_words: int | None = bounded(minimum=1)
+
+    def load(self) -> Dataset:
+        return load_movietweetings(
+            self.folder, self.split_seed, self.min_ratings, self.examples, self.crowd, self.some(TokenSettings)
+        )

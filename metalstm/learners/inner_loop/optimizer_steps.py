@@ -14,6 +14,8 @@ from metalstm.learners.objective import Kind, task_loss
 from metalstm.nn.base import Model, Weights
 from metalstm.tasks.examples import Examples
 
+OPTIMIZERS = ("sgd", "adam")
+
 Optimizer = Literal["sgd", "adam"]
 UNTIL_PICKED = {"sgd": 0.1, "adam": 1e-3}  # rates, before meta-validation has picked one
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from metalstm.config.hydra_errors import in_our_words
+from metalstm.registry import GROUPS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,13 +52,12 @@ def run(trials: int, folder: Path, plan: Plan, settings: TrainSettings, interrup
         settings: of any trial.
         interruption: asked while one runs.
     """
-    from metalstm.dataset_settings import REGRESSION
     from metalstm.errors import DivergedError
     from metalstm.sweeps.search import summary
     from metalstm.sweeps.search.study import Study
     from metalstm.sweeps.search.trials import Search
 
-    regression = settings.dataset.name in REGRESSION
+    regression = settings.dataset.kind == "regression"
     metric = "mse" if regression else "accuracy"
     study = Study(folder, plan.spaces, "minimize" if regression else "maximize", settings.seed, defaults(plan))
     log.info("search    %s", folder)
@@ -151,7 +151,6 @@ def checked(overrides: Sequence[str]) -> TrainSettings:
 
 def defaults(plan: Plan) -> dict[str, float | str] | None:
     """What the searched settings are without a search, by name; None: one of them is in no space."""
-    from metalstm.config.parse import GROUPS
     from metalstm.config.text import flat, plain
 
     values = flat(plain(checked(plan.fixed)))

@@ -238,7 +238,7 @@ PLACES: dict[str, Callable[..., Any]] = {
 
 def begin(case: Data, root: Path) -> Ended:
     """Begins a run on the data."""
-    from metalstm.datasets import loading
+    from metalstm.datasets.images import omniglot
     from metalstm.datasets.images.omniglot import load_omniglot
     from metalstm.datasets.images.omniglot_files import Counts
 
@@ -246,7 +246,7 @@ def begin(case: Data, root: Path) -> Ended:
     folder = root / "work" / "omniglot"
     build(case, folder)
     arguments = (*SETTINGS, *case.settings)
-    with mock.patch.object(loading, "load_omniglot", functools.partial(load_omniglot, counts=counts)):
+    with mock.patch.object(omniglot, "load_omniglot", functools.partial(load_omniglot, counts=counts)):
         for damage in case.damage:
             if damage[0] == "cache":  # of data that is whole
                 run("train", arguments, root)

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from metalstm.config.parse import GROUPS
+from metalstm import registry
 from metalstm.config.schema import MetaTestSettings, TrainSettings
 
 from . import words
+
+GROUPS = {group: registry.settings_classes(group) for group in registry.GROUPS}
 
 # A run that would begin at once, were nothing else given.
 TINY = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from metalstm.config.parse import GROUPS
+from metalstm import registry
+
+GROUPS = {group: registry.settings_classes(group) for group in registry.GROUPS}
 
 
 def listed(text: str, between: str | None = None) -> list[str]:
