@@ -21,19 +21,24 @@ from __future__ import annotations
 import logging
 import signal
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from omegaconf import DictConfig
 
 from metalstm.cli.arguments import run_choices
 from metalstm.config.compose import composed
 from metalstm.config.hydra_errors import as_ours, config_problem, in_our_words
 from metalstm.config.text import pasted, quoted, shown
 from metalstm.errors import CheckpointError, ConfigError, Interrupted
+from metalstm.experiment.train import begin_or_resume
 from metalstm.files.paths import expanded
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-    from metalstm.predictor import TrainedLearner
+from metalstm.files.reading import Unreadable, read_json
+from metalstm.predictor import TrainedLearner, counted
+from metalstm.reporting.summary import summary
+from metalstm.runs.layout import RESULT
+from metalstm.runs.logs import screen_log
+from metalstm.runs.metrics import Records
+from metalstm.runtime.torch_state import own_torch
 
 
 class Run:
@@ -50,7 +55,6 @@ class Run:
         return f"Run({str(self.path)!r})"
 
     def __str__(self) -> str:
-        from metalstm.reporting.summary import summary
 
         return summary(self.result)
 
@@ -61,8 +65,6 @@ class Run:
         Raises:
             CheckpointError: the run is not over, or this is none.
         """
-        from metalstm.files.reading import Unreadable, read_json
-        from metalstm.runs.layout import RESULT
 
         try:
             content: dict[str, Any] = read_json(self.path / RESULT)
@@ -76,7 +78,6 @@ class Run:
     @property
     def metrics(self) -> list[dict[str, float]]:
         """The records of `metrics.jsonl`: one for each training step, and one for each meta-validation."""
-        from metalstm.runs.metrics import Records
 
         return list(Records(self.path))
 
@@ -101,9 +102,6 @@ def meta_train(*settings: str, **named: Any) -> Run:
         `meta_train(dataset="folder", ways=5, **{"dataset.root": Path("my photos")})`
     """
     given = [*map(checked, settings), *(as_override(name, value) for name, value in named.items())]
-    from metalstm.experiment.train import begin_or_resume
-    from metalstm.runs.logs import screen_log
-    from metalstm.runtime.torch_state import own_torch
 
     with in_our_words("train"), own_torch():
         config = composed_for_python([*run_choices(given), *given])
@@ -182,7 +180,6 @@ def load(
     Raises:
         MetalstmError: there is no run, no whole checkpoint, or not its data.
     """
-    from metalstm.predictor import TrainedLearner, counted
 
     if not isinstance(run, (Run, str, PurePath)):
         raise ConfigError.of(f"run={run!r} is no run", "give what meta_train returned, or a run directory")

@@ -134,9 +134,35 @@ def at_once(name: str) -> set[str]:
     return {other.split(".")[0] for other in seen if not other.startswith("metalstm")} | seen
 
 
-@pytest.mark.parametrize("name", sorted(name for name in MODULES if name.startswith("cli.") or name == "api"))
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if name.startswith("cli.")))
 def test_torch_waits(name: str) -> None:
     if name in ("cli.sweep", "cli.sweep_checks"):  # behind the boundary of `metalstm-train`
         return
     heavy = {"torch", "torchvision", "higher", "numpy", "matplotlib", "PIL", "pandas", "scipy"}
     assert not at_once(name) & heavy
+
+
+# Libraries that are optional, or take their time and are needed by few: imported where they are used.
+LATER = {
+    *("joblib", "matplotlib", "optuna", "safetensors", "sqlalchemy", "wfdb"),  # extras
+    *("pandas", "scipy", "torchvision"),  # for time stamps, for intervals and heart beats, for downloads
+}
+LAZY = {("__init__", "metalstm"), ("runtime.progress", "tqdm")}  # the door of the package; a notebook's own bar
+
+
+def test_imports_stand_at_the_top() -> None:
+    """Behind the one lazy boundary of a command, `cli.boundary.lazily`, nothing is imported within a function."""
+    for name, path in MODULES.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        at_top = {id(node) for node in tree.body} | for_types(tree)
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Import, ast.ImportFrom)) and id(node) not in at_top:
+                module = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+                library = str(module).split(".")[0]
+                assert library in LATER or (name, library) in LAZY, f"{name}, line {node.lineno}: {module}"
+
+
+def test_types_are_imported_as_all_else() -> None:
+    """But where two modules need each other: settings and their checks."""
+    found = {name for name, path in MODULES.items() if for_types(ast.parse(path.read_text(encoding="utf-8")))}
+    assert found == {"__init__", "config.checks"}

@@ -6,9 +6,15 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from metalstm.cli.boundary import version_option
 from metalstm.config.own_configs import own_yaml
 from metalstm.config.text import name_of
 from metalstm.errors import ConfigError
+from metalstm.experiment.identity import run_settings
 from metalstm.files.paths import expanded
 from metalstm.registry import GROUPS
 
@@ -31,7 +37,6 @@ def completed(config_name: str, arguments: Sequence[str]) -> list[str]:
         CheckpointError: the run to go on with is none.
         ConfigError: its config, or one that a flag names, cannot be used.
     """
-    from hydra._internal.utils import get_args_parser
 
     given, _ = get_args_parser().parse_known_args(arguments)
     more = use_of_hydra(given)
@@ -71,7 +76,6 @@ def run_choices(overrides: Sequence[str]) -> list[str]:
     named = list(resumed(overrides))
     if not named:
         return []
-    from metalstm.experiment.identity import run_settings
 
     settings = run_settings(expanded(named[-1], "resume", ConfigError))
     given = set(map(name_of, overrides))
@@ -80,8 +84,6 @@ def run_choices(overrides: Sequence[str]) -> list[str]:
 
 def resumed(overrides: Sequence[str]) -> Iterator[str]:
     """The run directories that overrides name to go on with; what Hydra will refuse is left to it."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
 
     parser = OverridesParser.create()
     for override in overrides:
@@ -94,21 +96,8 @@ def resumed(overrides: Sequence[str]) -> Iterator[str]:
                 yield str(value)
 
 
-def version_option(parser: argparse.ArgumentParser) -> None:
-    """Give a parser `--version`, which says this package's; in place of another's, if it has one."""
-    from importlib.metadata import version
-
-    said = f"metalstm {version('metalstm')}, torch {version('torch')}"
-    existing = next((action for action in parser._actions if "--version" in action.option_strings), None)
-    if existing is None:
-        parser.add_argument("--version", action="version", version=said)
-    else:
-        setattr(existing, "version", said)  # noqa: B010 - an attribute of this kind of action alone
-
-
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Read a command line; one that Hydra has no flags for ends the process, as usual."""
-    from hydra._internal.utils import get_args_parser
 
     parser: argparse.ArgumentParser = get_args_parser()
     version_option(parser)

@@ -6,12 +6,14 @@ interrupted; `METALSTM_DEBUG=1` shows tracebacks.
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 from metalstm.errors import ConfigError, MetalstmError, complain, unusable
@@ -45,3 +47,14 @@ def ending_with_errors() -> Iterator[None]:
             sys.exit(128 + signal.SIGPIPE)
         complain(unusable(error))
         sys.exit(ConfigError.exit_code)
+
+
+def version_option(parser: argparse.ArgumentParser) -> None:
+    """Give a parser `--version`, which says this package's; in place of another's, if it has one."""
+
+    said = f"metalstm {version('metalstm')}, torch {version('torch')}"
+    existing = next((action for action in parser._actions if "--version" in action.option_strings), None)
+    if existing is None:
+        parser.add_argument("--version", action="version", version=said)
+    else:
+        setattr(existing, "version", said)  # noqa: B010 - an attribute of this kind of action alone

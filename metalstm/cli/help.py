@@ -6,16 +6,16 @@ import re
 import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.abc import Traversable
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from omegaconf import OmegaConf
 
 from metalstm.cli.arguments import parsed
 from metalstm.config.compose import composed
 from metalstm.config.text import flat, shown
-
-if TYPE_CHECKING:
-    from importlib.abc import Traversable
 
 GROUPS = ("dataset", "model", "learner", "experiment")
 EXPLAINED_BY = {"learner": "maml"}  # what several choices of a group share is said in one of them
@@ -38,7 +38,6 @@ def help_text(config_name: str, arguments: Sequence[str]) -> str:
     Raises:
         HydraException, OmegaConfBaseException: as `composition.composed`.
     """
-    from omegaconf import OmegaConf
 
     given = parsed(arguments)
     config = composed(

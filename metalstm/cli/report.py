@@ -7,10 +7,15 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from metalstm.cli.arguments import version_option
-from metalstm.cli.boundary import ending_with_errors
+from metalstm.cli.boundary import ending_with_errors, version_option
 from metalstm.errors import ConfigError
 from metalstm.files.paths import expanded
+from metalstm.files.writing import as_json
+from metalstm.reporting import comparison, missing
+from metalstm.reporting.entries import curves, on_the_same_tasks, runs_in, without_result
+from metalstm.reporting.figures import draw_comparison
+from metalstm.reporting.page import page
+from metalstm.reporting.text_tables import table_in_parts, wrapped
 
 FORMATS = ("table", "markdown", "json")
 
@@ -25,7 +30,6 @@ def main() -> None:
 
 def draw_missing(runs: list[Path]) -> None:
     """Draws what a single run should have and does not, and says so beside the table."""
-    from metalstm.reporting import missing
 
     if len(runs) == 1:
         for name, file in missing.draw_missing(runs[0]):
@@ -63,12 +67,6 @@ def report(runs: list[Path], out: Path | None, target: float | None, form: str =
     Raises:
         ConfigError: runs without a result, or on different tasks; or `out` cannot be written.
     """
-    from metalstm.files.writing import as_json
-    from metalstm.reporting import comparison
-    from metalstm.reporting.entries import curves, on_the_same_tasks, runs_in, without_result
-    from metalstm.reporting.figures import draw_comparison
-    from metalstm.reporting.page import page
-    from metalstm.reporting.text_tables import table_in_parts, wrapped
 
     read = on_the_same_tasks(runs_in(runs))
     common, found = read[0].tasks, curves(read)

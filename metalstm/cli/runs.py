@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from metalstm.cli.arguments import version_option
-from metalstm.cli.boundary import ending_with_errors
-from metalstm.errors import ConfigError
+from metalstm.cli.boundary import ending_with_errors, version_option
+from metalstm.errors import ConfigError, printable
 from metalstm.files.paths import expanded
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from metalstm.runs.listing import Listed
+from metalstm.files.writing import as_json
+from metalstm.reporting.text_tables import table
+from metalstm.runs.listing import Listed, listed
 
 KEYS = {
     "path": "the run directory",
@@ -96,9 +94,6 @@ def shown(args: argparse.Namespace) -> str:
     Raises:
         ConfigError: there is no such folder, or no such key, or a limit that is none.
     """
-    from metalstm.errors import printable
-    from metalstm.files.writing import as_json
-    from metalstm.runs.listing import listed
 
     check(args)
     found = chosen(listed(args.folder), args)
@@ -149,7 +144,6 @@ def fits(run: Listed, key: str, wanted: str) -> bool:
 
 def as_table(runs: Sequence[Listed]) -> str:
     """Runs as lines of columns, their paths beside them or below."""
-    from metalstm.reporting.text_tables import table
 
     rows = []
     for run in runs:

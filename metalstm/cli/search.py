@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from metalstm.cli.arguments import version_option
-from metalstm.cli.boundary import ending_with_errors, lazily
-from metalstm.config.hydra_errors import in_our_words
+from metalstm.cli.boundary import ending_with_errors, lazily, version_option
 
 USAGE = "metalstm-search SETTING... [trials=20] [search=DIR]"
 HELP = """\
@@ -51,5 +49,5 @@ def main() -> None:
     parser.add_argument("settings", nargs="+", metavar="SETTING", help="name=value, or a space to search; see below")
     with ending_with_errors():
         given = parser.parse_args().settings
-        with in_our_words("train"):
+        with lazily("metalstm.config.hydra_errors:in_our_words")("train"):
             lazily("metalstm.sweeps.search.search:search")(given)

@@ -6,6 +6,11 @@ import argparse
 import os
 import sys
 
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
 from metalstm.cli.arguments import config_flags, use_of_hydra
 from metalstm.cli.boundary import ending_with_errors
 from metalstm.cli.sweep_checks import check
@@ -48,10 +53,6 @@ def planned(given: argparse.Namespace) -> Sweep:
     Raises:
         ConfigError: a job would be refused, or one is there with other settings.
     """
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.types import RunMode
-    from omegaconf import OmegaConf
 
     if given.config_path:
         raise ConfigError.of(

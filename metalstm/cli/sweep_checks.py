@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from omegaconf import DictConfig
 
 from metalstm.config.hydra_errors import in_our_words
+from metalstm.config.parse import from_the_root, train_settings
+from metalstm.config.schema import TrainSettings
+from metalstm.config.text import flat, plain, shown
 from metalstm.errors import CheckpointError, ConfigError, DataError, MetalstmError, Problem
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-    from metalstm.config.schema import TrainSettings
-    from metalstm.sweeps.job import Job
+from metalstm.experiment.experiment import check_start
+from metalstm.experiment.identity import config_values
+from metalstm.experiment.resume import check_fingerprint
+from metalstm.experiment.session import warm_start
+from metalstm.files.reading import Unreadable
+from metalstm.sweeps.job import Job
 
 NOT_COMPARED = {"resume", "allow_changed_data", "output_dir"}  # settings of a start or a place: a run may have others
 
@@ -77,9 +82,6 @@ def check(jobs: Sequence[Job], compose: Callable[[Sequence[str]], DictConfig], c
 
 def check_data(left: Sequence[tuple[Job, TrainSettings]], refusals: Refusals) -> None:
     """As `check`, of the jobs that are not over, once their settings are in order; each dataset is made once."""
-    from metalstm.experiment.experiment import check_start
-    from metalstm.experiment.resume import check_fingerprint
-    from metalstm.experiment.session import warm_start
 
     by_dataset: dict[str, list[tuple[Job, TrainSettings]]] = {}
     for job, settings in left:
@@ -100,8 +102,6 @@ def check_data(left: Sequence[tuple[Job, TrainSettings]], refusals: Refusals) ->
 
 def checked_settings(job: Job, compose: Callable[[Sequence[str]], DictConfig]) -> TrainSettings:
     """A job's settings, which those of the run in its directory must agree with."""
-    from metalstm.config.parse import from_the_root, train_settings
-    from metalstm.config.text import flat, plain, shown
 
     settings = train_settings(compose(job.overrides))
     if settings.resume is not None:
@@ -123,10 +123,6 @@ def checked_settings(job: Job, compose: Callable[[Sequence[str]], DictConfig]) -
 
 def settings_there(job: Job) -> dict[str, Any]:
     """The settings of the run in a job's directory; none where there is no run, or it cannot be read."""
-    from metalstm.config.parse import from_the_root
-    from metalstm.config.text import flat
-    from metalstm.experiment.identity import config_values
-    from metalstm.files.reading import Unreadable
 
     try:
         return flat(from_the_root(config_values(job.path)))

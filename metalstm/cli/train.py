@@ -14,7 +14,7 @@ from metalstm.cli.command import run_command, sweep_asked_for
 from metalstm.config.parse import check_root
 from metalstm.config.text import name_of
 from metalstm.runs.logs import no_log, start_log
-from metalstm.sweeps.job import end_with_sweep
+from metalstm.runtime.parent import end_with_sweep
 
 log = logging.getLogger(__name__)
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+
+from hydra import compose, version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, SearchPathException
+from omegaconf import DictConfig, OmegaConf
 
 from metalstm.config.own_configs import bound_configs
 from metalstm.config.parse import PATHS
 from metalstm.config.text import PLAIN, flat, in_quotes, quoted
 from metalstm.errors import ConfigError
 from metalstm.files.paths import expanded
-
-if TYPE_CHECKING:
-    from hydra.core.override_parser.types import Override
-    from omegaconf import DictConfig
 
 
 @contextmanager
@@ -29,12 +34,6 @@ def our_configs(folder: str | None = None, main: str | None = None) -> Iterator[
     Raises:
         SearchPathException: there is no such folder.
     """
-    from hydra import version
-    from hydra._internal.hydra import Hydra
-    from hydra._internal.utils import create_config_search_path
-    from hydra.core.config_search_path import SearchPathQuery
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import SearchPathException
 
     version.setbase("1.3")
     bound_configs()
@@ -71,7 +70,6 @@ def composed(
     Raises:
         HydraException, OmegaConfBaseException: as the command meets them; `command.as_ours` says them in our words.
     """
-    from hydra import compose
 
     with our_configs(folder, main):
         return compose(config_name, readable(overrides), return_hydra_config=with_hydra)
@@ -109,8 +107,6 @@ def readable_path(override: str, sweep: bool) -> str:
 
 def as_understood(value: str) -> Override | None:
     """A value as Hydra's grammar has it; None: it has none."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
 
     try:
         return OverridesParser.create().parse_override(f"path={value}")
@@ -125,7 +121,6 @@ def is_text(override: Override) -> bool:
 
 def setting_names(config_name: str) -> list[str]:
     """All settings and groups of a command, as the command line names them."""
-    from omegaconf import OmegaConf
 
     values = OmegaConf.to_container(composed(config_name, []))
     assert isinstance(values, dict)

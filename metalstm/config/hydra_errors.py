@@ -7,6 +7,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
 from metalstm.config.compose import setting_names
 from metalstm.config.extras import install
 from metalstm.config.text import did_you_mean, pasted
@@ -16,8 +19,6 @@ from metalstm.registry import GROUPS
 
 def as_ours(error: Exception, config_name: str) -> MetalstmError | None:
     """An error as one that the person at the command line can mend; None: it is a mistake of this program."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
 
     if isinstance(error, MetalstmError):
         return error

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra.plugins.config_source import ConfigResult
 
 from metalstm.config.text import flat
 from metalstm.errors import ConfigError
 from metalstm.files.reading import Unreadable, read_yaml
-
-if TYPE_CHECKING:
-    from hydra.plugins.config_source import ConfigResult
-
 
 LONGEST = 2**16  # letters that the values of a config may have, each reference written out
 DEEPEST = 50  # references to references
@@ -81,7 +80,6 @@ def bound_configs() -> None:
 
     The class stays Hydra's own, for launchers hand what it has registered to other processes.
     """
-    from hydra._internal.core_plugins.file_config_source import FileConfigSource
 
     read = FileConfigSource.load_config
     if read.__module__ == __name__:  # it does already

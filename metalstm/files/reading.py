@@ -8,6 +8,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from metalstm.errors import first_line
 
 LARGEST_JSON = 2**24  # bytes; a result has some thousands
@@ -80,7 +82,6 @@ def read_yaml(path: Path) -> Any:
     Raises:
         Unreadable: it is missing, no YAML, too large, nested too deep, or its anchors stand for too much.
     """
-    import yaml
 
     class Loader(yaml.SafeLoader):
         pass
@@ -107,7 +108,6 @@ def check_nodes(text: str) -> None:
         Unreadable: they are too many, or nested too deep.
         yaml.YAMLError: it is no YAML.
     """
-    import yaml
 
     sizes: dict[str, int] = {}  # of whole nodes with an anchor
     opened: list[tuple[str | None, int]] = []  # anchor, and the number of nodes before it

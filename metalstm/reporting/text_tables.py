@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from metalstm.errors import printable
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
 
 GAP = 2  # between columns
 Row = Sequence[str]
@@ -50,8 +50,6 @@ def table(heading: Row, rows: Sequence[Row], below: Sequence[str]) -> str:
 
 def in_columns(heading: Row | None, rows: Sequence[Row], widths: Sequence[int]) -> str:
     """Rows in columns of such widths; what is wider goes on in the next line."""
-    from rich.table import Table
-    from rich.text import Text
 
     made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), show_header=heading is not None)
     for name, width in zip(heading or [""] * len(widths), widths, strict=True):
@@ -87,14 +85,12 @@ def parts(widths: Sequence[int], room: int) -> list[range]:
 
 def column_widths(heading: Row, rows: Sequence[Row]) -> list[int]:
     """What each column takes where its cells stay whole, and its heading may have several lines."""
-    from rich.cells import cell_len
 
     columns = zip(heading, *rows, strict=True)
     return [max(map(cell_len, [*name.split(), *map(printable, cells), ""])) for name, *cells in columns]
 
 
 def rendered(made: Table, rows: Sequence[Row]) -> str:
-    from rich.text import Text
 
     for row in rows:
         made.add_row(*(Text(printable(cell)) for cell in row))
@@ -105,6 +101,5 @@ def rendered(made: Table, rows: Sequence[Row]) -> str:
 
 def console(file: io.StringIO) -> Console:
     """Plain text of the screen's width."""
-    from rich.console import Console
 
     return Console(file=file, force_terminal=False, color_system=None)

@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
 from metalstm.errors import ConfigError
 
 LONGEST = 150  # letters of a directory's name; file systems allow 255 bytes
@@ -36,7 +38,6 @@ def combinations(overrides: Sequence[Any]) -> list[tuple[list[str], dict[str, st
 
 def sweep_name(overrides: Sequence[str]) -> str:
     """The name of a sweep's directory: what is swept, and a hash of the command's settings in any order."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
 
     lines = [str(line) for line in overrides]
     parsed = OverridesParser.create().parse_overrides(lines)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -18,14 +17,11 @@ from metalstm.files.reading import read_json
 from metalstm.files.writing import writing
 from metalstm.runs.layout import CONFIG, FAILED, RESULT, write_json
 from metalstm.runs.lock import LOCK
-
-if TYPE_CHECKING:
-    from metalstm.runtime.signals import Interruption
+from metalstm.runtime.parent import SWEEP
+from metalstm.runtime.signals import Interruption
 
 ERRORS = "errors.txt"  # what a job has written on standard error
-SWEEP = "METALSTM_SWEEP"  # set for a job: the process that it must not outlive
 PATIENCE = 120  # seconds that a job of a sweep which was killed has to end at a step boundary
-PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
 class Job(NamedTuple):
@@ -203,13 +199,3 @@ def failure_of(job: Job) -> Failure | None:
         return Failure(int(said["exit_code"]), str(said["reason"]))
     except (ValueError, KeyError, TypeError, OverflowError):
         return Failure(1, "it has no result")
-
-
-def end_with_sweep() -> None:
-    """In a job's process: asks for a SIGTERM when the sweep's process is gone, however that ended."""
-    sweep = os.environ.pop(SWEEP, None)
-    if sweep is None or sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != int(sweep):  # gone before this could be asked for
-        sys.exit(128 + signal.SIGTERM)

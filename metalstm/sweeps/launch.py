@@ -15,12 +15,18 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext
 from omegaconf import OmegaConf
 
 from metalstm.config.compose import our_configs
 from metalstm.config.text import command_line, quoted, shell
 from metalstm.errors import ConfigError, Interrupted, MetalstmError, Problem, complain
 from metalstm.runtime.signal_names import BY_NAME, handled
+from metalstm.runtime.signals import Interruption
 from metalstm.sweeps.job import Job, Owner, errors_of, failure_of, run_job
 
 log = logging.getLogger(__name__)
@@ -39,7 +45,6 @@ def one_by_one(jobs: Sequence[Job]) -> None:
     Raises:
         Interrupted: a signal has ended the one that was running, at a step boundary.
     """
-    from metalstm.runtime.signals import Interruption  # which brings torch
 
     with Interruption() as interruption:
         for number, job in enumerate(jobs):
@@ -62,10 +67,6 @@ def launch(jobs: Sequence[Job], folder: Path, config: Any) -> None:
     Raises:
         Interrupted: by a signal; jobs may go on from their last checkpoints.
     """
-    from hydra._internal.callbacks import Callbacks
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.plugins import Plugins
-    from hydra.types import HydraContext
 
     left = [job._replace(path=job.path.absolute()) for job in jobs if not job.over]
     if not left:
@@ -120,7 +121,6 @@ class Launched:
         self.owner = owner
 
     def __call__(self, config: Any) -> None:
-        from hydra.core.hydra_config import HydraConfig
 
         if self.owner is not None:
             end_with(self.owner)

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+from omegaconf import DictConfig
 
 from metalstm.errors import ConfigError
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
-    from metalstm.sweeps.job import Job
+from metalstm.files.reading import read_json
+from metalstm.files.writing import write_atomically, writing
+from metalstm.runs.layout import RESULT
+from metalstm.runs.lock import RunLock
+from metalstm.runs.logs import start_log
+from metalstm.sweeps.job import Job, failure_of
+from metalstm.sweeps.launch import launch, one_by_one
+from metalstm.sweeps.summary import Outcome, as_csv, rows, table
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +36,6 @@ class Sweep(NamedTuple):
 
 def carry_out(sweep: Sweep) -> int:
     """Runs what is not over, and writes the summary; the first failed job's exit code, or 0."""
-    from metalstm.runs.lock import RunLock
-    from metalstm.runs.logs import start_log
-    from metalstm.sweeps.job import failure_of
-    from metalstm.sweeps.launch import launch, one_by_one
 
     start_log()
     try:
@@ -59,11 +60,6 @@ def carry_out(sweep: Sweep) -> int:
 
 def summarise(sweep: Sweep) -> None:
     """Shows and writes the sweep's table."""
-    from metalstm.files.reading import read_json
-    from metalstm.files.writing import write_atomically, writing
-    from metalstm.runs.layout import RESULT
-    from metalstm.sweeps.job import failure_of
-    from metalstm.sweeps.summary import Outcome, as_csv, rows, table
 
     outcomes = []
     for job in sweep.jobs:

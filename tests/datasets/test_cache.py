@@ -240,9 +240,10 @@ def test_without_a_home_the_data_is_still_given(homeless: None, beside: Path, ca
     "name", ["cifar_fs", "clinc150", "ecg", "movietweetings", "omniglot", "speech_commands", "terrain"]
 )
 def test_without_a_home_a_dataset_asks_for_its_folder(name: str, homeless: None) -> None:
+    ways = 1 if name == "terrain" else 2
+    settings = train_settings(composed("train", [f"dataset={name}", f"ways={ways}"]))
     with pytest.raises(DataError, match=r"HOME is not set.*\n  fix: .*dataset\.root"):
-        ways = 1 if name == "terrain" else 2
-        train_settings(composed("train", [f"dataset={name}", f"ways={ways}"])).dataset.load()
+        settings.dataset.load()
 
 
 def test_cache_says_where_it_is(beside: Path, caplog: pytest.LogCaptureFixture) -> None:

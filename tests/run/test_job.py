@@ -124,7 +124,7 @@ def test_the_job_of_a_killed_sweep_is_waited_for(child: Any, tmp_path: Path, mon
 @pytest.mark.skipif(sys.platform != "linux", reason="a process is told of its parent's end on Linux alone")
 def test_a_job_does_not_outlive_its_sweep(tmp_path: Path) -> None:
     """Neither one that its sweep has started before it was killed, nor one that finds its sweep gone."""
-    job = "from metalstm.sweeps.job import end_with_sweep; end_with_sweep(); print('in', flush=True); import time; "
+    job = "from metalstm.runtime.parent import end_with_sweep; end_with_sweep(); print('in', flush=True); import time; "
     job += "time.sleep(60)"
     sweep = f"import os, subprocess, sys; os.environ['{jobs.SWEEP}'] = str(os.getpid()); "
     sweep += f"print(subprocess.Popen([sys.executable, '-c', {job!r}]).pid, flush=True); import time; time.sleep(60)"

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
+
 from metalstm.errors import CheckpointError, ConfigError, Problem
 from metalstm.files.reading import Unreadable, read_yaml
 from metalstm.files.writing import write_atomically, writing
@@ -90,7 +92,6 @@ def keep_plan(folder: Path, plan: Plan) -> None:
         ConfigError: another search is there; with each difference.
         CheckpointError: what is there cannot be read, or not written.
     """
-    import yaml
 
     path = folder / PLAN
     mine = plan.described()

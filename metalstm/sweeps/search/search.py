@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from metalstm.config.compose import composed, readable
 from metalstm.config.hydra_errors import in_our_words
+from metalstm.config.parse import train_settings
+from metalstm.config.schema import TrainSettings
+from metalstm.config.text import command, flat, plain
+from metalstm.errors import ConfigError, DivergedError, Problem
+from metalstm.files.paths import expanded
 from metalstm.registry import GROUPS
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from metalstm.config.schema import TrainSettings
-    from metalstm.runtime.signals import Interruption
-    from metalstm.sweeps.search.plan import Plan
-    from metalstm.sweeps.search.study import Study, Tried
+from metalstm.runs.lock import RunLock
+from metalstm.runs.logs import log_to_file, screen_log
+from metalstm.runtime.signals import Interruption
+from metalstm.sweeps.search import summary
+from metalstm.sweeps.search.plan import Plan, check_searchable, keep_plan
+from metalstm.sweeps.search.space import parse
+from metalstm.sweeps.search.study import Study, Tried, need_optuna
+from metalstm.sweeps.search.trials import Search, trial_directory
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +32,6 @@ def search(given: Sequence[str]) -> None:
     Raises:
         MetalstmError: the settings are wrong, or the search was stopped, or no trial came to anything.
     """
-    from metalstm.runs.lock import RunLock
-    from metalstm.runs.logs import log_to_file, screen_log
-    from metalstm.runtime.signals import Interruption
-    from metalstm.sweeps.search.plan import keep_plan
-    from metalstm.sweeps.search.study import need_optuna
 
     need_optuna()
     with screen_log():
@@ -52,10 +53,6 @@ def run(trials: int, folder: Path, plan: Plan, settings: TrainSettings, interrup
         settings: of any trial.
         interruption: asked while one runs.
     """
-    from metalstm.errors import DivergedError
-    from metalstm.sweeps.search import summary
-    from metalstm.sweeps.search.study import Study
-    from metalstm.sweeps.search.trials import Search
 
     regression = settings.dataset.kind == "regression"
     metric = "mse" if regression else "accuracy"
@@ -78,9 +75,6 @@ def run(trials: int, folder: Path, plan: Plan, settings: TrainSettings, interrup
 
 def finish(folder: Path, plan: Plan, study: Study, best: Tried) -> None:
     """Says what was found."""
-    from metalstm.config.text import command
-    from metalstm.sweeps.search import summary
-    from metalstm.sweeps.search.trials import trial_directory
 
     log.info("the best:")
     for one in study.ranked()[:5]:
@@ -100,13 +94,6 @@ def understood(given: Sequence[str]) -> tuple[int, Path, Plan, TrainSettings]:
     Raises:
         ConfigError: it is wrong, or the settings at one end of a space are.
     """
-    from pathlib import Path
-
-    from metalstm.config.compose import readable
-    from metalstm.errors import ConfigError, Problem
-    from metalstm.files.paths import expanded
-    from metalstm.sweeps.search.plan import Plan, check_searchable
-    from metalstm.sweeps.search.space import parse
 
     own = {"trials": "20", "search": ""}
     for text in given:
@@ -142,8 +129,6 @@ def checked(overrides: Sequence[str]) -> TrainSettings:
     Raises:
         ConfigError: they are wrong.
     """
-    from metalstm.config.compose import composed
-    from metalstm.config.parse import train_settings
 
     with in_our_words("train"):
         return train_settings(composed("train", overrides))
@@ -151,7 +136,6 @@ def checked(overrides: Sequence[str]) -> TrainSettings:
 
 def defaults(plan: Plan) -> dict[str, float | str] | None:
     """What the searched settings are without a search, by name; None: one of them is in no space."""
-    from metalstm.config.text import flat, plain
 
     values = flat(plain(checked(plan.fixed)))
     values |= {group: values[f"{group}.name"] for group in GROUPS}

@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
+from optuna.trial import Trial
 
 from metalstm.config.text import shown
 from metalstm.errors import ConfigError, Problem
-
-if TYPE_CHECKING:
-    from hydra.core.override_parser.types import Override
-    from optuna.trial import Trial
 
 
 class Numbers(NamedTuple):
@@ -71,7 +71,6 @@ def parse(overrides: Sequence[str]) -> tuple[list[str], list[Space]]:
         ConfigError: with every problem found in the spaces.
         HydraException: an override cannot be read.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
 
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     problems: list[Problem] = []
@@ -104,7 +103,6 @@ def values_of(override: Override) -> Numbers | tuple[str, ...]:
     Raises:
         ValueError: it is empty, too large, or cannot be on a logarithmic scale; or a pattern.
     """
-    from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, RangeSweep
 
     sweep = override.value()
     if not isinstance(sweep, (ChoiceSweep, IntervalSweep, RangeSweep)):

@@ -8,16 +8,15 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from optuna.study import Study as OptunaStudy
+from optuna.trial import FrozenTrial, Trial
 
 from metalstm.config.extras import install
 from metalstm.errors import CheckpointError, ConfigError
 from metalstm.sweeps.search.process import Validated
 from metalstm.sweeps.search.space import Space
-
-if TYPE_CHECKING:
-    from optuna.study import Study as OptunaStudy
-    from optuna.trial import FrozenTrial, Trial
 
 DATABASE = "search.db"
 NAME = "search"

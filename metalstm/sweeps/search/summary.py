@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from metalstm.config.text import shell
 from metalstm.files.writing import write_atomically, writing
 from metalstm.runs.layout import TRIALS
@@ -72,7 +74,6 @@ def best_entry(plan: Plan, best: Tried, folder: Path, metric: str, trials: int) 
 
 def write(folder: Path, plan: Plan, study: Study, metric: str) -> None:
     """Writes the table, and the best trial where there is one."""
-    import yaml
 
     found = {TABLE: table(study, metric)}
     best = study.best()
