@@ -17,7 +17,8 @@ from metalstm.experiment.experiment import Experiment
 from metalstm.experiment.finish import forecast_of, meta_test
 from metalstm.experiment.resume import Resumed, resumed_settings
 from metalstm.experiment.session import Session
-from metalstm.runtime.processes import SINGLE, Processes, processes_together
+from metalstm.runtime.processes import SINGLE, Processes
+from metalstm.runtime.torchrun import processes_together
 from metalstm.training.meta_trainer import MetaTrainer, Plan, Schedule, Validation
 from metalstm.training.outer_optimizer import OuterOptimizer
 

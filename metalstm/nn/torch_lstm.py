@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from metalstm.nn.lstm import LSTMModel, ModelShape, columns_of, stacked, stacks_of
+from metalstm.nn.lstm import LSTMModel, ModelShape
+from metalstm.nn.sequences import columns_of, stacked, stacks_of
 
 LSTM_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 

@@ -54,7 +54,7 @@ class Heartbeat:
         """Ends both, for a thread in the middle of a call to the store when Python ends would abort the process."""
         self.stopped.set()
         for thread in self.threads:
-            thread.join(EVERY)  # longer where the store no longer answers: then it is left behind
+            thread.join(3 * EVERY)  # longer where the store no longer answers: then it is left behind
 
     def beat(self) -> None:
         keys = [self.key(rank) for rank in range(self.count)]

@@ -21,7 +21,7 @@ from bench.environment import environment, in_words
 from bench.problem import BenchmarkError
 from bench.table import in_short, line
 from bench.training import SETTINGS, Stopwatch, training_of
-from metalstm.runtime.processes import processes_together
+from metalstm.runtime.torchrun import processes_together
 from metalstm.tasks.sampler import TaskSampler
 
 DRAWN = (1000, 64)  # tasks, processes

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.maml import MAML
-from metalstm.nn.lstm import LSTMModel, ModelShape, embedded
+from metalstm.nn.lstm import LSTMModel, ModelShape
+from metalstm.nn.sequences import embedded
 from metalstm.nn.torch_lstm import export_weights
 from metalstm.tasks.examples import Examples, TaskBatch
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from metalstm.nn.lstm import LSTMModel, ModelShape, columns_of, stacked, stacks_of
+from metalstm.nn.lstm import LSTMModel, ModelShape
+from metalstm.nn.sequences import columns_of, stacked, stacks_of
 from metalstm.nn.torch_lstm import export_weights, to_plain
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]

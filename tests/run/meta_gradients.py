@@ -15,8 +15,9 @@ from metalstm.experiment.build_learner import make_learner
 from metalstm.experiment.experiment import Experiment
 from metalstm.experiment.session import Session
 from metalstm.experiment.train import meta_trainer
-from metalstm.runtime.processes import Processes, processes_together
+from metalstm.runtime.processes import Processes
 from metalstm.runtime.signals import Interruption
+from metalstm.runtime.torchrun import processes_together
 
 TASK = ["ways=3", "train_queries=2", "queries=2", "dataset.classes=36", "model.hidden_size=8", "model.directions=1"]
 STEP = ["meta_batch_size=5", "steps=1", "validation_tasks=2", "clip_norm=null"]

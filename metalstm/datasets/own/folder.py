@@ -16,18 +16,17 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from metalstm.config.fields import bounded, one_of, path
 from metalstm.datasets.audio.speech_features import recording_reader
 from metalstm.datasets.base import Dataset, DatasetSettings
-from metalstm.datasets.files.cache import Content
 from metalstm.datasets.files.folders import Classes, files_of, first
 from metalstm.datasets.files.reader import UNREADABLE, Example, Reader, Scale, broken, scale_of, whole
 from metalstm.datasets.own.columns import Columns
 from metalstm.datasets.own.folder_files import VERSION, content_of, read_all
 from metalstm.datasets.own.folder_readers import ReadingSettings, as_steps, read_image, read_table, rows_of
 from metalstm.datasets.own.folder_splits import Chosen, SplitSettings, class_folders, deal, large_enough
+from metalstm.datasets.own.pools import grouped, pool
 from metalstm.datasets.own.tables import TableSettings
 from metalstm.datasets.text.texts import Lines, left_out, line_reader, read_lines, text_content
 from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, spelling
@@ -241,28 +240,6 @@ def table_reader(columns: Columns, tables: TableSettings, most: int, scale: Scal
         return whole(scale(as_steps(columns.of(read_table(data, suffix, most, tables)), most)))
 
     return Reader("tables", read, lambda file: content_of(file, most))
-
-
-def grouped(content: Content, counts: list[int]) -> list[list[Tensor]]:
-    """The sequences of each class, from all in a row."""
-    sequences = iter(content["values"].split(content["steps"].tolist()))
-    return [[next(sequences) for _ in range(count)] for count in counts]
-
-
-def pool(names: list[str], sequences: dict[str, list[Tensor]], scale: Scale | None) -> ClassPool:
-    """The classes of a split; counts and lengths only where they differ."""
-    own = [[each if scale is None else scale(each) for each in sequences[name]] for name in names]
-    counts = torch.tensor([len(examples) for examples in own])
-    padded = pad_sequence([each for examples in own for each in examples], batch_first=True)
-    lengths = torch.tensor([len(each) for examples in own for each in examples])
-    several = bool((lengths < padded.shape[1]).any())
-    of_class = counts.tolist()
-    return ClassPool(
-        pad_sequence(list(padded.split(of_class)), batch_first=True),
-        names,
-        counts if (counts < counts.max()).any() else None,
-        pad_sequence(list(lengths.split(of_class)), batch_first=True, padding_value=1) if several else None,
-    )
 
 
 def details(made: Made) -> tuple[str, ...]:
