@@ -21,24 +21,25 @@ from __future__ import annotations
 import logging
 import signal
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from metalstm.cli.arguments import run_choices
+from metalstm.cli.boundary import lazily
 from metalstm.config.compose import composed
 from metalstm.config.hydra_errors import as_ours, config_problem, in_our_words
 from metalstm.config.text import pasted, quoted, shown
 from metalstm.errors import CheckpointError, ConfigError, Interrupted
-from metalstm.experiment.train import begin_or_resume
 from metalstm.files.paths import expanded
 from metalstm.files.reading import Unreadable, read_json
-from metalstm.predictor import TrainedLearner, counted
 from metalstm.reporting.summary import summary
 from metalstm.runs.layout import RESULT
 from metalstm.runs.logs import screen_log
 from metalstm.runs.metrics import Records
-from metalstm.runtime.torch_state import own_torch
+
+if TYPE_CHECKING:
+    from metalstm.predictor import TrainedLearner
 
 
 class Run:
@@ -103,7 +104,8 @@ def meta_train(*settings: str, **named: Any) -> Run:
     """
     given = [*map(checked, settings), *(as_override(name, value) for name, value in named.items())]
 
-    with in_our_words("train"), own_torch():
+    begin_or_resume = lazily("metalstm.experiment.train:begin_or_resume")
+    with in_our_words("train"), lazily("metalstm.runtime.torch_state:own_torch")():
         config = composed_for_python([*run_choices(given), *given])
         with screen_log(logging.WARNING):
             try:
@@ -184,7 +186,11 @@ def load(
     if not isinstance(run, (Run, str, PurePath)):
         raise ConfigError.of(f"run={run!r} is no run", "give what meta_train returned, or a run directory")
     path = run.path if isinstance(run, Run) else Run(run).path
-    budget = None if memory_budget is None else counted("memory_budget", memory_budget, least=1)
+    budget = (
+        None if memory_budget is None else lazily("metalstm.predictor:counted")("memory_budget", memory_budget, least=1)
+    )
     root = None if dataset_root is None else str(dataset_root)
     with in_our_words("test"):
-        return TrainedLearner.of_run(path, root, str(device), allow_changed_data, budget)
+        of_run = lazily("metalstm.predictor:TrainedLearner.of_run")
+        learner: TrainedLearner = of_run(path, root, str(device), allow_changed_data, budget)
+        return learner

@@ -114,8 +114,8 @@ class TrainedLearner:
         if self.settings.steps_are_shots:
             shots = torch.tensor(examples.targets.shape[1]) if names is None else examples.targets[0].bincount()
             steps = int(shots.max())
-        known = learner.learn(examples, steps)
-        return Adapted(self, learner, known, names)
+        adapted = learner.adapted_to(examples, steps)
+        return Adapted(self, learner, adapted, names)
 
     @property
     def wanted(self) -> Wanted:
@@ -188,10 +188,10 @@ class Adapted:
         names: of the labels, [N]; None in regression.
     """
 
-    def __init__(self, trained: TrainedLearner, learner: Learner, known: Any, names: list[str] | None) -> None:
+    def __init__(self, trained: TrainedLearner, learner: Learner, adapted: Any, names: list[str] | None) -> None:
         self.trained = trained
         self.learner = learner
-        self.known = known
+        self.adapted = adapted
         self.names = names
 
     @own_torch()
@@ -213,5 +213,5 @@ class Adapted:
         else:
             inputs, real = self.trained.wanted.inputs(query, lengths)
             query = Examples(inputs, torch.zeros(inputs.shape[:2], dtype=torch.long), real)
-        outputs = answers(self.learner, self.known, query.to(torch.device(self.trained.settings.device)))
+        outputs = answers(self.learner, self.adapted, query.to(torch.device(self.trained.settings.device)))
         return outputs if self.names is None else outputs[:, : len(self.names)].softmax(dim=-1)

@@ -19,7 +19,7 @@ import torch
 from metalstm.datasets.images.cifar100_files import COLOURS, FILES, SIDE, Counts
 from metalstm.datasets.images.cifar_fs import CLASSES
 from metalstm.datasets.images.glyphs import load_glyphs
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 
 FULL = Counts()
 
@@ -28,7 +28,7 @@ def write(folder: Path, counts: Counts = FULL) -> None:
     """Writes train, test and meta, with so many images of each class."""
     each = sum(counts)
     names = sorted(name for chosen in CLASSES.values() for name in chosen)
-    pools = [pool for pool in load_glyphs(len(names), each).splits.values() if isinstance(pool, ClassPool)]
+    pools = [pool for pool in load_glyphs(len(names), each).splits.values() if isinstance(pool, ClassDataset)]
     ink = torch.cat([pool.examples for pool in pools]).float().div(255)  # [100, 600, 28, 28]
     edge = (SIDE - ink.shape[-1]) // 2
     ink = torch.nn.functional.pad(ink, [edge] * 4).unsqueeze(2)

@@ -134,7 +134,7 @@ def at_once(name: str) -> set[str]:
     return {other.split(".")[0] for other in seen if not other.startswith("metalstm")} | seen
 
 
-@pytest.mark.parametrize("name", sorted(name for name in MODULES if name.startswith("cli.")))
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if name.startswith("cli.") or name == "api"))
 def test_torch_waits(name: str) -> None:
     if name in ("cli.sweep", "cli.sweep_checks"):  # behind the boundary of `metalstm-train`
         return
@@ -165,4 +165,4 @@ def test_imports_stand_at_the_top() -> None:
 def test_types_are_imported_as_all_else() -> None:
     """But where two modules need each other: settings and their checks."""
     found = {name for name, path in MODULES.items() if for_types(ast.parse(path.read_text(encoding="utf-8")))}
-    assert found == {"__init__", "config.checks"}
+    assert found == {"__init__", "api", "config.checks"}  # the first two are the lazy door

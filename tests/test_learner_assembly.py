@@ -28,7 +28,7 @@ from metalstm.learners.reptile import Reptile
 from metalstm.learners.scratch import Scratch
 from metalstm.nn.lstm import ModelShape
 from metalstm.nn.mlp import MLPShape
-from metalstm.tasks.classes import SPLITS, ClassPool
+from metalstm.tasks.classes import SPLITS, ClassDataset
 
 CLASSES = 9  # of meta-train
 MADE = {
@@ -49,7 +49,7 @@ MADE = {
 
 
 def glyphs() -> Dataset:
-    pool = ClassPool(torch.zeros(CLASSES, 4, 5, 6, dtype=torch.uint8), list("abcdefghi"))
+    pool = ClassDataset(torch.zeros(CLASSES, 4, 5, 6, dtype=torch.uint8), list("abcdefghi"))
     return Dataset("glyphs", "classification", dict.fromkeys(SPLITS, pool), 5, 6, None, True, "0", "nothing")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import operator
 import os
 import signal
 import sys
@@ -23,7 +24,7 @@ from metalstm.runtime.screen import prepare
 def lazily(path: str) -> Callable[..., Any]:
     """Import `module:function`, and all that it needs; the one lazy boundary of a command."""
     module, _, name = path.partition(":")
-    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    function: Callable[..., Any] = operator.attrgetter(name)(importlib.import_module(module))
     return function
 
 

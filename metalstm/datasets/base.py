@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, TypeVar
 from metalstm.config.component import ComponentSettings
 from metalstm.config.fields import path
 from metalstm.datasets.files.reader import Reader
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import TaskSource
 
 T = TypeVar("T")
@@ -88,4 +88,4 @@ class Dataset:
     def same_outputs(self) -> bool:
         """Whether an output means the same in all tasks, as numbers do, or a person's likes and dislikes."""
         source = self.splits["meta_train"]
-        return not isinstance(source, ClassPool) or source.together is not None
+        return not isinstance(source, ClassDataset) or source.together is not None

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from metalstm.evaluation.gallery import form_of, image
 from metalstm.evaluation.statistics import Interval, ratio_and_ci95
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.examples import TaskBatch
 
 FORMAT = 1
@@ -37,7 +37,7 @@ class Confusion:
             is the place in the group.
     """
 
-    def __init__(self, pool: ClassPool) -> None:
+    def __init__(self, pool: ClassDataset) -> None:
         self.pool = pool
         self.together = pool.together is not None
         self.names = pool.names if pool.together is None else places(pool.names[: pool.together])

@@ -15,7 +15,7 @@ from metalstm.evaluation.statistics import Interval, mean_and_ci95
 from metalstm.learners.objective import Kind, task_metric
 from metalstm.runtime.budget import BUDGET
 from metalstm.runtime.processes import SINGLE, Processes
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.examples import Examples, TaskBatch, joined
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 
@@ -132,7 +132,7 @@ def within_budget(learner: Adapts, sampler: TaskSampler, numbers: range) -> list
 def longest(sampler: TaskSampler, number: int) -> TaskBatch:
     """The shapes of a task whose sequences are as long as any; it has no content."""
     task = sampler(number)
-    steps = sampler.source.examples.shape[2] if isinstance(sampler.source, ClassPool) else None
+    steps = sampler.source.examples.shape[2] if isinstance(sampler.source, ClassDataset) else None
     support, query = (stretched(examples, steps) for examples in (task.support, task.query))
     return TaskBatch(support, query)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from metalstm.evaluation.baselines import RATES, TUNING_TASKS, one_two_five, phase_names
 from metalstm.evaluation.evaluate import Adapts, meta_evaluate
-from metalstm.evaluation.meta_test import Judge
+from metalstm.evaluation.meta_test import Evaluator
 from metalstm.learners.base import Learner
 from metalstm.learners.scratch import Scratch
 from metalstm.nn.base import Shape
@@ -16,16 +16,16 @@ FEW = 8  # tasks of the learner that are timed
 DRAWING = 3.0  # seconds of figures and the report, matplotlib's start among them
 
 
-def seconds_of_a_task(judge: Judge, learner: Adapts, at: Sequence[int], tasks: int = FEW) -> float:
+def seconds_of_a_task(evaluator: Evaluator, learner: Adapts, at: Sequence[int], tasks: int = FEW) -> float:
     """Time adapting to one task and judging it after so many steps, by several together, as later they are."""
-    meta_evaluate(learner, judge.validation, 1, at, judge.kind, judge.device)  # the first time takes longer
+    meta_evaluate(learner, evaluator.validation, 1, at, evaluator.kind, evaluator.device)  # the first time takes longer
     started = time.perf_counter()
-    meta_evaluate(learner, judge.validation, tasks, at, judge.kind, judge.device)
-    return (time.perf_counter() - started) / tasks / judge.processes.count
+    meta_evaluate(learner, evaluator.validation, tasks, at, evaluator.kind, evaluator.device)
+    return (time.perf_counter() - started) / tasks / evaluator.processes.count
 
 
 def forecast(
-    judge: Judge, learner: Learner, shape: Shape, seed: int, validations: int, validation_tasks: int
+    evaluator: Evaluator, learner: Learner, shape: Shape, seed: int, validations: int, validation_tasks: int
 ) -> dict[str, float]:
     """Return the seconds of each phase after meta-training, in order, and first of the meta-validations within it.
 
@@ -37,22 +37,22 @@ def forecast(
         validations: how many meta-validations are to come.
         validation_tasks: of each.
     """
-    protocol = judge.protocol
-    once = seconds_of_a_task(judge, learner, [protocol.steps])
+    protocol = evaluator.protocol
+    once = seconds_of_a_task(evaluator, learner, [protocol.steps])
     phases = {"meta-validation": validations * validation_tasks * once}
     if protocol.tasks == 0:
         return phases
-    phases["meta-test"] = protocol.tasks * seconds_of_a_task(judge, learner, range(protocol.steps_shown + 1))
+    phases["meta-test"] = protocol.tasks * seconds_of_a_task(evaluator, learner, range(protocol.steps_shown + 1))
     if protocol.scratch_tasks:
-        phases |= from_scratch(judge, Scratch(shape, judge.kind, "adam", 1e-3, seed))
+        phases |= from_scratch(evaluator, Scratch(shape, evaluator.kind, "adam", 1e-3, seed))
     return phases | {"report": DRAWING}
 
 
-def from_scratch(judge: Judge, scratch: Scratch) -> dict[str, float]:
+def from_scratch(evaluator: Evaluator, scratch: Scratch) -> dict[str, float]:
     """Return the seconds of each phase of the baselines, from what one judgement and one step take."""
-    protocol = judge.protocol
-    judged = seconds_of_a_task(judge, scratch, [0], TUNING_TASKS)
-    step = max(0.0, seconds_of_a_task(judge, scratch, [0, 2], TUNING_TASKS) - 2 * judged) / 2
+    protocol = evaluator.protocol
+    judged = seconds_of_a_task(evaluator, scratch, [0], TUNING_TASKS)
+    step = max(0.0, seconds_of_a_task(evaluator, scratch, [0, 2], TUNING_TASKS) - 2 * judged) / 2
     same, many = protocol.scratch_inner_steps, protocol.scratch_steps
     shown, points = max(same, protocol.steps_shown), len(one_two_five(many))
     tasks = (len(RATES["sgd"]) * TUNING_TASKS, protocol.scratch_tasks, len(RATES["adam"]) * TUNING_TASKS)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from metalstm.evaluation.evaluate import Adapts
 from metalstm.learners.objective import Kind
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.examples import Examples, lengths_of
 from metalstm.tasks.sampler import TaskSampler
 
@@ -42,7 +42,7 @@ def gallery(
     task = sampler(0)
     outputs = learner.adaptation_curve(task.to(device), sorted({0, steps}))[:, 0].cpu()
     before, after = outputs[0], outputs[-1]
-    pool = sampler.source if isinstance(sampler.source, ClassPool) else None
+    pool = sampler.source if isinstance(sampler.source, ClassDataset) else None
     support, query = (kept(examples, kind, sampler.shape.ways) for examples in (task.support, task.query))
     form = form_of(pool)
     names = None if pool is None or task.classes is None else [pool.names[number] for number in task.classes[0]]
@@ -74,7 +74,7 @@ def kept(examples: Examples, kind: Kind, ways: int) -> list[int]:
     return [int(number) for label in range(ways) for number in (targets == label).nonzero()[:each, 0]]
 
 
-def form_of(pool: ClassPool | None) -> str:
+def form_of(pool: ClassDataset | None) -> str:
     """How inputs are drawn: `image`, `text`, `tokens` without their words, `series` of numbers, or a `heat_map`."""
     if pool is None:
         return "series"
@@ -86,7 +86,7 @@ def form_of(pool: ClassPool | None) -> str:
     return "series" if width <= FEW else "heat_map"
 
 
-def examples_of(examples: Examples, which: Sequence[int], form: str, pool: ClassPool | None) -> list[dict[str, Any]]:
+def examples_of(examples: Examples, which: Sequence[int], form: str, pool: ClassDataset | None) -> list[dict[str, Any]]:
     """The examples with these numbers: `input` as its form has it, and `target`."""
     lengths = lengths_of(examples)[0]
     low, high = float(examples.inputs.min()), float(examples.inputs.max())
@@ -98,7 +98,7 @@ def examples_of(examples: Examples, which: Sequence[int], form: str, pool: Class
     return made
 
 
-def drawable(values: Tensor, form: str, pool: ClassPool | None, low: float, high: float) -> Any:
+def drawable(values: Tensor, form: str, pool: ClassDataset | None, low: float, high: float) -> Any:
     """An input [S, F]: a PNG in base64, a text, or numbers.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from metalstm.evaluation.meta_test import Judge
+from metalstm.evaluation.meta_test import Evaluator
 from metalstm.evaluation.statistics import mean_and_ci95
 from metalstm.learners.base import Learner
 from metalstm.learners.objective import Kind, task_metric
@@ -60,12 +60,12 @@ class Lifelong(NamedTuple):
         return found | {"matrix": matrix}
 
 
-def live(
+def run_stream(
     learner: Learner,
     streams: Streams,
     count: int,
     mode: str,
-    judge: Judge,
+    evaluator: Evaluator,
     after: Callable[[int], None] = lambda done: None,
 ) -> Lifelong:
     """Sends a learner through streams.
@@ -80,33 +80,33 @@ def live(
     """
     found = []
     for number in range(count):
-        tasks = [task.to(judge.device) for task in streams(number)]
-        shots = judge.protocol.step_unit == "shot"
-        found.append(live_once(learner, tasks, mode, judge.protocol.steps, shots, judge.kind).cpu())
+        tasks = [task.to(evaluator.device) for task in streams(number)]
+        shots = evaluator.protocol.step_unit == "shot"
+        found.append(run_stream_once(learner, tasks, mode, evaluator.protocol.steps, shots, evaluator.kind).cpu())
         after(number + 1)
     return Lifelong(torch.stack(found, dim=-1))
 
 
 @torch.no_grad()
-def live_once(
+def run_stream_once(
     learner: Learner, tasks: Sequence[TaskBatch], mode: str, steps: int, steps_are_shots: bool, kind: Kind
 ) -> Tensor:
     """One stream: the metric of every task before the first and after each, [L + 1, L]."""
     with learner.rounding(tasks[0].support.inputs.device):
-        queries = [learner.lay_out(task.query) for task in tasks]
+        queries = [learner.encode(task.query) for task in tasks]
 
-        def metrics(known: Any) -> Tensor:
-            answers = [learner.answer(known, query) for query in queries]
+        def metrics(adapted: Any) -> Tensor:
+            answers = [learner.predict(adapted, query) for query in queries]
             found = [task_metric(kind, given, task.query.targets) for given, task in zip(answers, tasks, strict=True)]
             return torch.cat(found)
 
-        def learned(sets: Sequence[Examples], known: Any) -> Any:
-            return learner.learn(joined(sets, dim=1), steps * (len(sets) if steps_are_shots else 1), known)
+        def learned(sets: Sequence[Examples], adapted: Any) -> Any:
+            return learner.adapted_to(joined(sets, dim=1), steps * (len(sets) if steps_are_shots else 1), adapted)
 
-        rows = [metrics(learner.learn(tasks[0].support, 0))]
-        known = None
+        rows = [metrics(learner.adapted_to(tasks[0].support, 0))]
+        adapted = None
         for number, task in enumerate(tasks):
             sets = [earlier.support for earlier in tasks[: number + 1]] if mode == "replay" else [task.support]
-            known = learned(sets, known if mode == "carry" else None)
-            rows.append(metrics(known))
+            adapted = learned(sets, adapted if mode == "carry" else None)
+            rows.append(metrics(adapted))
         return torch.stack(rows)

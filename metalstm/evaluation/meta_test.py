@@ -25,13 +25,13 @@ from metalstm.evaluation.evaluate import Adapts, Curve, meta_evaluate
 from metalstm.evaluation.gallery import gallery
 from metalstm.evaluation.statistics import Interval
 from metalstm.learners.base import Learner
-from metalstm.learners.inner_loop.optimizer_steps import FittingLearner
+from metalstm.learners.inner_loop.optimizer_steps import OptimizerLearner
 from metalstm.learners.objective import Kind
 from metalstm.nn.base import Shape
 from metalstm.runs.layout import CONFUSION, GALLERY, optional
 from metalstm.runtime.processes import SINGLE, Processes
 from metalstm.runtime.progress import Progress
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.examples import TaskBatch
 from metalstm.tasks.sampler import TaskSampler
 
@@ -74,10 +74,10 @@ def made(name: str, make: Callable[..., dict[str, Any]], *given: Any) -> dict[st
 
 def leaves_rate_open(learner: object) -> bool:
     """Whether a learner's inner rate is to be picked on meta-validation."""
-    return isinstance(learner, FittingLearner) and learner.lr is None
+    return isinstance(learner, OptimizerLearner) and learner.lr is None
 
 
-class Judge(NamedTuple):
+class Evaluator(NamedTuple):
     """Where and how learners are judged."""
 
     validation: TaskSampler
@@ -88,7 +88,7 @@ class Judge(NamedTuple):
     between: Callable[[], None]  # called after each batch of tasks
     processes: Processes = SINGLE  # that share the tasks
 
-    def judge(self, learner: Learner, shape: Shape, seed: int) -> MetaTested:
+    def evaluate(self, learner: Learner, shape: Shape, seed: int) -> MetaTested:
         """Meta-tests a learner, and its model from scratch.
 
         Args:
@@ -99,7 +99,7 @@ class Judge(NamedTuple):
         protocol = self.protocol
         picked = self.pick_rate(learner)
         source = self.test.source
-        confusion = Confusion(source) if isinstance(source, ClassPool) else None
+        confusion = Confusion(source) if isinstance(source, ClassDataset) else None
         curve = self.meta_test(learner, confusion)
         seconds = self.seconds_per_step(learner)
         return MetaTested(
@@ -158,7 +158,7 @@ class Judge(NamedTuple):
         fastest = [min(seconds(at) for _ in range(3)) for at in (0, steps)]
         return round(max(0.0, fastest[1] - fastest[0]) / steps, 6)
 
-    def evaluator(self, test_tasks: int) -> Evaluate:
+    def baseline_evaluator(self, test_tasks: int) -> Evaluate:
         """How baselines are evaluated, on so many of the test tasks."""
         between = self.between
         return evaluator(self.validation, self.test, test_tasks, self.kind, self.device, between, self.processes)
@@ -167,13 +167,13 @@ class Judge(NamedTuple):
         """Picks on meta-validation the rate of a learner that leaves it open, and gives it to the learner."""
         if not leaves_rate_open(learner):
             return None
-        assert isinstance(learner, FittingLearner)
+        assert isinstance(learner, OptimizerLearner)
 
         def with_rate(lr: float) -> Learner:
             learner.lr = lr
             return learner
 
-        evaluate = self.evaluator(TUNING_TASKS)
+        evaluate = self.baseline_evaluator(TUNING_TASKS)
         rates = RATES[learner.optimizer]
         picked, _ = best_rate("inner_lr", rates, with_rate, self.kind, [self.protocol.steps], evaluate)
         learner.lr = picked
@@ -185,7 +185,7 @@ class Judge(NamedTuple):
         if protocol.scratch_tasks == 0:
             return {}
         log.info("from scratch, for comparison: rates are picked on meta-validation")
-        evaluate = self.evaluator(protocol.scratch_tasks)
+        evaluate = self.baseline_evaluator(protocol.scratch_tasks)
         same = protocol.scratch_inner_steps
         shown = max(same, protocol.steps_shown)
         return {

@@ -34,11 +34,11 @@ def predict(learner: Learner, support: Examples, query: Examples, steps: int, la
     Raises:
         DivergedError: a prediction is not finite.
     """
-    return answers(learner, learner.learn(support, steps), query)[:, :labels].softmax(dim=-1)
+    return answers(learner, learner.adapted_to(support, steps), query)[:, :labels].softmax(dim=-1)
 
 
 @torch.no_grad()
-def answers(learner: Learner, known: Any, query: Examples) -> Tensor:
+def answers(learner: Learner, adapted: Any, query: Examples) -> Tensor:
     """What a learner answers to the queries of a task from what it knows of it, [Q, O] float64 on the CPU.
 
     Raises:
@@ -51,7 +51,7 @@ def answers(learner: Learner, known: Any, query: Examples) -> Tensor:
     with learner.rounding(device):
         for start in range(0, count, at_a_time):
             which = torch.arange(start, min(start + at_a_time, count), device=device).unsqueeze(0)
-            parts.append(learner.answer(known, learner.lay_out(query.chosen(which)))[0].double().cpu())
+            parts.append(learner.predict(adapted, learner.encode(query.chosen(which)))[0].double().cpu())
     outputs = torch.cat(parts)
     if not outputs.isfinite().all():
         raise DivergedError.of("after adapting to the support set the predictions are not finite", "use fewer steps")

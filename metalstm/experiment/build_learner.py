@@ -9,7 +9,7 @@ from metalstm.datasets.base import Dataset
 from metalstm.datasets.text.tokens import rarity
 from metalstm.learners.base import Learner, Parts
 from metalstm.nn.base import Inputs, Shape
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import seeded_generator
 
 
@@ -20,7 +20,9 @@ def make_learner(settings: TrainSettings, dataset: Dataset) -> Learner:
         kind=dataset.kind,
         shape=lambda outputs: model_shape(settings, dataset, outputs),
         outputs=outputs,
-        pretraining_outputs=(source.classes if isinstance(source, ClassPool) and not dataset.same_outputs else outputs),
+        pretraining_outputs=(
+            source.classes if isinstance(source, ClassDataset) and not dataset.same_outputs else outputs
+        ),
         same_outputs=dataset.same_outputs,
         seed=settings.seed,
         generator=seeded_generator(settings.seed, "start"),
@@ -43,7 +45,7 @@ def model_shape(settings: TrainSettings, dataset: Dataset, outputs: int | None =
     """
     source = dataset.splits["meta_train"]
     rare = None
-    if dataset.vocabulary and isinstance(source, ClassPool):
+    if dataset.vocabulary and isinstance(source, ClassDataset):
         rare = rarity(source.examples, source.counts, dataset.vocabulary)
     inputs = Inputs(dataset.name, dataset.steps, dataset.features, dataset.images, dataset.vocabulary, rare)
     shape: Shape = settings.model.shape(inputs, task_outputs(settings, dataset) if outputs is None else outputs)

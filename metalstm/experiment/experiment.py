@@ -11,7 +11,7 @@ import torch
 
 from metalstm.config.schema import TrainSettings
 from metalstm.datasets.base import Dataset
-from metalstm.evaluation.meta_test import Judge, Protocol
+from metalstm.evaluation.meta_test import Evaluator, Protocol
 from metalstm.experiment.agreement import check_same_data, check_same_weights
 from metalstm.experiment.build_learner import make_learner, model_shape
 from metalstm.experiment.fit import check_tasks_fit, task_shape
@@ -91,10 +91,10 @@ class Experiment:
             self.dataset.splits[split], task_shape(self.settings, split), tasks, self.settings.seed, split, own
         )
 
-    def judge(self, between: Callable[[], None], split: str = "meta_test") -> Judge:
+    def evaluator(self, between: Callable[[], None], split: str = "meta_test") -> Evaluator:
         """Return what judges learners on a split's tasks; `between` is called after each batch of tasks."""
         samplers = self.sampler("meta_validation"), self.sampler(split)
-        return Judge(*samplers, self.protocol, self.dataset.kind, self.device, between, self.processes)
+        return Evaluator(*samplers, self.protocol, self.dataset.kind, self.device, between, self.processes)
 
     @property
     def protocol(self) -> Protocol:

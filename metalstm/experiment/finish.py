@@ -10,7 +10,7 @@ from typing import Any
 from metalstm.config.text import pasted, plain
 from metalstm.evaluation import results
 from metalstm.evaluation.forecast import forecast
-from metalstm.evaluation.meta_test import Judge
+from metalstm.evaluation.meta_test import Evaluator
 from metalstm.experiment.experiment import beside_training
 from metalstm.experiment.session import Session
 from metalstm.learners.base import Learner
@@ -23,7 +23,7 @@ from metalstm.training.meta_trainer import MetaTrainer
 log = logging.getLogger(__name__)
 
 
-def judge_of(session: Session) -> Judge:
+def judge_of(session: Session) -> Evaluator:
     """Return what the run's learner is meta-tested by."""
 
     def raise_if_interrupted() -> None:
@@ -31,13 +31,13 @@ def judge_of(session: Session) -> Judge:
         fix = f"go on with {pasted('resume', session.path)}"
         session.interruption.raise_if_interrupted("the meta-test was stopped", fix)
 
-    return session.experiment.judge(raise_if_interrupted)
+    return session.experiment.evaluator(raise_if_interrupted)
 
 
 def forecast_of(session: Session) -> Callable[[Learner, int], dict[str, float]]:
     """Return a function of a learner and the meta-validations to come that gives the seconds of the phases ahead."""
-    judge, shape, settings = judge_of(session), session.experiment.shape, session.experiment.settings
-    return lambda judged, left: forecast(judge, judged, shape, settings.seed, left, settings.validation_tasks)
+    evaluator, shape, settings = judge_of(session), session.experiment.shape, session.experiment.settings
+    return lambda judged, left: forecast(evaluator, judged, shape, settings.seed, left, settings.validation_tasks)
 
 
 def meta_test(session: Session, trainer: MetaTrainer, command: Sequence[str]) -> None:
@@ -59,7 +59,7 @@ def meta_test(session: Session, trainer: MetaTrainer, command: Sequence[str]) ->
     if beyond is not None:
         log.info("meta-test after %d steps: %s", settings.steps_tested, beyond)
     experiment.processes.broadcast(trainer.learner)
-    tested = judge_of(session).judge(trainer.learner, experiment.shape, settings.seed)
+    tested = judge_of(session).evaluate(trainer.learner, experiment.shape, settings.seed)
     if session.writing is None:
         return
     origin = results.Origin(

@@ -8,7 +8,7 @@ from metalstm.config.schema import TrainSettings
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.series.terrain import Drives
 from metalstm.errors import ConfigError, Problem
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import TaskShape
 
 
@@ -34,7 +34,7 @@ def check_tasks_fit(settings: TrainSettings, dataset: Dataset, splits: Iterable[
         ways_name = "train_ways" if training and settings.train_ways is not None else "ways"
         if isinstance(source, Drives):
             problems += [p for p in source.unfit(settings.shots, queries) if p not in problems]
-        if not isinstance(source, ClassPool):
+        if not isinstance(source, ClassDataset):
             continue
         if source.together is not None and ways != source.together:
             fix = f"use {ways_name}={source.together}"

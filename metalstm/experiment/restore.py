@@ -18,7 +18,7 @@ from metalstm.errors import CheckpointError, ConfigError
 from metalstm.experiment import build_learner, identity, resume
 from metalstm.experiment.experiment import Experiment
 from metalstm.learners.base import Learner
-from metalstm.learners.inner_loop.optimizer_steps import FittingLearner
+from metalstm.learners.inner_loop.optimizer_steps import OptimizerLearner
 from metalstm.runs.checkpoint import BEST, LATEST, Checkpoint, Checkpoints, fitting
 from metalstm.runs.result_file import picked_lr, trained_for
 from metalstm.runtime.device import use_machine
@@ -144,7 +144,7 @@ def learner_for(path: Path, settings: TrainSettings, dataset: Dataset, labels: i
     learner = build_learner.make_learner(settings, dataset)
     with fitting(checkpoint):
         learner.load_state_dict(checkpoint.state["learner"])
-    if isinstance(learner, FittingLearner) and learner.lr is None:
+    if isinstance(learner, OptimizerLearner) and learner.lr is None:
         learner.lr = picked_lr(path)
         if learner.lr is None:
             log.warning("the run has not picked its rate on meta-validation yet; a usual one is taken")

@@ -21,8 +21,8 @@ from metalstm.config.schema import MetaTestSettings, TrainSettings
 from metalstm.config.text import command_line, plain
 from metalstm.errors import ConfigError
 from metalstm.evaluation import results
-from metalstm.evaluation.lifelong import MODES, live
-from metalstm.evaluation.meta_test import Judge, leaves_rate_open
+from metalstm.evaluation.lifelong import MODES, run_stream
+from metalstm.evaluation.meta_test import Evaluator, leaves_rate_open
 from metalstm.experiment.experiment import beside_training
 from metalstm.experiment.fit import check_tasks_fit
 from metalstm.experiment.identity import run_settings
@@ -70,13 +70,13 @@ def meta_test_run(config: DictConfig) -> None:
     say_changes(of_run, asked, steps)
     beside = beside_training(of_run, steps)
     with Interruption() as interruption:
-        judge = experiment.judge(
+        evaluator = experiment.evaluator(
             lambda: interruption.raise_if_interrupted("the meta-test was stopped", "start it again"), given.split
         )
         if given.protocol == "lifelong":
-            lifelong(trained, given, judge, beside)
+            lifelong(trained, given, evaluator, beside)
         else:
-            few_shot(trained, judge, beside)
+            few_shot(trained, evaluator, beside)
 
 
 def check_place(run: Path) -> None:
@@ -143,10 +143,10 @@ def origin(trained: Trained, beside: Mapping[str, Any]) -> results.Origin:
     return results.Origin(plain(experiment.settings), command_line(), experiment.dataset, trained.best_step, beside)
 
 
-def few_shot(trained: Trained, judge: Judge, beside: Mapping[str, Any]) -> None:
+def few_shot(trained: Trained, evaluator: Evaluator, beside: Mapping[str, Any]) -> None:
     """Every task by itself, as at the end of a run."""
     experiment, settings = trained.experiment, trained.experiment.settings
-    tested = judge.judge(experiment.learner, experiment.shape, settings.seed)
+    tested = evaluator.evaluate(experiment.learner, experiment.shape, settings.seed)
     training = results.training(trained.steps, trained.seconds, trained.pretraining_seconds, settings.meta_batch_size)
     result = results.result(origin(trained, beside), tested, training)
     log.info("%s", summary(result))
@@ -157,22 +157,22 @@ def few_shot(trained: Trained, judge: Judge, beside: Mapping[str, Any]) -> None:
     log.info("result    %s", file)
 
 
-def lifelong(trained: Trained, given: MetaTestSettings, judge: Judge, beside: Mapping[str, Any]) -> None:
+def lifelong(trained: Trained, given: MetaTestSettings, evaluator: Evaluator, beside: Mapping[str, Any]) -> None:
     """Streams of tasks that arrive one after another, in each of the modes."""
-    experiment, test = trained.experiment, judge.test
+    experiment, test = trained.experiment, evaluator.test
     streams = Streams(test.source, test.shape, given.stream_tasks, given.tasks_per_group, test.seed, test.split)
-    judge.pick_rate(experiment.learner)
+    evaluator.pick_rate(experiment.learner)
     modes = {}
     for mode in MODES:
         progress = Progress(mode, given.streams, every=max(1, given.streams // 4))
 
         def after(done: int, progress: Progress = progress) -> None:
             progress.advance(done)
-            judge.between()
+            evaluator.between()
 
         with progress:
-            modes[mode] = live(experiment.learner, streams, given.streams, mode, judge, after)
-    steps, unit = judge.protocol.steps, judge.protocol.step_unit
+            modes[mode] = run_stream(experiment.learner, streams, given.streams, mode, evaluator, after)
+    steps, unit = evaluator.protocol.steps, evaluator.protocol.step_unit
     result = results.lifelong_result(origin(trained, beside), streams, given.streams, steps, unit, modes)
     log.info("%s", lifelong_summary(result))
     with layout.shown_if_lost(json.dumps(result)):

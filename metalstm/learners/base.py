@@ -21,7 +21,7 @@ from metalstm.nn.base import Model, Shape
 from metalstm.tasks.examples import Examples, TaskBatch
 
 
-class Outcome(NamedTuple):
+class MetaLoss(NamedTuple):
     """What a learner makes of a meta-batch."""
 
     loss: Tensor  # scalar: what the outer optimizer minimises
@@ -65,7 +65,7 @@ class Learner(ABC, nn.Module):
     trains_on_all_classes = False  # whether a label in meta-training is one of all classes, not of a task's ways
 
     @abstractmethod
-    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
+    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> MetaLoss:
         """The loss over a meta-batch, differentiable with respect to the meta-parameters.
 
         Args:
@@ -75,7 +75,7 @@ class Learner(ABC, nn.Module):
         """
 
     @abstractmethod
-    def learning(self, support: Examples, steps: int, known: Any = None) -> Iterator[Any]:
+    def adapt(self, support: Examples, steps: int, adapted: Any = None) -> Iterator[Any]:
         """Yields what is known of T tasks before learning from their support sets, and after each of `steps` steps.
 
         A step is what the learner takes to learn: a gradient step, or one more shot that it reads. Each outcome is to
@@ -88,8 +88,8 @@ class Learner(ABC, nn.Module):
         """
 
     @abstractmethod
-    def answer(self, known: Any, query: Any) -> Tensor:
-        """Predictions [T, Q, O] for queries, as `lay_out` gives them, from what `learning` has yielded."""
+    def predict(self, adapted: Any, query: Any) -> Tensor:
+        """Predictions [T, Q, O] for queries, as `encode` gives them, from what `adapt` has yielded."""
 
     @property
     def network(self) -> Model | None:
@@ -121,13 +121,13 @@ class Learner(ABC, nn.Module):
         return None
 
     @torch.no_grad()
-    def learn(self, support: Examples, steps: int, known: Any = None) -> Any:
-        """What is known after the last of the steps of `learning`."""
+    def adapted_to(self, support: Examples, steps: int, adapted: Any = None) -> Any:
+        """What is known after the last of the steps of `adapt`."""
         with self.rounding(support.inputs.device):
-            *_, known = self.learning(support, steps, known)
-        return known
+            *_, adapted = self.adapt(support, steps, adapted)
+        return adapted
 
-    def lay_out(self, query: Examples) -> Any:
+    def encode(self, query: Examples) -> Any:
         """All that can be computed of queries whatever is known, once for however many answers."""
         return query
 
@@ -142,6 +142,6 @@ class Learner(ABC, nn.Module):
         Nothing is recorded for a gradient, and memory does not grow with the steps.
         """
         with self.rounding(tasks.support.inputs.device):
-            query = self.lay_out(tasks.query)
-            learned = enumerate(self.learning(tasks.support, max(at), self.start_of(tasks)))
-            return torch.stack([self.answer(known, query) for step, known in learned if step in at])
+            query = self.encode(tasks.query)
+            learned = enumerate(self.adapt(tasks.support, max(at), self.start_of(tasks)))
+            return torch.stack([self.predict(adapted, query) for step, adapted in learned if step in at])

@@ -92,13 +92,13 @@ def adapted_weights(learner: Learner, support: Examples, steps: int) -> Weights:
     Raises:
         ConfigError: the engine has weights of other names.
     """
-    known = learner.learn(support, steps)
-    if not isinstance(known, Adapted):
-        weights: Weights = known
+    adapted = learner.adapted_to(support, steps)
+    if not isinstance(adapted, Adapted):
+        weights: Weights = adapted
         return weights
     if isinstance(learner, MAML) and isinstance(learner.engine, HigherEngine):
         raise ConfigError.of("export, but the engine `higher` has no such weights", "train with learner.engine=batched")
-    return known.weights
+    return adapted.weights
 
 
 def card(shape: ModelShape, outputs: int, labels: Sequence[str], what: str, file: Path) -> str:
@@ -127,11 +127,11 @@ def card(shape: ModelShape, outputs: int, labels: Sequence[str], what: str, file
         name = "lstm" if axes == 1 else ("rows", "columns")[axis]
         lines += [f"{name} = torch.nn.LSTM({arguments})", f'{name}.load_state_dict(part("lstms.{axis}"))']
     if shape.layer_norm:
-        sizes = {"norm": shape.joined_features - shape.skipped} | ({"norm_inputs": shape.skipped} if shape.skip else {})
+        sizes = {"norm": shape.feature_size - shape.skipped} | ({"norm_inputs": shape.skipped} if shape.skip else {})
         for norm, size in sizes.items():
             lines += [f"{norm} = torch.nn.LayerNorm({size})", f'{norm}.load_state_dict(part("{norm}"))']
     if outputs:
-        lines += [f"head = torch.nn.Linear({shape.joined_features}, {outputs})", 'head.load_state_dict(part("head"))']
+        lines += [f"head = torch.nn.Linear({shape.feature_size}, {outputs})", 'head.load_state_dict(part("head"))']
     if (
         shape == ModelShape(shape.features, shape.outputs, shape.hidden_size, shape.layers, layer_norm=False)
         and outputs

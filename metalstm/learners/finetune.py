@@ -8,15 +8,15 @@ from typing import ClassVar, Literal
 import torch
 
 from metalstm.config.fields import bounded, one_of
-from metalstm.learners.base import LearnerSettings, Outcome, Parts
+from metalstm.learners.base import LearnerSettings, MetaLoss, Parts
 from metalstm.learners.inner_loop.adaptation import Adaptable, HeadOnly, NewHead, WholeModel
-from metalstm.learners.inner_loop.optimizer_steps import OPTIMIZERS, FittingLearner, Optimizer
+from metalstm.learners.inner_loop.optimizer_steps import OPTIMIZERS, Optimizer, OptimizerLearner
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.nn.base import Model
 from metalstm.tasks.examples import TaskBatch
 
 
-class FineTune(FittingLearner):
+class FineTune(OptimizerLearner):
     """One classifier of all meta-train classes; a task gets a new head, and trains it or everything.
 
     Where an output means the same in all tasks (regression, or a person's likes and dislikes), one model is trained on
@@ -50,7 +50,7 @@ class FineTune(FittingLearner):
         self.trains_on_all_classes = not same_outputs
         self.inner_steps = inner_steps
 
-    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
+    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> MetaLoss:
         """The loss of one model for all tasks; where outputs differ in meaning a label is a class of all."""
         examples = tasks.merged()
         targets = examples.targets
@@ -59,10 +59,10 @@ class FineTune(FittingLearner):
             targets = tasks.classes.gather(1, targets)
         together = examples._replace(targets=targets).folded()
         prepared = self.model.prepare(together.inputs, together.lengths)
-        outputs = self.model.answer(prepared, self.model.start(1), generator)
+        outputs = self.model.predict(prepared, self.model.start(1), generator)
         outputs = outputs.view(*examples.inputs.shape[:2], -1)
         losses = task_loss(self.kind, outputs, targets)
-        return Outcome(losses.mean(), task_metrics(self.kind, losses, outputs, targets))
+        return MetaLoss(losses.mean(), task_metrics(self.kind, losses, outputs, targets))
 
 
 @dataclass(kw_only=True)

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metalstm.learners.base import Learner, Outcome
+from metalstm.learners.base import Learner, MetaLoss
 from metalstm.learners.inner_loop.adaptation import read_by_all
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.nn.base import Model
 from metalstm.tasks.examples import Examples, TaskBatch
 
 
-class ShotLearner(Learner):
-    """An encoder reads every example by itself; `read` learns from the support set, `answer` makes predictions.
+class GradientFreeLearner(Learner):
+    """An encoder reads every example by itself; `read` learns from the support set, `predict` makes predictions.
 
     Args:
         encoder: a model without a head.
@@ -37,7 +37,7 @@ class ShotLearner(Learner):
 
     @abstractmethod
     def read(
-        self, support: Tensor, targets: Tensor, known: Any = None, generator: torch.Generator | None = None
+        self, support: Tensor, targets: Tensor, adapted: Any = None, generator: torch.Generator | None = None
     ) -> Any:
         """What is known after reading support sets.
 
@@ -49,25 +49,25 @@ class ShotLearner(Learner):
         """
 
     @abstractmethod
-    def answer(self, known: Any, query: Tensor) -> Tensor:
+    def predict(self, adapted: Any, query: Tensor) -> Tensor:
         """Predictions [T, Q, O] for the features [T, Q, W] of queries, from what `read` has given."""
 
-    def lay_out(self, query: Examples) -> Tensor:
+    def encode(self, query: Examples) -> Tensor:
         return read_by_all(self.encoder, query)
 
-    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
+    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> MetaLoss:
         support, query = (read_by_all(self.encoder, examples, generator) for examples in tasks[:2])
-        outputs = self.answer(self.read(support, tasks.support.targets, generator=generator), query)
+        outputs = self.predict(self.read(support, tasks.support.targets, generator=generator), query)
         losses = task_loss(self.kind, outputs, tasks.query.targets)
-        return Outcome(losses.mean(), task_metrics(self.kind, losses, outputs, tasks.query.targets))
+        return MetaLoss(losses.mean(), task_metrics(self.kind, losses, outputs, tasks.query.targets))
 
-    def learning(self, support: Examples, steps: int, known: Any = None) -> Iterator[Any]:
+    def adapt(self, support: Examples, steps: int, adapted: Any = None) -> Iterator[Any]:
         """What is known after the first shots of every class; `ValueError` where the support set holds fewer."""
         features, targets = read_by_all(self.encoder, support), support.targets
         for shots in range(steps + 1):
             which = self.first_shots(targets, shots)
             task = torch.arange(len(which), device=which.device).unsqueeze(1)
-            yield self.read(features[task, which], targets[task, which], known)
+            yield self.read(features[task, which], targets[task, which], adapted)
 
     def first_shots(self, targets: Tensor, shots: int) -> Tensor:
         """Which examples are the first `shots` of their class, or all where it has fewer: [T, as many]."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from metalstm.config.fields import bounded, one_of
 from metalstm.learners import cost
-from metalstm.learners.base import Learner, LearnerSettings, Outcome, Parts
+from metalstm.learners.base import Learner, LearnerSettings, MetaLoss, Parts
 from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.nn.base import Model, Weights
@@ -66,12 +66,12 @@ class LSTMOptimizer(Learner):
         self.input_bias = nn.Parameter(torch.tensor(math.log(inner_lr / (1 - inner_lr))))
         self.forget_bias = nn.Parameter(torch.tensor(6.0))  # a weight is kept
 
-    def adapt(
+    def unroll(
         self, support: Examples, steps: int, generator: torch.Generator | None = None, start: Weights | None = None
     ) -> Iterator[Weights]:
         """The weights before and after each update; `start`: those to start from, if not the learned ones."""
-        laid_out = self.adaptable.lay_out(support)
-        start = self.adaptable.start(laid_out, support) if start is None else start
+        encoded = self.adaptable.encode(support)
+        start = self.adaptable.start(encoded, support) if start is None else start
         weights = torch.cat([weight.flatten(1) for weight in start.values()], dim=1)  # [T, P]
         state = self.lstm.zeros(weights.numel(), weights)
         input_gate = torch.full_like(weights, float(self.input_bias.detach().sigmoid()))
@@ -80,7 +80,7 @@ class LSTMOptimizer(Learner):
             yield self.by_name(weights, start)
             if step == steps:
                 return
-            gradient, losses = self.gradient(laid_out, support.targets, weights, start, generator)
+            gradient, losses = self.gradient(encoded, support.targets, weights, start, generator)
             loss = losses.detach().unsqueeze(1).expand_as(gradient)
             seen = torch.cat((as_features(gradient.detach()), as_features(loss)), dim=-1)
             read, state = self.lstm(seen.flatten(0, 1).unsqueeze(0), state)
@@ -90,13 +90,13 @@ class LSTMOptimizer(Learner):
             weights = forget_gate * weights - input_gate * gradient
 
     def gradient(
-        self, laid_out: object, targets: Tensor, weights: Tensor, start: Weights, generator: torch.Generator | None
+        self, encoded: object, targets: Tensor, weights: Tensor, start: Weights, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
         """Of the support loss with respect to the weights, [T, P], and the loss, [T]."""
         through = self.order == "second" and torch.is_grad_enabled()
         at = weights if through else weights.detach().requires_grad_()
         with torch.enable_grad():
-            outputs = self.adaptable.outputs(laid_out, self.by_name(at, start), generator)
+            outputs = self.adaptable.outputs(encoded, self.by_name(at, start), generator)
             losses = task_loss(self.kind, outputs, targets)
             (gradient,) = torch.autograd.grad(losses.sum(), at, create_graph=through)
         return gradient, losses
@@ -114,11 +114,11 @@ class LSTMOptimizer(Learner):
         parts = weights.split(sizes, dim=1)
         return {name: part.view(like[name].shape) for name, part in zip(like, parts, strict=True)}
 
-    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
-        *_, weights = self.adapt(tasks.support, self.inner_steps, generator)
-        outputs = self.adaptable.outputs(self.adaptable.lay_out(tasks.query), weights, generator)
+    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> MetaLoss:
+        *_, weights = self.unroll(tasks.support, self.inner_steps, generator)
+        outputs = self.adaptable.outputs(self.adaptable.encode(tasks.query), weights, generator)
         losses = task_loss(self.kind, outputs, tasks.query.targets)
-        return Outcome(losses.mean(), task_metrics(self.kind, losses, outputs, tasks.query.targets))
+        return MetaLoss(losses.mean(), task_metrics(self.kind, losses, outputs, tasks.query.targets))
 
     def bytes_in_training(self, tasks: TaskBatch, least: bool = False) -> int:
         fixed = cost.bytes_of_inputs(self.model, tasks) + (self.inner_steps + 1) * self.bytes_of_update
@@ -135,14 +135,14 @@ class LSTMOptimizer(Learner):
         """Of every coordinate: the tape of the first LSTM, with its state before and after, and both gates' terms."""
         return (10 * self.lstm.hidden + 20) * cost.bytes_of(self.model.parameters())
 
-    def learning(self, support: Examples, steps: int, known: Weights | None = None) -> Iterator[Weights]:
-        return self.adapt(support, steps, start=known)
+    def adapt(self, support: Examples, steps: int, adapted: Weights | None = None) -> Iterator[Weights]:
+        return self.unroll(support, steps, start=adapted)
 
-    def answer(self, known: Weights, query: Any) -> Tensor:
-        return self.adaptable.outputs(query, known)
+    def predict(self, adapted: Weights, query: Any) -> Tensor:
+        return self.adaptable.outputs(query, adapted)
 
-    def lay_out(self, query: Examples) -> Any:
-        return self.adaptable.lay_out(query)
+    def encode(self, query: Examples) -> Any:
+        return self.adaptable.encode(query)
 
 
 def as_features(values: Tensor) -> Tensor:

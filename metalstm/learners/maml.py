@@ -13,7 +13,7 @@ from torch import Tensor
 from metalstm.config.fields import bounded, one_of
 from metalstm.errors import Problem
 from metalstm.learners import cost
-from metalstm.learners.base import Learner, LearnerSettings, Outcome, Parts
+from metalstm.learners.base import Learner, LearnerSettings, MetaLoss, Parts
 from metalstm.learners.inner_loop.adaptation import Adaptable, FromPrototypes, HeadOnly, WholeModel
 from metalstm.learners.inner_loop.batched import Adapted, BatchedEngine, Engine, Order
 from metalstm.learners.inner_loop.higher_reference import HigherEngine
@@ -75,14 +75,14 @@ class MAML(Learner):
         self.precision = precision
         self.tasks_at_a_time = tasks_at_a_time
 
-    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
+    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> MetaLoss:
         """The query loss after adapting, averaged over tasks: Finn et al. 2017, Algorithm 2, line 8."""
         at_a_time = self.most_tasks(tasks.support.inputs.device) or tasks.tasks
 
-        def outcome(part: TaskBatch) -> Outcome:
+        def outcome(part: TaskBatch) -> MetaLoss:
             with self.rounding(part.support.inputs.device):
                 losses, outputs = self.query_losses(part, generator, progress)
-            return Outcome(losses.mean(), self.metrics(losses, outputs, part))
+            return MetaLoss(losses.mean(), self.metrics(losses, outputs, part))
 
         return in_parts(outcome, self, tasks, at_a_time)
 
@@ -101,7 +101,7 @@ class MAML(Learner):
         order = self.saving_memory(tasks, self.order)
         for predict in self.engine.adapt(tasks.support, self.inner_steps, order, generator):
             adapted = predict
-        outputs = adapted(self.engine.lay_out(tasks.query, generator))
+        outputs = adapted(self.engine.encode(tasks.query, generator))
         return task_loss(self.kind, outputs, tasks.query.targets), outputs
 
     def bytes_in_training(self, tasks: TaskBatch, least: bool = False) -> int:
@@ -138,15 +138,15 @@ class MAML(Learner):
     def metrics(self, losses: Tensor, outputs: Tensor, tasks: TaskBatch) -> dict[str, Tensor]:
         return task_metrics(self.kind, losses, outputs, tasks.query.targets)
 
-    def learning(self, support: Examples, steps: int, known: Adapted | None = None) -> Iterator[Adapted]:
-        start = None if known is None else known.weights
+    def adapt(self, support: Examples, steps: int, adapted: Adapted | None = None) -> Iterator[Adapted]:
+        start = None if adapted is None else adapted.weights
         return self.engine.adapt(support, steps, "none", start=start)
 
-    def lay_out(self, query: Examples) -> Any:
-        return self.engine.lay_out(query)
+    def encode(self, query: Examples) -> Any:
+        return self.engine.encode(query)
 
-    def answer(self, known: Adapted, query: Any) -> Tensor:
-        return known(query)
+    def predict(self, adapted: Adapted, query: Any) -> Tensor:
+        return adapted(query)
 
     def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
         """As `Learner.adaptation_curve`, of as many tasks at a time as the engine takes."""

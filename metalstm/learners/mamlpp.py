@@ -44,7 +44,7 @@ class MAMLPlusPlus(MAML):
         order: Order = "first" if progress < self.second_order_from else "second"
         order = self.saving_memory(tasks, order)
         losses = torch.zeros(())
-        query = self.engine.lay_out(tasks.query, generator)
+        query = self.engine.encode(tasks.query, generator)
         for step, predict in enumerate(self.engine.adapt(tasks.support, self.inner_steps, order, generator)):
             if step > 0 and importance[step - 1] > 0:
                 outputs = predict(query)

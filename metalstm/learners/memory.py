@@ -16,7 +16,7 @@ from torch.nn import functional
 from metalstm.config.fields import bounded, one_of
 from metalstm.errors import Problem
 from metalstm.learners.base import LearnerSettings, Parts
-from metalstm.learners.gradient_free import ShotLearner
+from metalstm.learners.gradient_free import GradientFreeLearner
 from metalstm.learners.objective import Kind
 from metalstm.nn.base import Model
 from metalstm.nn.shared_lstm import SharedLSTM, State
@@ -32,7 +32,7 @@ class Remembered(NamedTuple):
     stored: Tensor  # [T, K, H], the last layer's hidden state after each
 
 
-class Memory(ShotLearner):
+class Memory(GradientFreeLearner):
     """A second LSTM reads the support set's features with their labels, then each query by itself.
 
     Args:
@@ -63,18 +63,18 @@ class Memory(ShotLearner):
         generator: torch.Generator,
     ) -> None:
         super().__init__(encoder, kind, outputs)
-        width = encoder.shape.joined_features
+        width = encoder.shape.feature_size
         self.lstm = SharedLSTM(width + outputs, hidden_size, layers, generator)
         self.support = support
         self.labels = labels
         self.reads_by = read
         self.passes = passes
-        known = hidden_size
+        adapted = hidden_size
         if read == "content":
-            known += hidden_size + outputs
+            adapted += hidden_size + outputs
             self.key = nn.Parameter(nn.init.orthogonal_(torch.empty(hidden_size, width), generator=generator))
             self.sharpness = nn.Parameter(torch.tensor(10.0))
-        self.head_weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(outputs, known), generator=generator))
+        self.head_weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(outputs, adapted), generator=generator))
         self.head_bias = nn.Parameter(torch.zeros(outputs))
 
     def nothing(self, support: Tensor) -> Remembered:
@@ -91,18 +91,18 @@ class Memory(ShotLearner):
         self,
         support: Tensor,
         targets: Tensor,
-        known: Remembered | None = None,
+        adapted: Remembered | None = None,
         generator: torch.Generator | None = None,
     ) -> Remembered:
         tasks, count = support.shape[:2]
-        known = self.nothing(support) if known is None else known
+        adapted = self.nothing(support) if adapted is None else adapted
         if count == 0:
-            return known
+            return adapted
         labels = self.as_numbers(targets, support)
         if self.support == "sequential":
             order = self.order(count, generator)
             support, labels = support[:, order], labels[:, order]
-        state, label, beside = known.state, known.label, labels
+        state, label, beside = adapted.state, adapted.label, labels
         if self.labels == "offset":
             beside = torch.cat((label.unsqueeze(1), labels[:, :-1]), dim=1)
             label = labels[:, -1]
@@ -117,24 +117,24 @@ class Memory(ShotLearner):
                 )
                 stored = after.view(tasks, count, -1)
                 state = [(h.view(tasks, count, -1).mean(1), c.view(tasks, count, -1).mean(1)) for h, c in states]
-        everything = zip(known[2:], (support, labels, stored), strict=True)
+        everything = zip(adapted[2:], (support, labels, stored), strict=True)
         return Remembered(state, label, *(torch.cat(both, dim=1) for both in everything))
 
-    def answer(self, known: Remembered, query: Tensor) -> Tensor:
+    def predict(self, adapted: Remembered, query: Tensor) -> Tensor:
         tasks, count = query.shape[:2]
-        beside = known.label.unsqueeze(1).expand(-1, count, -1)
+        beside = adapted.label.unsqueeze(1).expand(-1, count, -1)
         tokens = torch.cat((query, beside), dim=-1).flatten(0, 1).unsqueeze(0)
-        answers, _ = self.lstm(tokens, [repeated(layer, count) for layer in known.state])
+        answers, _ = self.lstm(tokens, [repeated(layer, count) for layer in adapted.state])
         answers = answers.view(tasks, count, -1)
         if self.reads_by == "content":
-            answers = torch.cat((answers, self.recall(known, query)), dim=-1)
+            answers = torch.cat((answers, self.recall(adapted, query)), dim=-1)
         return functional.linear(answers, self.head_weight, self.head_bias)
 
-    def recall(self, known: Remembered, query: Tensor) -> Tensor:
+    def recall(self, adapted: Remembered, query: Tensor) -> Tensor:
         """What was stored at the examples most like a query: [T, Q, H + O]."""
-        asked, keys = (functional.normalize(features @ self.key.T, dim=-1) for features in (query, known.features))
+        asked, keys = (functional.normalize(features @ self.key.T, dim=-1) for features in (query, adapted.features))
         attention = (self.sharpness * asked @ keys.mT).softmax(dim=-1)  # [T, Q, K]
-        return attention @ torch.cat((known.stored, known.labels), dim=-1)
+        return attention @ torch.cat((adapted.stored, adapted.labels), dim=-1)
 
     @staticmethod
     def order(count: int, generator: torch.Generator | None) -> Tensor:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from metalstm.config.fields import bounded
 from metalstm.learners.base import LearnerSettings, Parts
-from metalstm.learners.gradient_free import ShotLearner
+from metalstm.learners.gradient_free import GradientFreeLearner
 from metalstm.learners.inner_loop.adaptation import read_by_all
 from metalstm.learners.objective import Kind
 from metalstm.nn.base import Model
@@ -22,7 +22,7 @@ from metalstm.nn.shared_lstm import SharedLSTM
 from metalstm.tasks.examples import Examples
 
 
-class OPLSTM(ShotLearner):
+class OPLSTM(GradientFreeLearner):
     """A matrix M [O, W] answers queries x with M x. It is updated by reading the support set, once a step.
 
     A coordinate-wise LSTM looks at each output of each example: its target, and what M predicts. What it says, r [O],
@@ -42,7 +42,7 @@ class OPLSTM(ShotLearner):
         self, encoder: Model, kind: Kind, outputs: int, inner_steps: int, hidden_size: int, generator: torch.Generator
     ) -> None:
         super().__init__(encoder, kind, outputs)
-        width = encoder.shape.joined_features
+        width = encoder.shape.feature_size
         self.inner_steps = inner_steps
         self.lstm = SharedLSTM(2, hidden_size, 1, generator)
         self.say = nn.Parameter(nn.init.xavier_uniform_(torch.empty(1, hidden_size), generator=generator))
@@ -74,18 +74,18 @@ class OPLSTM(ShotLearner):
         self,
         support: Tensor,
         targets: Tensor,
-        known: Tensor | None = None,
+        adapted: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        *_, matrix = self.matrices(support, targets, self.inner_steps, known)
+        *_, matrix = self.matrices(support, targets, self.inner_steps, adapted)
         return matrix
 
-    def answer(self, known: Tensor, query: Tensor) -> Tensor:
-        return with_one(query) @ known.mT
+    def predict(self, adapted: Tensor, query: Tensor) -> Tensor:
+        return with_one(query) @ adapted.mT
 
-    def learning(self, support: Examples, steps: int, known: Tensor | None = None) -> Iterator[Tensor]:
+    def adapt(self, support: Examples, steps: int, adapted: Tensor | None = None) -> Iterator[Tensor]:
         """What is known after reading the support set once, twice, ..."""
-        return self.matrices(read_by_all(self.encoder, support), support.targets, steps, known)
+        return self.matrices(read_by_all(self.encoder, support), support.targets, steps, adapted)
 
 
 def with_one(features: Tensor) -> Tensor:

@@ -7,22 +7,22 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from metalstm.learners.base import Learner, Outcome
+from metalstm.learners.base import Learner, MetaLoss
 from metalstm.runtime.budget import BUDGET
 from metalstm.tasks.examples import TaskBatch
 
 
 def meta_loss(
     learner: Learner, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0
-) -> Outcome:
+) -> MetaLoss:
     """`learner.meta_loss`, of as many tasks at a time as the budget holds."""
     at_a_time = BUDGET.share(tasks.tasks, tasks.tasks * learner.bytes_in_training(tasks))
     return in_parts(lambda part: learner.meta_loss(part, generator, progress), learner, tasks, at_a_time)
 
 
 def in_parts(
-    meta_loss_of: Callable[[TaskBatch], Outcome], learner: Learner, tasks: TaskBatch, at_a_time: int
-) -> Outcome:
+    meta_loss_of: Callable[[TaskBatch], MetaLoss], learner: Learner, tasks: TaskBatch, at_a_time: int
+) -> MetaLoss:
     """A meta-loss that is a mean over tasks, with the graph of `at_a_time` tasks in memory.
 
     Each part's gradient is taken at once and its graph let go; the loss returned has their mean as its gradient.
@@ -44,7 +44,7 @@ def in_parts(
         for parameter, gradient in zip(parameters, total, strict=True)
     )
     joined = {name: torch.cat([part[name] for part in metrics]) for name in metrics[0]}
-    return Outcome(torch.stack(losses).sum() + pull, joined)
+    return MetaLoss(torch.stack(losses).sum() + pull, joined)
 
 
 def add_gradients(loss: Tensor, parameters: Sequence[Tensor], total: Sequence[Tensor]) -> None:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from metalstm.config.fields import bounded
 from metalstm.learners.base import LearnerSettings, Parts
-from metalstm.learners.gradient_free import ShotLearner
+from metalstm.learners.gradient_free import GradientFreeLearner
 from metalstm.learners.objective import Kind
-from metalstm.learners.prototypes import nearness, prototypes
+from metalstm.learners.prototypes import distance_scale, prototypes
 from metalstm.nn.base import Model
 from metalstm.nn.lstm import LSTMModel
 
@@ -24,15 +24,15 @@ class Stored(NamedTuple):
     targets: Tensor
 
 
-class ProtoNet(ShotLearner):
-    """A query's logits are its squared distances to the class means, with a minus, times `nearness`.
+class ProtoNet(GradientFreeLearner):
+    """A query's logits are its squared distances to the class means, with a minus, times `distance_scale`.
 
     In regression every support example is its own prototype, and a prediction is the mean of their targets, weighted by
     the softmax of those logits: kernel regression in the space of the features.
 
     Args:
-        encoder, kind, outputs: see `ShotLearner`.
-        metric_scale: see `nearness`.
+        encoder, kind, outputs: see `GradientFreeLearner`.
+        metric_scale: see `distance_scale`.
     """
 
     def __init__(self, encoder: Model, kind: Kind, outputs: int, metric_scale: float | None = None) -> None:
@@ -47,15 +47,15 @@ class ProtoNet(ShotLearner):
         self,
         support: Tensor,
         targets: Tensor,
-        known: Stored | None = None,
+        adapted: Stored | None = None,
         generator: torch.Generator | None = None,
     ) -> Stored:
-        if known is not None:
-            support, targets = torch.cat((known.features, support), 1), torch.cat((known.targets, targets), 1)
+        if adapted is not None:
+            support, targets = torch.cat((adapted.features, support), 1), torch.cat((adapted.targets, targets), 1)
         return Stored(support, targets)
 
-    def answer(self, known: Stored, query: Tensor) -> Tensor:
-        support, targets = known
+    def predict(self, adapted: Stored, query: Tensor) -> Tensor:
+        support, targets = adapted
         if support.shape[1] == 0:
             return query.new_zeros(*query.shape[:2], self.outputs)
         if self.kind == "regression":
@@ -65,7 +65,7 @@ class ProtoNet(ShotLearner):
     def logits(self, query: Tensor, centres: Tensor) -> Tensor:
         """[T, Q, W] and [T, N, W] to [T, Q, N]."""
         squared = query.square().sum(-1, keepdim=True) - 2 * query @ centres.mT + centres.square().sum(-1).unsqueeze(1)
-        return -nearness(query.shape[-1], self.metric_scale) * squared
+        return -distance_scale(query.shape[-1], self.metric_scale) * squared
 
 
 @dataclass(kw_only=True)

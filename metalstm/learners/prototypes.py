@@ -15,7 +15,7 @@ def prototypes(features: Tensor, labels: Tensor, ways: int) -> Tensor:
     return members.mT @ features / counts
 
 
-def nearness(width: int, scale: float | None = None) -> float:
+def distance_scale(width: int, scale: float | None = None) -> float:
     """What squared distances are multiplied by, before a softmax: `scale` / W; None: sqrt(W) / W.
 
     Features that a layer norm has left have squared distances of about W, too far apart for a softmax that is to learn;

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import torch
 
 from metalstm.config.fields import bounded, one_of
-from metalstm.learners.base import LearnerSettings, Outcome, Parts
+from metalstm.learners.base import LearnerSettings, MetaLoss, Parts
 from metalstm.learners.inner_loop.adaptation import WholeModel
-from metalstm.learners.inner_loop.optimizer_steps import OPTIMIZERS, FittingLearner, Optimizer, fit
+from metalstm.learners.inner_loop.optimizer_steps import OPTIMIZERS, Optimizer, OptimizerLearner, fine_tune
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.nn.base import Model
 from metalstm.tasks.examples import TaskBatch
 
 
-class Reptile(FittingLearner):
+class Reptile(OptimizerLearner):
     """Meta-learns the weights that plain training starts from; no derivative of the training is taken.
 
     Support and query sets of meta-training are one training set. The outer gradient is what the paper's section 5
@@ -43,22 +43,22 @@ class Reptile(FittingLearner):
         self.inner_steps = inner_steps
         self.inner_batch = inner_batch
 
-    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
+    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> MetaLoss:
         """A loss whose gradient is Reptile's; its value, and the metrics, are those of the examples trained on."""
         examples = tasks.merged()
-        *_, trained = fit(
+        *_, trained = fine_tune(
             *(self.adaptable, self.kind, self.optimizer, self.lr, examples, self.inner_steps),
             batch=self.inner_batch,
             generator=generator,
         )
         with torch.no_grad():
-            outputs = self.adaptable.outputs(self.adaptable.lay_out(examples), trained)
+            outputs = self.adaptable.outputs(self.adaptable.encode(examples), trained)
             losses = task_loss(self.kind, outputs, examples.targets)
         pull = sum(
             ((start - start.detach()) * (start.detach() - trained[name].detach().mean(dim=0))).sum()
             for name, start in self.model.named_parameters()
         )
-        return Outcome(losses.mean() + pull, task_metrics(self.kind, losses, outputs, examples.targets))
+        return MetaLoss(losses.mean() + pull, task_metrics(self.kind, losses, outputs, examples.targets))
 
 
 @dataclass(kw_only=True)

@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 from metalstm.config.fields import bounded, one_of
-from metalstm.learners.base import LearnerSettings, Outcome, Parts
+from metalstm.learners.base import LearnerSettings, MetaLoss, Parts
 from metalstm.learners.inner_loop.adaptation import WholeModel
-from metalstm.learners.inner_loop.optimizer_steps import OPTIMIZERS, FittingLearner, Optimizer
+from metalstm.learners.inner_loop.optimizer_steps import OPTIMIZERS, Optimizer, OptimizerLearner
 from metalstm.learners.objective import Kind
 from metalstm.nn.base import Model, Shape, Weights
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import seeded_generator
 
 
-class Scratch(FittingLearner):
+class Scratch(OptimizerLearner):
     """Trains a randomly started model on the support set alone, every task of a batch from a start of its own.
 
     It has no meta-parameters: there is nothing to meta-train.
@@ -31,7 +31,7 @@ class Scratch(FittingLearner):
         shape: of the model, the same as the learner's that it is compared with.
         kind: classification or regression.
         optimizer: `sgd`, as the inner loop's, or `adam`.
-        lr: its rate; None: see `fit`.
+        lr: its rate; None: see `fine_tune`.
         seed: of the starts; the t-th task of a batch has the t-th start.
     """
 
@@ -40,14 +40,14 @@ class Scratch(FittingLearner):
         self.shape = shape
         self.seed = seed
 
-    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
-        return Outcome(torch.zeros(()), {})
+    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> MetaLoss:
+        return MetaLoss(torch.zeros(()), {})
 
     def start_of(self, tasks: TaskBatch) -> dict[str, Tensor]:
         return self.starts(tasks.support, tasks.first)
 
-    def learning(self, support: Examples, steps: int, known: Weights | None = None) -> Iterator[Weights]:
-        return super().learning(support, steps, self.starts(support) if known is None else known)
+    def adapt(self, support: Examples, steps: int, adapted: Weights | None = None) -> Iterator[Weights]:
+        return super().adapt(support, steps, self.starts(support) if adapted is None else adapted)
 
     def starts(self, support: Examples, first: int = 0) -> dict[str, Tensor]:
         """The random weights of as many tasks, [T, ...] each; `first`: the number of the first one."""

@@ -33,7 +33,7 @@ class Shape(Protocol):
         """O: ways, or the numbers to predict; 0: a model without a head, which only reads."""
 
     @property
-    def joined_features(self) -> int:
+    def feature_size(self) -> int:
         """W."""
 
     @property
@@ -85,7 +85,7 @@ class Model(ABC, nn.Module):
 
     def add_head(self, shape: Shape) -> None:
         """A head that starts at zero, so that it prefers no class before it has seen one."""
-        self.head_weight = nn.Parameter(torch.zeros(shape.outputs, shape.joined_features))
+        self.head_weight = nn.Parameter(torch.zeros(shape.outputs, shape.feature_size))
         self.head_bias = nn.Parameter(torch.zeros(shape.outputs))
 
     @abstractmethod
@@ -150,7 +150,7 @@ class Model(ABC, nn.Module):
         outputs = torch.baddbmm(weights["head_bias"].unsqueeze(1), features, weights["head_weight"].transpose(1, 2))
         return outputs.to(features.dtype)  # which autocast may have rounded
 
-    def answer(self, prepared: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
+    def predict(self, prepared: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
         """The outputs for prepared inputs, [T, B, O]."""
         return self.head(self.read(prepared, weights, generator), weights)
 
@@ -163,7 +163,7 @@ class Model(ABC, nn.Module):
     ) -> Tensor:
         """[T, B, S, F] to [T, B, O], with the model's own weights where none are given."""
         weights = self.start(len(inputs)) if weights is None else weights
-        return self.answer(self.prepare(inputs, lengths), weights, generator)
+        return self.predict(self.prepare(inputs, lengths), weights, generator)
 
     def drop(self, values: Tensor, generator: torch.Generator | None) -> Tensor:
         """Inverted dropout; the identity without a generator."""

@@ -58,7 +58,7 @@ class ModelShape(NamedTuple):
         return self.directions > 1
 
     @property
-    def joined_features(self) -> int:
+    def feature_size(self) -> int:
         """What the head reads: the D directions' hidden states side by side, and the inputs with `skip`."""
         return self.directions * self.hidden_size + self.skipped
 
@@ -115,8 +115,8 @@ class LSTMModel(Model):
             start = torch.randn(shape.vocabulary, shape.features, generator=generator) / math.sqrt(shape.features)
             self.embedding = nn.Parameter(start if shape.rarity is None else start * shape.rarity.unsqueeze(1))
         if shape.layer_norm:
-            self.norm_weight = nn.Parameter(torch.ones(shape.joined_features))
-            self.norm_bias = nn.Parameter(torch.zeros(shape.joined_features))
+            self.norm_weight = nn.Parameter(torch.ones(shape.feature_size))
+            self.norm_bias = nn.Parameter(torch.zeros(shape.feature_size))
         self.add_head(shape)
 
     def prepare(self, inputs: Tensor, lengths: Tensor | None = None) -> Prepared:

@@ -25,7 +25,7 @@ class MLPShape(NamedTuple):
     dropout: float = 0.0
 
     @property
-    def joined_features(self) -> int:
+    def feature_size(self) -> int:
         return self.widths[-1]
 
     def build(self, generator: torch.Generator) -> MLPModel:

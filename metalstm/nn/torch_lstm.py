@@ -37,10 +37,10 @@ class PlainModel(nn.Module):
             for _ in range(axes)
         )
         self.embedding = nn.Embedding(shape.vocabulary, shape.features) if shape.vocabulary else None
-        states = shape.joined_features - shape.skipped
+        states = shape.feature_size - shape.skipped
         self.norm = nn.LayerNorm(states) if shape.layer_norm else nn.Identity()
         self.norm_inputs = nn.LayerNorm(shape.skipped) if shape.skip and shape.layer_norm else nn.Identity()
-        self.head = nn.Linear(shape.joined_features, shape.outputs)
+        self.head = nn.Linear(shape.feature_size, shape.outputs)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
         """[B, S, F], or of tokens [B, S, K], with the [B] real lengths (at least 1) if they differ, to [B, O]."""
@@ -102,7 +102,7 @@ def to_plain(shape: ModelShape, weights: Mapping[str, Tensor]) -> dict[str, Tens
     if shape.vocabulary:
         plain["embedding.weight"] = weights["embedding"]
     if shape.layer_norm:
-        states = shape.joined_features - shape.skipped
+        states = shape.feature_size - shape.skipped
         for kind in ("weight", "bias"):
             plain[f"norm.{kind}"] = weights[f"norm_{kind}"][:states]
             if shape.skip:

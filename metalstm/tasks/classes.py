@@ -15,7 +15,7 @@ SPLITS = ("meta_train", "meta_validation", "meta_test")
 Augment = Callable[[Examples, torch.Generator], Examples]
 
 
-class ClassPool:
+class ClassDataset:
     """The classes of one split, with examples that are sequences. Legend: C classes, E examples of the largest one.
 
     Args:
@@ -87,19 +87,19 @@ class ClassPool:
         which = int(self.counts.argmin())
         return self.names[which], int(self.counts[which])
 
-    def draw(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
+    def sample(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
         """Draws tasks, all at once: `ways` distinct classes or a group, of each `shots` + `queries` distinct examples.
 
         A label is the class's place in its task. The examples of a set are ordered by class. `shard`: which of the
         tasks to give; the others are only chosen, which takes a small part of the time.
         """
-        return self.draw_of(self.draw_classes(tasks, shape.ways, generator), shape, generator, shard)
+        return self.sample_of(self.sample_classes(tasks, shape.ways, generator), shape, generator, shard)
 
-    def draw_of(
+    def sample_of(
         self, chosen: Tensor, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)
     ) -> TaskBatch:
-        """Draws tasks of the classes chosen, [T, ways]; see `draw`."""
-        support, query = self.draw_examples(chosen, shape.shots, shape.queries, generator)
+        """Draws tasks of the classes chosen, [T, ways]; see `sample`."""
+        support, query = self.sample_examples(chosen, shape.shots, shape.queries, generator)
         if self.augment is None:
             chosen, support, query = chosen[shard], support[shard], query[shard]
         labels = torch.arange(shape.ways).expand(len(chosen), shape.ways)
@@ -119,14 +119,14 @@ class ClassPool:
         tasks = TaskBatch(gather(support), gather(query), chosen, units)
         return tasks if self.augment is None else tasks.of_tasks(shard)
 
-    def draw_classes(self, tasks: int, ways: int, generator: torch.Generator) -> Tensor:
+    def sample_classes(self, tasks: int, ways: int, generator: torch.Generator) -> Tensor:
         """The classes of each task, [T, ways]."""
         if self.together is None:
             return distinct(tasks, 1, self.classes, ways, generator).squeeze(1)
         groups = torch.randint(self.classes // self.together, (tasks, 1), generator=generator)
         return groups * self.together + torch.arange(ways)
 
-    def draw_examples(
+    def sample_examples(
         self, chosen: Tensor, shots: int, queries: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Which examples of the chosen classes [T, ways] are support, [T, ways, shots], and query, likewise.
@@ -168,7 +168,7 @@ def within(keys: Tensor, counts: Tensor | None, last: float = -1) -> Tensor:
     return keys.masked_fill(torch.arange(keys.shape[-1]) >= counts.unsqueeze(-1), last)
 
 
-def check_disjoint(pools: Mapping[str, ClassPool]) -> None:
+def check_disjoint(pools: Mapping[str, ClassDataset]) -> None:
     """Refuses a class that appears in two splits.
 
     Raises:

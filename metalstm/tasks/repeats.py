@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 
 BLANK = 8  # levels of 255 that pixels of a blank image differ by, less than can be seen
 
@@ -27,7 +27,7 @@ class ClassContent(NamedTuple):
 
 def empty_data(splits: Mapping[str, object]) -> list[str]:
     """A warning for each way in which examples of classes tell nothing."""
-    pools = {split: source for split, source in splits.items() if isinstance(source, ClassPool)}
+    pools = {split: source for split, source in splits.items() if isinstance(source, ClassDataset)}
     classes = [of_class for split, pool in pools.items() for of_class in contents(split, pool)]
     if len({example for each in classes for example in each.examples}) == 1:
         held = sum(len(each.examples) for each in classes)
@@ -35,7 +35,7 @@ def empty_data(splits: Mapping[str, object]) -> list[str]:
     return [*alike(classes), *constant(classes), *shared(classes)]
 
 
-def contents(split: str, pool: ClassPool) -> Iterator[ClassContent]:
+def contents(split: str, pool: ClassDataset) -> Iterator[ClassContent]:
     for number, name in enumerate(pool.names):
         count = pool.examples.shape[1] if pool.counts is None else int(pool.counts[number])
         examples = pool.examples[number, :count]

@@ -21,7 +21,7 @@ class TaskShape(NamedTuple):
 class TaskSource(Protocol):
     """Where tasks come from: classes with examples, or a family of functions."""
 
-    def draw(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
+    def sample(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
         """Draw `tasks` tasks and return those of `shard`; every random choice comes from `generator`."""
 
 
@@ -65,7 +65,7 @@ class TaskSampler:
         self.shard = shard
 
     def __call__(self, step: int) -> TaskBatch:
-        return self.source.draw(self.tasks, self.shape, self.generator(step, "tasks"), self.shard)
+        return self.source.sample(self.tasks, self.shape, self.generator(step, "tasks"), self.shard)
 
     def generator(self, step: int, purpose: str) -> torch.Generator:
         """For whatever else is drawn at a step (dropout masks, say): its stream depends on the purpose as well."""

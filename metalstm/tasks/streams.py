@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from metalstm.errors import ConfigError
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.examples import TaskBatch
 from metalstm.tasks.sampler import TaskShape, TaskSource, seeded_generator
 
@@ -38,7 +38,7 @@ class Streams:
         self.seed = seed
         self.split = split
         self.tasks = tasks
-        if isinstance(source, ClassPool):
+        if isinstance(source, ClassDataset):
             self.tasks = min(tasks, sum(self.tasks_of(len(group)) for group in source.groups()))
         if self.tasks < 2:
             raise ConfigError.of(
@@ -54,14 +54,14 @@ class Streams:
     def __call__(self, number: int) -> list[TaskBatch]:
         """The tasks of a stream, each as a meta-batch of one."""
         generator = seeded_generator(self.seed, "stream", self.split, number)
-        if not isinstance(self.source, ClassPool):
-            return [self.source.draw(1, self.shape, generator) for _ in range(self.tasks)]
+        if not isinstance(self.source, ClassDataset):
+            return [self.source.sample(1, self.shape, generator) for _ in range(self.tasks)]
         return [
-            self.source.draw_of(chosen.unsqueeze(0), self.shape, generator)
-            for chosen in self.draw_classes(self.source, generator)
+            self.source.sample_of(chosen.unsqueeze(0), self.shape, generator)
+            for chosen in self.sample_classes(self.source, generator)
         ]
 
-    def draw_classes(self, pool: ClassPool, generator: torch.Generator) -> list[Tensor]:
+    def sample_classes(self, pool: ClassDataset, generator: torch.Generator) -> list[Tensor]:
         """The classes of each task, [ways]."""
         groups = pool.groups()
         found: list[Tensor] = []

@@ -21,14 +21,14 @@ def main() -> None:
     from bench.with_jax import JaxSystem
 
     system = JaxSystem(make_problem(case))
-    answer(system.facts)
+    predict(system.facts)
     for line in sys.stdin:
         request = json.loads(line)
         if request["do"] == "step":
-            answer({"seconds": system.timed_step()})
+            predict({"seconds": system.timed_step()})
         else:
             np.savez(request["file"], **system.gradients())
-            answer({})
+            predict({})
 
 
 def limit_to(threads: int) -> None:
@@ -36,7 +36,7 @@ def limit_to(threads: int) -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
-def answer(values: dict[str, float]) -> None:
+def predict(values: dict[str, float]) -> None:
     print(json.dumps(values), flush=True)
 
 

@@ -33,7 +33,7 @@ from metalstm.learners.scratch import Scratch
 from metalstm.nn.lstm import ModelShape
 from metalstm.runtime.budget import BUDGET, MIB, usable
 from metalstm.runtime.malloc import keep_freed_memory
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 
 SCRIPTS = Path(__file__).parents[1]
@@ -137,7 +137,7 @@ def learner_of(work: str) -> Learner:
 
 def sampler_of(steps: int, evaluate: bool) -> TaskSampler:
     examples = torch.randn(6, 20, steps, FEATURES, generator=torch.Generator().manual_seed(0))
-    pool = ClassPool(examples, [f"class {number}" for number in range(len(examples))])
+    pool = ClassDataset(examples, [f"class {number}" for number in range(len(examples))])
     return TaskSampler(pool, TaskShape(5, 5, 15 if evaluate else 5), 1 if evaluate else 4, 0, "meta_test")
 
 

@@ -48,14 +48,14 @@ class JaxSystem(System):
         return self.loss(weights, inputs, targets)
 
     def loss(self, weights: Weights, inputs: jax.Array, targets: jax.Array) -> jax.Array:
-        log_probabilities = jax.nn.log_softmax(answer(self.case, weights, inputs))
+        log_probabilities = jax.nn.log_softmax(predict(self.case, weights, inputs))
         return -jnp.take_along_axis(log_probabilities, targets[:, None], axis=1).mean()
 
     def gradients(self) -> dict[str, Array]:
         return {name: np.asarray(gradient) for name, gradient in self.latest.items()}
 
 
-def answer(case: Case, weights: Weights, inputs: jax.Array) -> jax.Array:
+def predict(case: Case, weights: Weights, inputs: jax.Array) -> jax.Array:
     """[B, S, F] to [B, O]."""
     rows, columns = inputs.transpose(1, 0, 2), inputs.transpose(2, 0, 1)
     readings = (rows,) if case.directions == 1 else (rows, rows[::-1], columns, columns[::-1])

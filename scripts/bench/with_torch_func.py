@@ -41,9 +41,9 @@ class TorchFuncSystem(System):
         return self.loss(weights, inputs, targets)
 
     def loss(self, weights: Weights, inputs: Tensor, targets: Tensor) -> Tensor:
-        return functional.cross_entropy(self.answer(weights, inputs), targets)
+        return functional.cross_entropy(self.predict(weights, inputs), targets)
 
-    def answer(self, weights: Weights, inputs: Tensor) -> Tensor:
+    def predict(self, weights: Weights, inputs: Tensor) -> Tensor:
         """[B, S, F] to [B, O]."""
         states = readings(inputs, self.case.directions)
         for layer in range(self.case.layers):

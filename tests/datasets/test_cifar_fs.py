@@ -25,7 +25,7 @@ from metalstm.datasets.base import Dataset
 from metalstm.datasets.images.cifar100_files import Counts
 from metalstm.datasets.images.cifar_fs import CLASSES, load_cifar_fs
 from metalstm.errors import DataError, Problem
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import TaskShape
 
 SMALL = Counts(3, 2)
@@ -60,8 +60,8 @@ def load(root: Path | None, download: bool = False) -> Dataset:
     return load_cifar_fs(root, download, counts=SMALL)
 
 
-def pools(dataset: Dataset) -> dict[str, ClassPool]:
-    found = {name: pool for name, pool in dataset.splits.items() if isinstance(pool, ClassPool)}
+def pools(dataset: Dataset) -> dict[str, ClassDataset]:
+    found = {name: pool for name, pool in dataset.splits.items() if isinstance(pool, ClassDataset)}
     assert list(found) == ["meta_train", "meta_validation", "meta_test"]
     return found
 
@@ -110,7 +110,7 @@ def test_classes_hold_the_images_of_both_files_row_by_row(contents: Contents, wr
         *("cifar_fs", "classification", 32, 96, None, True),
     )
     assert dataset.description == "64 / 16 / 20 classes of 5 images each, 32x32 pixels in 3 colours"
-    batch = pools(dataset)["meta_test"].draw(2, TaskShape(5, 2, 3), torch.Generator().manual_seed(0))
+    batch = pools(dataset)["meta_test"].sample(2, TaskShape(5, 2, 3), torch.Generator().manual_seed(0))
     assert batch.query.inputs.shape == (2, 15, 32, 96)
     assert 0 <= float(batch.query.inputs.min()) < 0.01 < 0.99 < float(batch.query.inputs.max()) <= 1
 

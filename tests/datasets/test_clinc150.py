@@ -18,7 +18,7 @@ from metalstm.datasets.text.clinc150 import load_clinc150
 from metalstm.datasets.text.clinc150_files import read_intents
 from metalstm.datasets.text.tokens import TokenSettings, Vocabulary
 from metalstm.errors import ConfigError, DataError
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 
 DOMAINS = {f"domain{d}": [f"intent{d}{letter}" for letter in "ba"] for d in range(10)}
@@ -60,17 +60,17 @@ def load(root: Path | None, split_seed: int = 0, **settings: Any) -> Dataset:
     return load_clinc150(root, split_seed, TokenSettings(**settings))
 
 
-def pools(dataset: Dataset) -> dict[str, ClassPool]:
-    found = {name: pool for name, pool in dataset.splits.items() if isinstance(pool, ClassPool)}
+def pools(dataset: Dataset) -> dict[str, ClassDataset]:
+    found = {name: pool for name, pool in dataset.splits.items() if isinstance(pool, ClassDataset)}
     assert list(found) == ["meta_train", "meta_validation", "meta_test"]
     return found
 
 
-def domains_of(pool: ClassPool) -> set[str]:
+def domains_of(pool: ClassDataset) -> set[str]:
     return {name.partition("/")[0] for name in pool.names}
 
 
-def same(first: ClassPool, second: ClassPool) -> bool:
+def same(first: ClassDataset, second: ClassDataset) -> bool:
     assert first.lengths is not None
     assert second.lengths is not None
     return (
@@ -217,7 +217,7 @@ def test_intents_of_fewer_queries(content: Content, write: Callable[..., Path]) 
     dataset = load(write(content))
     (pool,) = [pool for pool in pools(dataset).values() if "domain3/intent3a" in pool.names]
     assert pool.smallest() == ("domain3/intent3a", 4)
-    batch = pool.draw(20, TaskShape(2, 1, 3), torch.Generator().manual_seed(0))
+    batch = pool.sample(20, TaskShape(2, 1, 3), torch.Generator().manual_seed(0))
     assert (batch.query.inputs[:, :, 0] > 0).any(dim=-1).all()  # none of those that are not there
 
 

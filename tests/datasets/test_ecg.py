@@ -21,7 +21,7 @@ from metalstm.datasets.base import Dataset
 from metalstm.datasets.series.ecg import BeatSettings, EcgSettings, cut_beats, load_ecg, split_patients
 from metalstm.datasets.series.ecg_files import Record, read_record
 from metalstm.errors import ConfigError, DataError, Problem
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 
 RATE = 360
@@ -65,13 +65,13 @@ def load(root: Path | None, split_seed: int = 0, **settings: Any) -> Dataset:
     return load_ecg(root, split_seed, SMALL._replace(**settings))
 
 
-def pools(dataset: Dataset) -> dict[str, ClassPool]:
-    found = {name: pool for name, pool in dataset.splits.items() if isinstance(pool, ClassPool)}
+def pools(dataset: Dataset) -> dict[str, ClassDataset]:
+    found = {name: pool for name, pool in dataset.splits.items() if isinstance(pool, ClassDataset)}
     assert list(found) == ["meta_train", "meta_validation", "meta_test"]
     return found
 
 
-def records_of(pool: ClassPool) -> list[str]:
+def records_of(pool: ClassDataset) -> list[str]:
     return [name.partition("/")[0] for name in pool.names[::2]]
 
 

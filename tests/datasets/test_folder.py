@@ -20,7 +20,7 @@ from metalstm.datasets.own.tables import TableSettings
 from metalstm.datasets.text.tokens import TokenSettings
 from metalstm.errors import DataError
 from metalstm.experiment.identity import LATER_OF
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 
 CONFIG = Path(__file__).parents[2] / "configs" / "dataset" / "folder.yaml"
 
@@ -61,9 +61,9 @@ def make(tmp_path: Path) -> Callable[..., Path]:
     return made
 
 
-def pools(dataset: Dataset) -> list[ClassPool]:
+def pools(dataset: Dataset) -> list[ClassDataset]:
     assert list(dataset.splits) == ["meta_train", "meta_validation", "meta_test"]
-    return [pool for pool in dataset.splits.values() if isinstance(pool, ClassPool)]
+    return [pool for pool in dataset.splits.values() if isinstance(pool, ClassDataset)]
 
 
 def failing(root: Path) -> str:

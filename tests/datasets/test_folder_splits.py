@@ -12,7 +12,7 @@ from metalstm.datasets.base import Dataset
 from metalstm.datasets.own.folder import load_folder
 from metalstm.datasets.own.folder_splits import SplitSettings
 from metalstm.errors import DataError
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 
 Add = Callable[..., Path]
 
@@ -32,7 +32,7 @@ def add(tmp_path: Path) -> Add:
 
 
 def classes(dataset: Dataset) -> dict[str, list[str]]:
-    return {split: pool.names for split, pool in dataset.splits.items() if isinstance(pool, ClassPool)}
+    return {split: pool.names for split, pool in dataset.splits.items() if isinstance(pool, ClassDataset)}
 
 
 def refused(root: Path, **settings: object) -> str:

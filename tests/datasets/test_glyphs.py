@@ -8,7 +8,7 @@ import torch
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.images.glyphs import STROKES, characters, load_glyphs, spline
 from metalstm.errors import ConfigError
-from metalstm.tasks.classes import SPLITS, ClassPool
+from metalstm.tasks.classes import SPLITS, ClassDataset
 from metalstm.tasks.sampler import TaskSampler, TaskShape, seeded_generator
 
 
@@ -17,8 +17,8 @@ def glyphs() -> Dataset:
     return load_glyphs()
 
 
-def pools(dataset: Dataset) -> list[ClassPool]:
-    return [pool for pool in map(dataset.splits.__getitem__, SPLITS) if isinstance(pool, ClassPool)]
+def pools(dataset: Dataset) -> list[ClassDataset]:
+    return [pool for pool in map(dataset.splits.__getitem__, SPLITS) if isinstance(pool, ClassDataset)]
 
 
 def pixels(dataset: Dataset) -> torch.Tensor:

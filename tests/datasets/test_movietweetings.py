@@ -19,7 +19,7 @@ from metalstm.datasets.text.movietweetings import Crowd, load_movietweetings
 from metalstm.datasets.text.movietweetings_files import Rating, read_table
 from metalstm.datasets.text.tokens import TokenSettings, encode
 from metalstm.errors import DataError, Problem
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 
 GENRES = ["Drama", "Comedy|War", "Western"]
@@ -56,17 +56,17 @@ def load(root: Path | None, min_ratings: int = 3, **settings: Any) -> Dataset:
     return load_movietweetings(root, min_ratings=min_ratings, settings=TokenSettings(**settings), **given)
 
 
-def pools(dataset: Dataset) -> dict[str, ClassPool]:
-    found = {name: pool for name, pool in dataset.splits.items() if isinstance(pool, ClassPool)}
+def pools(dataset: Dataset) -> dict[str, ClassDataset]:
+    found = {name: pool for name, pool in dataset.splits.items() if isinstance(pool, ClassDataset)}
     assert list(found) == ["meta_train", "meta_validation", "meta_test"]
     return found
 
 
-def users_of(pool: ClassPool) -> list[str]:
+def users_of(pool: ClassDataset) -> list[str]:
     return [name.partition("/")[0] for name in pool.names[::2]]
 
 
-def same(first: ClassPool, second: ClassPool) -> bool:
+def same(first: ClassDataset, second: ClassDataset) -> bool:
     assert first.lengths is not None
     assert second.lengths is not None
     return (
@@ -76,7 +76,7 @@ def same(first: ClassPool, second: ClassPool) -> bool:
     )
 
 
-def side(pool: ClassPool, user: str, which: str = "liked") -> torch.Tensor:
+def side(pool: ClassDataset, user: str, which: str = "liked") -> torch.Tensor:
     """What a pool has of a user's films on one side."""
     return pool.examples[pool.names.index(f"{user}/{which}")]
 
@@ -126,7 +126,7 @@ def test_splits_are_of_users_and_a_class_is_one_side_of_a_user(write: Callable[.
 
 def test_a_task_is_a_user_and_the_second_label_is_liked(write: Callable[..., Path]) -> None:
     pool = pools(load(write()))["meta_train"]
-    batch = pool.draw(30, TaskShape(2, 1, 2), torch.Generator().manual_seed(0))
+    batch = pool.sample(30, TaskShape(2, 1, 2), torch.Generator().manual_seed(0))
     assert batch.classes is not None
     assert len({*map(tuple, batch.classes.tolist())}) > 4
     for task in range(30):

@@ -24,7 +24,7 @@ from metalstm.datasets.images import omniglot
 from metalstm.datasets.images.omniglot import image_from_png, load_omniglot
 from metalstm.datasets.images.omniglot_files import Counts
 from metalstm.errors import DataError
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import TaskShape, seeded_generator
 
 SMALL = Counts(images_background=6, images_evaluation=4, per_character=3, meta_train=5, meta_validation=2)
@@ -75,8 +75,8 @@ def load(root: Path | None, download: bool = False, **settings: Any) -> Dataset:
     return load_omniglot(root, download, counts=SMALL, **settings)
 
 
-def pools(dataset: Dataset) -> dict[str, ClassPool]:
-    found = {name: pool for name, pool in dataset.splits.items() if isinstance(pool, ClassPool)}
+def pools(dataset: Dataset) -> dict[str, ClassDataset]:
+    found = {name: pool for name, pool in dataset.splits.items() if isinstance(pool, ClassDataset)}
     assert list(found) == ["meta_train", "meta_validation", "meta_test"]
     return found
 
@@ -409,7 +409,7 @@ def test_only_meta_train_is_bent_and_by_as_much_as_asked_for(zips: Path) -> None
     shape = TaskShape(2, 1, 1)
 
     def drawn(split: str, augment: float) -> torch.Tensor:
-        return pools(load(zips, augment=augment))[split].draw(8, shape, seeded_generator(0)).query.inputs
+        return pools(load(zips, augment=augment))[split].sample(8, shape, seeded_generator(0)).query.inputs
 
     for split in ("meta_train", "meta_validation", "meta_test"):
         assert torch.equal(drawn(split, 0), drawn(split, 1)) == (split != "meta_train")

@@ -102,4 +102,4 @@ def test_a_pure_function_of_seed_split_and_step() -> None:
 
 def test_a_pendulum_has_no_classes() -> None:
     with pytest.raises(ConfigError, match="ways=2, but a task of dataset 'pendulum' is one pendulum"):
-        load_pendulum(3).splits["meta_train"].draw(1, TaskShape(2, 1, 1), torch.Generator())
+        load_pendulum(3).splits["meta_train"].sample(1, TaskShape(2, 1, 1), torch.Generator())

@@ -22,7 +22,7 @@ from metalstm.datasets.audio.speech_commands import SpeechCommandsSettings, load
 from metalstm.datasets.audio.speech_features import FrameSettings, log_mel
 from metalstm.datasets.base import Dataset
 from metalstm.errors import DataError, Problem
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import TaskSampler, TaskShape, seeded_generator
 
 KEYWORDS = ["down", "go", "left", "no", "right", "stop", "up", "zoom in"]  # 4 / 2 / 2
@@ -61,8 +61,8 @@ def record(path: Path, seconds: float = 1.0, sound: str = "", rate: int = 16000)
         file.writeframes((samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
 
 
-def pools(dataset: Dataset) -> dict[str, ClassPool]:
-    found = {name: pool for name, pool in dataset.splits.items() if isinstance(pool, ClassPool)}
+def pools(dataset: Dataset) -> dict[str, ClassDataset]:
+    found = {name: pool for name, pool in dataset.splits.items() if isinstance(pool, ClassDataset)}
     assert list(found) == ["meta_train", "meta_validation", "meta_test"]
     return found
 
@@ -278,7 +278,7 @@ def test_query_recordings_are_by_other_speakers(root: Path) -> None:
     for speakers in ("distinct", "any"):
         pool = pools(load_speech_commands(root, speakers=speakers))["meta_train"]  # type: ignore[arg-type]
         chosen = torch.arange(4).expand(50, 4)
-        support, query = pool.draw_examples(chosen, shape.shots, shape.queries, torch.Generator().manual_seed(0))
+        support, query = pool.sample_examples(chosen, shape.shots, shape.queries, torch.Generator().manual_seed(0))
         assert (pool.sources is None) == (speakers == "any")
         # By name: 0000c3_0, 0000c3_1, a1_0, a1_1, b2_0, b2_1.
         shared[speakers] = int((support.unsqueeze(-1) // 2 == query.unsqueeze(-2) // 2).sum())
@@ -555,7 +555,7 @@ def test_real_recordings(shared_data: Callable[[str], Path]) -> None:
 def test_only_meta_train_is_distorted(augment: bool, root: Path) -> None:
     dataset = load_speech_commands(root, augment=augment)
     for split, pool in pools(dataset).items():
-        drawn = pool.draw(2, TaskShape(2, 1, 1), seeded_generator(0)).support.inputs
+        drawn = pool.sample(2, TaskShape(2, 1, 1), seeded_generator(0)).support.inputs
         known = pool.examples.flatten(0, 1)
         kept = all((row == known).flatten(1).all(dim=1).any() for row in drawn.flatten(0, 1))
         assert kept == (split != "meta_train" or not augment)

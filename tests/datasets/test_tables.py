@@ -16,7 +16,7 @@ from metalstm.datasets.own import tables
 from metalstm.datasets.own.folder import load_folder
 from metalstm.datasets.own.tables import TableSettings, read_csv, table_content
 from metalstm.errors import DataError
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 
 Write = Callable[[Callable[[int, int], str]], Path]
 PLAIN = TableSettings()
@@ -46,7 +46,7 @@ def lines(values: np.ndarray, separator: str = ",") -> str:
 
 
 def everything(dataset: Dataset) -> list[torch.Tensor]:
-    return [pool.examples for pool in dataset.splits.values() if isinstance(pool, ClassPool)]
+    return [pool.examples for pool in dataset.splits.values() if isinstance(pool, ClassDataset)]
 
 
 def same(one: Dataset, other: Dataset) -> bool:

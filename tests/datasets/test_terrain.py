@@ -201,7 +201,7 @@ def test_too_many_examples_for_a_stretch() -> None:
     with pytest.raises(ConfigError, match=r"stretch=27, but 3 shots and 5 queries, .* = 6 rows, take 28 rows"):
         sample(source, shots=3, queries=5)
     with pytest.raises(ConfigError, match="ways=2, but a task of dataset 'terrain' is one drive"):
-        source.draw(1, TaskShape(2, 1, 1), torch.Generator())
+        source.sample(1, TaskShape(2, 1, 1), torch.Generator())
 
 
 def test_too_many_examples_are_refused_before_a_run_begins(root: Path, in_process: Any, tiny: Any) -> None:

@@ -132,7 +132,7 @@ def test_memory_grows_with_the_steps_only_where_the_graph_is_kept(
     gc.collect()
     with torch.set_grad_enabled(order != "none"):
         for predict in learner.engine.adapt(tasks.support, 9, order):
-            predict(learner.engine.lay_out(tasks.query))
+            predict(learner.engine.encode(tasks.query))
             alive.append(numbers_alive())
     weights = tasks.tasks * sum(weight.numel() for weight in learner.model.parameters())
     growth = (alive[9] - alive[2]) / weights

@@ -21,7 +21,7 @@ from metalstm.learners.memory import Memory
 from metalstm.learners.parts import meta_loss as parts_of
 from metalstm.learners.scratch import Scratch
 from metalstm.runtime.budget import BUDGET
-from metalstm.tasks.classes import SPLITS, ClassPool
+from metalstm.tasks.classes import SPLITS, ClassDataset
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 
@@ -53,7 +53,7 @@ def dataset(kind: str) -> Dataset:
         family = SinusoidFamily(STEPS)
         return Dataset("sinusoid", kind, dict.fromkeys(SPLITS, family), STEPS, 1, STEPS, False, made_of, "sines")
     images = torch.randint(256, (7, 9, 5, 5), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
-    pool = ClassPool(images, list("abcdefg"))
+    pool = ClassDataset(images, list("abcdefg"))
     return Dataset("glyphs", kind, dict.fromkeys(SPLITS, pool), 5, 5, None, True, made_of, "noise")
 
 
@@ -152,21 +152,21 @@ def test_adapting_changes_predictions(learner: Learner, tasks: TaskBatch, at: li
     assert (two - one).abs().max() > 1e-6
 
 
-def learned(learner: Learner, support: Examples, steps: int, known: Any = None) -> Any:
-    *_, known = learner.learning(support, steps, known)
-    return known
+def learned(learner: Learner, support: Examples, steps: int, adapted: Any = None) -> Any:
+    *_, adapted = learner.adapt(support, steps, adapted)
+    return adapted
 
 
 @torch.no_grad()
 def test_going_on_from_what_is_known(learner: Learner, tasks: TaskBatch) -> None:
-    query = learner.lay_out(tasks.query)
+    query = learner.encode(tasks.query)
     other = tasks.support._replace(inputs=tasks.support.inputs.flip(3) - 0.5)
     first = learned(learner, tasks.support, STEPS)
-    before = learner.answer(first, query)
-    second = learner.answer(learned(learner, other, STEPS, first), query)
+    before = learner.predict(first, query)
+    second = learner.predict(learned(learner, other, STEPS, first), query)
     assert not torch.allclose(second, before)
-    assert not torch.allclose(second, learner.answer(learned(learner, other, STEPS), query))
-    assert torch.equal(learner.answer(first, query), before)  # what was known is left as it was
+    assert not torch.allclose(second, learner.predict(learned(learner, other, STEPS), query))
+    assert torch.equal(learner.predict(first, query), before)  # what was known is left as it was
 
 
 @torch.no_grad()
@@ -174,7 +174,7 @@ def test_steps_one_by_one_are_steps_at_once(learner: Learner, tasks: TaskBatch, 
     if name not in PLAIN_DESCENT:
         return
     one = learned(learner, tasks.support, 1)
-    two = learner.answer(learned(learner, tasks.support, 1, one), learner.lay_out(tasks.query))
+    two = learner.predict(learned(learner, tasks.support, 1, one), learner.encode(tasks.query))
     torch.testing.assert_close(two, learner.adaptation_curve(tasks, [2])[0])
 
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metalstm.learners.base import Outcome
+from metalstm.learners.base import MetaLoss
 from metalstm.learners.inner_loop.adaptation import Adaptable, HeadOnly, WholeModel
-from metalstm.learners.inner_loop.optimizer_steps import FittingLearner, fit
+from metalstm.learners.inner_loop.optimizer_steps import OptimizerLearner, fine_tune
 from metalstm.nn.mlp import MLPModel, MLPShape
 from metalstm.tasks.examples import TaskBatch
 
@@ -39,10 +39,10 @@ def adaptable(kind: str, adapts: str = "all") -> Adaptable:
     return ADAPTS[adapts](model)
 
 
-class Fitting(FittingLearner):
+class Fitting(OptimizerLearner):
     """Without meta-training."""
 
-    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
+    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> MetaLoss:
         raise NotImplementedError
 
 
@@ -86,7 +86,7 @@ def test_equals_torch_optim(
     tasks, count, steps = *examples.targets.shape[:2], 4
     what = adaptable(kind, adapts)
     stream = torch.Generator().manual_seed(4)
-    yielded = fit(what, kind, optimizer, RATES[optimizer], examples, steps, batch=batch, generator=stream)
+    yielded = fine_tune(what, kind, optimizer, RATES[optimizer], examples, steps, batch=batch, generator=stream)
     got = [{name: weight.detach().clone() for name, weight in weights.items()} for weights in yielded]
     assert len(got) == steps + 1
     assert set(got[0]) == set(NAMES[-2:] if adapts == "head" else NAMES)
@@ -140,10 +140,10 @@ def test_a_start_for_each_task(difference: Difference, make_tasks: MakeTasks, op
     }
     before = {name: weight.clone() for name, weight in start.items()}
     learner = Fitting(what, "classification", optimizer, RATES[optimizer])
-    query = learner.lay_out(tasks.query)
-    learned = enumerate(learner.learning(tasks.support, 3, start))
+    query = learner.encode(tasks.query)
+    learned = enumerate(learner.adapt(tasks.support, 3, start))
     with torch.no_grad():
-        curve = torch.stack([learner.answer(known, query) for step, known in learned if step in (0, 3)])
+        curve = torch.stack([learner.predict(adapted, query) for step, adapted in learned if step in (0, 3)])
     assert all(torch.equal(weight, before[name]) for name, weight in start.items())
     everything = [torch.arange(tasks.support.targets.shape[1])] * 3
     for task in range(tasks.tasks):
@@ -165,7 +165,7 @@ def test_what_is_trained_is_a_copy(make_tasks: MakeTasks, optimizer: str, adapts
     tasks = make_tasks()
     what = adaptable("classification", adapts)
     before = {name: weight.clone() for name, weight in what.model.named_parameters()}
-    for _ in fit(what, "classification", optimizer, 0.1, tasks.support, 2, batch=batch):
+    for _ in fine_tune(what, "classification", optimizer, 0.1, tasks.support, 2, batch=batch):
         pass
     for name, weight in what.model.named_parameters():
         assert torch.equal(weight, before[name])
@@ -193,7 +193,7 @@ def test_a_batch_is_of_different_examples(make_tasks: MakeTasks) -> None:
     network = plain_network(dict(what.model.named_parameters()))
     left_out = set()
     for _ in range(20):
-        *_, weights = fit(what, "classification", "sgd", 0.1, examples, 1, batch=count - 1, generator=stream)
+        *_, weights = fine_tune(what, "classification", "sgd", 0.1, examples, 1, batch=count - 1, generator=stream)
         fits = []
         for place in range(count):
             rest = torch.tensor([other for other in range(count) if other != place])

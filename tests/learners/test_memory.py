@@ -123,10 +123,10 @@ def answers(learner: Memory, support: Tensor, labels: Tensor, queries: Tensor) -
             beside_query = label_before
     predictions = []
     for query in queries:
-        known, _ = read(torch.cat((query, beside_query)), state)
+        adapted, _ = read(torch.cat((query, beside_query)), state)
         if learner.reads_by == "content":
-            known = torch.cat((known, recalled(learner, support, labels, outputs, query)))
-        predictions.append(learner.head_weight @ known + learner.head_bias)
+            adapted = torch.cat((adapted, recalled(learner, support, labels, outputs, query)))
+        predictions.append(learner.head_weight @ adapted + learner.head_bias)
     return torch.stack(predictions)
 
 
@@ -281,10 +281,10 @@ def test_sets_read_one_after_another_are_one_sequence(
     later = later._replace(support=later.support._replace(inputs=later.support.inputs.flip(3)))
     learner = memory(kind, support="sequential", labels=labels, read=read)
     count = tasks.support.targets.shape[1]
-    known = None
+    adapted = None
     for support in (tasks.support, later.support):
-        known = learner.read(read_by_all(learner.encoder, support), support.targets, known)
-    found = learner.answer(known, learner.lay_out(tasks.query))
+        adapted = learner.read(read_by_all(learner.encoder, support), support.targets, adapted)
+    found = learner.predict(adapted, learner.encode(tasks.query))
     order = learner.order(count, None).tolist()
     for task in range(tasks.tasks):
         features = torch.cat([encoded(learner, of.support, task)[order] for of in (tasks, later)])

@@ -101,7 +101,7 @@ def adapted(learner: MAML, tasks: TaskBatch, task: int, steps: int, constant_hea
     }
     for step in range(steps):
         found = torch.autograd.grad(
-            LOSSES[learner.kind](answer(fast, inputs), targets), list(fast.values()), create_graph=True
+            LOSSES[learner.kind](predict(fast, inputs), targets), list(fast.values()), create_graph=True
         )
         fast = {
             name: weight - rate(learner, name, step) * (g.detach() if learner.order == "first" else g)
@@ -110,7 +110,7 @@ def adapted(learner: MAML, tasks: TaskBatch, task: int, steps: int, constant_hea
     return fast
 
 
-def answer(weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
+def predict(weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
     return functional.linear(features(weights, inputs), weights["head_weight"], weights["head_bias"])
 
 
@@ -118,7 +118,7 @@ def unrolled(learner: MAML, tasks: TaskBatch, constant_head: bool = False) -> Te
     """The meta-loss, task by task and step by step."""
     losses = [
         LOSSES[learner.kind](
-            answer(adapted(learner, tasks, task, learner.inner_steps, constant_head), tasks.query.inputs[task]),
+            predict(adapted(learner, tasks, task, learner.inner_steps, constant_head), tasks.query.inputs[task]),
             tasks.query.targets[task],
         )
         for task in range(tasks.tasks)
@@ -234,7 +234,7 @@ def test_the_task_says_how_many_ways_there_are(difference: Difference, learned_r
     want = torch.stack(
         [
             torch.stack(
-                [answer(adapted(learner, tasks, task, steps), tasks.query.inputs[task]).detach() for task in range(3)]
+                [predict(adapted(learner, tasks, task, steps), tasks.query.inputs[task]).detach() for task in range(3)]
             )
             for steps in (0, 1, 3)
         ]
@@ -301,8 +301,8 @@ def test_metric_scale() -> None:
     starts = []
     for scale in (None, math.sqrt(HIDDEN), 1.0):
         adaptable = FromPrototypes(WholeModel(proto_maml(1).model), "classification", scale)
-        laid_out = adaptable.lay_out(tasks.support)
-        start = adaptable.start(laid_out, tasks.support)
+        encoded = adaptable.encode(tasks.support)
+        start = adaptable.start(encoded, tasks.support)
         starts.append((start["head_weight"], start["head_bias"]))
     for asis, same, one in zip(*starts, strict=True):
         assert torch.equal(asis, same)

@@ -68,7 +68,7 @@ def encoded(learner: ProtoNet, examples: Examples, task: int) -> list[Tensor]:
     return last
 
 
-def answer(learner: ProtoNet, support: list[Tensor], targets: Tensor, query: Tensor) -> Tensor:
+def predict(learner: ProtoNet, support: list[Tensor], targets: Tensor, query: Tensor) -> Tensor:
     """One query's prediction; distances are on the scale of the square root of the features' number."""
 
     def logit(centre: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ def task_answers(learner: ProtoNet, tasks: TaskBatch, task: int, places: list[in
     support = encoded(learner, tasks.support, task)
     targets = tasks.support.targets[task][places]
     queries = encoded(learner, tasks.query, task)
-    return torch.stack([answer(learner, [support[place] for place in places], targets, query) for query in queries])
+    return torch.stack([predict(learner, [support[place] for place in places], targets, query) for query in queries])
 
 
 def gradient(learner: ProtoNet, loss: Tensor) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from metalstm.learners.base import Outcome
+from metalstm.learners.base import MetaLoss
 from metalstm.learners.reptile import Reptile
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.nn.torch_lstm import PlainModel, export_weights, to_plain
@@ -73,7 +73,7 @@ def trained(learner: Reptile, tasks: TaskBatch, generator: torch.Generator | Non
     return modules
 
 
-def gradient(learner: Reptile, outcome: Outcome) -> dict[str, Tensor]:
+def gradient(learner: Reptile, outcome: MetaLoss) -> dict[str, Tensor]:
     """The gradient of the meta-loss, under the names of a plain module."""
     parameters = dict(learner.model.named_parameters())
     found = torch.autograd.grad(outcome.loss, list(parameters.values()))

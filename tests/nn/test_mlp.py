@@ -81,7 +81,7 @@ def test_features_are_what_the_head_reads(difference: Difference, widths: tuple[
     inputs = random_inputs(1, 6)
     features = model.read(model.prepare(inputs), model.start(1))
     assert features.shape == (1, 6, widths[-1])
-    assert model.shape.joined_features == widths[-1]
+    assert model.shape.feature_size == widths[-1]
     assert difference([features[0]], [plain(model)[:-1](inputs[0])]) < 1e-12
 
 

@@ -11,11 +11,11 @@ import torch
 from metalstm.evaluation import baselines
 from metalstm.evaluation.baselines import best_rate, evaluator, one_two_five, scratch_many_steps, scratch_same_steps
 from metalstm.evaluation.evaluate import Curve
-from metalstm.evaluation.meta_test import Judge, Protocol
+from metalstm.evaluation.meta_test import Evaluator, Protocol
 from metalstm.learners.objective import is_better
 from metalstm.learners.scratch import Scratch
 from metalstm.nn.lstm import ModelShape
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 
 SHAPE = ModelShape(4, 2, 3)
@@ -105,7 +105,7 @@ def test_as_many_steps_as_do_it_good() -> None:
 def samplers() -> dict[str, TaskSampler]:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (6, 5, 3, 4), generator=generator, dtype=torch.uint8)
-    pool = ClassPool(images, list("abcdef"))
+    pool = ClassDataset(images, list("abcdef"))
     return {split: TaskSampler(pool, TaskShape(2, 1, 2), 1, 0, split) for split in ("meta_validation", "meta_test")}
 
 
@@ -126,8 +126,8 @@ def test_tuned_and_judged_on_the_tasks_it_should_be(
 def test_none_are_made_where_none_are_wanted(samplers: dict[str, TaskSampler]) -> None:
     def made(scratch_tasks: int) -> list[str]:
         protocol = Protocol(4, 1, 2, "step", 1, scratch_tasks, 2)
-        judge = Judge(*samplers.values(), protocol, "classification", CPU, lambda: None)
-        compared = judge.baselines(SHAPE, 0)
+        evaluator = Evaluator(*samplers.values(), protocol, "classification", CPU, lambda: None)
+        compared = evaluator.baselines(SHAPE, 0)
         assert all(baseline.curve.values.shape[1] == scratch_tasks for baseline in compared.values())
         return list(compared)
 

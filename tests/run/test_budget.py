@@ -20,7 +20,7 @@ from metalstm.nn.kernel import tape
 from metalstm.nn.lstm import ModelShape
 from metalstm.runtime import budget
 from metalstm.runtime.budget import BUDGET, MIB, usable
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 
 CPU = torch.device("cpu")
@@ -34,7 +34,7 @@ def sampler() -> TaskSampler:
     generator = torch.Generator().manual_seed(0)
     lengths = torch.randint(2, 30, (6, 8), generator=generator)
     lengths[0, 0] = 40
-    pool = ClassPool(torch.randn(6, 8, 40, 4, generator=generator), list("abcdef"), lengths=lengths)
+    pool = ClassDataset(torch.randn(6, 8, 40, 4, generator=generator), list("abcdef"), lengths=lengths)
     return TaskSampler(pool, TaskShape(3, 2, 4), 1, 0, "meta_test")
 
 

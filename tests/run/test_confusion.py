@@ -13,14 +13,14 @@ from metalstm.evaluation.confusion import HARDEST, Confusion
 from metalstm.evaluation.evaluate import task_batch
 from metalstm.evaluation.gallery import image
 from metalstm.evaluation.statistics import mean_and_ci95
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 
 
-def pool(classes: int, together: int | None = None, names: list[str] | None = None) -> ClassPool:
+def pool(classes: int, together: int | None = None, names: list[str] | None = None) -> ClassDataset:
     examples = torch.zeros(classes, 4, 2, 1, dtype=torch.uint8)
-    return ClassPool(examples, names or [f"class {number}" for number in range(classes)], together=together)
+    return ClassDataset(examples, names or [f"class {number}" for number in range(classes)], together=together)
 
 
 def tasks(classes: list[list[int]], targets: list[list[int]]) -> TaskBatch:
@@ -39,7 +39,7 @@ def hardest(confusion: Confusion) -> dict[str, Any]:
 
 def test_images_are_shown() -> None:
     examples = torch.arange(2 * 4 * 3 * 3, dtype=torch.uint8).view(2, 4, 3, 3)
-    confusion = Confusion(ClassPool(examples, ["a", "b"]))
+    confusion = Confusion(ClassDataset(examples, ["a", "b"]))
     confusion.add(tasks([[0, 1]], [[0, 0, 1, 1]]), said([[0, 1, 1, 1]]))
     of_a, of_b = (image(examples[number, 0]) for number in range(2))
     first, second = confusion.content()["hardest"]

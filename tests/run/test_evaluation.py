@@ -15,7 +15,7 @@ from metalstm.evaluation.statistics import mean_and_ci95
 from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.maml import MAML
 from metalstm.nn.lstm import LSTMModel, ModelShape
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.examples import TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape, seeded_generator
 
@@ -28,7 +28,7 @@ SEQUENCES = 3 * (1 + 2)  # in a task
 def sampler() -> TaskSampler:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (10, 6, 5, 4), generator=generator, dtype=torch.uint8)
-    pool = ClassPool(images, [f"class {number}" for number in range(10)])
+    pool = ClassDataset(images, [f"class {number}" for number in range(10)])
     return TaskSampler(pool, TaskShape(3, 1, 2), 1, 5, "meta_test")
 
 
@@ -51,7 +51,7 @@ class Recorder:
 
 def test_tasks_of_one_person_are_one_unit() -> None:
     images = torch.randint(256, (8, 6, 5, 4), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    pool = ClassPool(images, [f"{who}/{side}" for who in "abcd" for side in ("likes", "dislikes")], together=2)
+    pool = ClassDataset(images, [f"{who}/{side}" for who in "abcd" for side in ("likes", "dislikes")], together=2)
     several = TaskSampler(pool, TaskShape(2, 1, 2), 1, 0, "meta_test")
     curve = meta_evaluate(Recorder(), several, 12, [0], "classification", CPU)
     assert curve.units == [int(several(number).classes[0, 0]) // 2 for number in range(12)]  # type: ignore[index]

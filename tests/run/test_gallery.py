@@ -18,7 +18,7 @@ from torch.nn import functional
 from metalstm.datasets.series.sinusoid import SinusoidFamily
 from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, spelling, words
 from metalstm.evaluation.gallery import gallery
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.examples import TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 
@@ -56,10 +56,10 @@ def pixels(encoded: str) -> Any:
 @pytest.mark.parametrize("colours", [1, 3])
 def test_images(colours: int) -> None:
     examples = torch.randint(256, (3, 6, 5, 5 * colours), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    content = shown(ClassPool(examples, ["a", "b", "c"]))
+    content = shown(ClassDataset(examples, ["a", "b", "c"]))
     assert content["form"] == "image"
     assert sorted(content["classes"]) == ["a", "b", "c"]
-    task = TaskSampler(ClassPool(examples, ["a", "b", "c"]), TaskShape(3, 2, 4), 1, 0, "meta_test")(0)
+    task = TaskSampler(ClassDataset(examples, ["a", "b", "c"]), TaskShape(3, 2, 4), 1, 0, "meta_test")(0)
     for examples_of, name in ((task.support, "support"), (task.query, "query")):
         assert [one["target"] for one in content[name]] == examples_of.targets[0].tolist()
         for one, values in zip(content[name], examples_of.inputs[0], strict=True):
@@ -69,7 +69,7 @@ def test_images(colours: int) -> None:
 
 
 def test_what_was_said() -> None:
-    content = shown(ClassPool(torch.zeros(3, 6, 5, 5, dtype=torch.uint8), ["a", "b", "c"]))
+    content = shown(ClassDataset(torch.zeros(3, 6, 5, 5, dtype=torch.uint8), ["a", "b", "c"]))
     assert (content["split"], content["task"], content["steps"], content["step_unit"]) == ("meta_test", 0, 2, "step")
     assert [one["before"]["label"] for one in content["query"]] == [0] * 12
     assert [one["after"]["label"] for one in content["query"]] == [1, *[0] * 3, *[1] * 4, *[2] * 4]
@@ -79,21 +79,21 @@ def test_what_was_said() -> None:
 
 
 def test_no_steps() -> None:
-    content = shown(ClassPool(torch.zeros(3, 6, 5, 5, dtype=torch.uint8), ["a", "b", "c"]), steps=0)
+    content = shown(ClassDataset(torch.zeros(3, 6, 5, 5, dtype=torch.uint8), ["a", "b", "c"]), steps=0)
     assert all(one["before"] == one["after"] for one in content["query"])
 
 
 def test_so_many_of_each_class() -> None:
-    content = shown(ClassPool(torch.zeros(3, 40, 5, 5, dtype=torch.uint8), ["a", "b", "c"]), queries=30)
+    content = shown(ClassDataset(torch.zeros(3, 40, 5, 5, dtype=torch.uint8), ["a", "b", "c"]), queries=30)
     assert [[one["target"] for one in content["query"]].count(label) for label in range(3)] == [10, 10, 10]
     assert content["queries"] == 90
 
 
 def test_few_features_are_numbers_and_many_a_picture() -> None:
-    lines = shown(ClassPool(torch.rand(3, 6, 7, 2, generator=torch.Generator().manual_seed(0)), ["a", "b", "c"]))
+    lines = shown(ClassDataset(torch.rand(3, 6, 7, 2, generator=torch.Generator().manual_seed(0)), ["a", "b", "c"]))
     assert lines["form"] == "series"
     assert numpy.shape(lines["support"][0]["input"]) == (7, 2)
-    picture = shown(ClassPool(torch.arange(3 * 6 * 7 * 8.0).view(3, 6, 7, 8), ["a", "b", "c"]))
+    picture = shown(ClassDataset(torch.arange(3 * 6 * 7 * 8.0).view(3, 6, 7, 8), ["a", "b", "c"]))
     assert picture["form"] == "heat_map"
     there = pixels(picture["support"][0]["input"])
     assert there.shape == (8, 7)  # time from left to right
@@ -104,7 +104,7 @@ def test_texts_are_spelled() -> None:
     texts = [[words(f"play {word} now please"), words(f"stop {word}")] for word in ("jazz", "rock", "folk")]
     vocabulary = Vocabulary((text for of_class in texts for text in of_class), TokenSettings())
     examples, counts, lengths = encode(texts, vocabulary)
-    pool = ClassPool(examples, ["a", "b", "c"], counts, lengths, words=spelling(texts, vocabulary))
+    pool = ClassDataset(examples, ["a", "b", "c"], counts, lengths, words=spelling(texts, vocabulary))
     sampler = TaskSampler(pool, TaskShape(3, 1, 1), 1, 0, "meta_test")
     content = gallery(Improves(), sampler, "classification", 2, "step", CPU)
     assert content["form"] == "text"

@@ -15,7 +15,7 @@ from torch.nn import functional
 from metalstm.datasets.series.sinusoid import SinusoidFamily
 from metalstm.evaluation import baselines, meta_test, results
 from metalstm.evaluation.evaluate import meta_evaluate
-from metalstm.evaluation.meta_test import Judge, Protocol
+from metalstm.evaluation.meta_test import Evaluator, Protocol
 from metalstm.learners.base import Learner
 from metalstm.learners.finetune import FineTune
 from metalstm.learners.inner_loop.adaptation import WholeModel
@@ -23,7 +23,7 @@ from metalstm.learners.maml import MAML
 from metalstm.learners.protonet import ProtoNet
 from metalstm.learners.scratch import Scratch
 from metalstm.nn.lstm import LSTMModel, ModelShape
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.examples import TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape, seeded_generator
 
@@ -40,15 +40,15 @@ def few_tuning_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines, "TUNING_TASKS", TUNING)
 
 
-def judge_of(kind: Any, protocol: Protocol = PROTOCOL, between: Callable[[], None] = lambda: None) -> Judge:
+def judge_of(kind: Any, protocol: Protocol = PROTOCOL, between: Callable[[], None] = lambda: None) -> Evaluator:
     source: Any = SinusoidFamily(1)
     if kind == "classification":
         generator = torch.Generator().manual_seed(0)
         images = torch.randint(256, (6, 5, 3, 4), generator=generator, dtype=torch.uint8)
-        source = ClassPool(images, list("abcdef"))
+        source = ClassDataset(images, list("abcdef"))
     shape = TaskShape(2 if kind == "classification" else 1, 1, 2)
     validation, test = (TaskSampler(source, shape, 1, 0, split) for split in ("meta_validation", "meta_test"))
-    return Judge(validation, test, protocol, kind, CPU, between)
+    return Evaluator(validation, test, protocol, kind, CPU, between)
 
 
 class Table(Scratch):
@@ -82,27 +82,27 @@ def holds(seen: list[Tensor], inputs: Tensor) -> bool:
 @pytest.mark.parametrize(("optimizer", "best"), [("sgd", 0.3), ("adam", 3e-3)])
 def test_the_best_rate_is_picked_on_meta_validation(kind: str, optimizer: str, best: float) -> None:
     calls: list[None] = []
-    judge = judge_of(kind, between=lambda: calls.append(None))
+    evaluator = judge_of(kind, between=lambda: calls.append(None))
     rates = baselines.RATES[optimizer]
     learner = Table(optimizer, {rates[0]: 0.5, best: 0.9, rates[-1]: 0.75})
-    assert judge.pick_rate(learner) == best
+    assert evaluator.pick_rate(learner) == best
     assert learner.lr == best
     assert learner.asked == [(lr, [2]) for lr in rates]
     assert len(learner.seen) == TUNING * len(rates)
     for number in range(TUNING):
-        assert holds(learner.seen, judge.validation(number).query.inputs[0])
-        assert not holds(learner.seen, judge.test(number).query.inputs[0])
+        assert holds(learner.seen, evaluator.validation(number).query.inputs[0])
+        assert not holds(learner.seen, evaluator.test(number).query.inputs[0])
     assert len(calls) == len(rates)
 
 
 def test_the_rate_that_is_picked_does_best() -> None:
-    judge = judge_of("regression")
+    evaluator = judge_of("regression")
     values = {}
     for lr in baselines.RATES["adam"]:
         learner = Scratch(ModelShape(1, 1, 3), "regression", "adam", lr, 0)
-        values[lr] = meta_evaluate(learner, judge.validation, TUNING, [2], "regression", CPU).point(2).value
+        values[lr] = meta_evaluate(learner, evaluator.validation, TUNING, [2], "regression", CPU).point(2).value
     learner = Scratch(ModelShape(1, 1, 3), "regression", "adam", None, 0)
-    assert judge.pick_rate(learner) == min(values, key=lambda lr: values[lr])
+    assert evaluator.pick_rate(learner) == min(values, key=lambda lr: values[lr])
     assert len(set(values.values())) == len(values)
 
 
@@ -167,8 +167,8 @@ class Clock:
 def test_seconds_of_a_step(steps: int, for_a_step: float, found: float, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(1.0, for_a_step)
     monkeypatch.setattr(meta_test, "time", SimpleNamespace(perf_counter=clock.perf_counter))
-    judge = judge_of("classification", PROTOCOL._replace(steps=steps))
-    assert judge.seconds_per_step(clock) == pytest.approx(found)
+    evaluator = judge_of("classification", PROTOCOL._replace(steps=steps))
+    assert evaluator.seconds_per_step(clock) == pytest.approx(found)
     assert {tasks for tasks, _ in clock.asked} == {1}
     assert [at for _, at in clock.asked] == [[0]] * 3 + [[max(1, steps)]] * 3
 
@@ -182,15 +182,15 @@ def test_seconds_of_a_real_step(steps: int) -> None:
 
 def test_all_that_was_measured() -> None:
     calls: list[None] = []
-    judge = judge_of("classification", between=lambda: calls.append(None))
+    evaluator = judge_of("classification", between=lambda: calls.append(None))
     learner = fine_tuned(None)
-    tested = judge.judge(learner, SHAPE, 0)
+    tested = evaluator.evaluate(learner, SHAPE, 0)
     assert tested.picked_lr == learner.lr
     assert tested.picked_lr in baselines.RATES["sgd"]
     assert (tested.steps, tested.step_unit) == (2, "step")
     assert tested.seconds_per_step >= 0
     assert tested.curve.at == [0, 1, 2, 3]
-    again = meta_evaluate(fine_tuned(tested.picked_lr), judge.test, 6, range(4), "classification", CPU)
+    again = meta_evaluate(fine_tuned(tested.picked_lr), evaluator.test, 6, range(4), "classification", CPU)
     assert torch.equal(tested.curve.values, again.values)  # with the rate that was picked, on meta-test
     assert tested.curve.values.shape == (4, 6)
     assert tested.baselines.keys() == {"scratch", "scratch_many_steps"}
@@ -201,26 +201,26 @@ def test_all_that_was_measured() -> None:
 
 
 def test_tested_with_the_rate_that_was_picked() -> None:
-    judge = judge_of("classification", PROTOCOL._replace(scratch_tasks=0))
+    evaluator = judge_of("classification", PROTOCOL._replace(scratch_tasks=0))
     learner = Table("sgd", {0.3: 0.75})
-    tested = judge.judge(learner, SHAPE, 0)
+    tested = evaluator.evaluate(learner, SHAPE, 0)
     assert tested.picked_lr == 0.3
     assert learner.asked[len(baselines.RATES["sgd"])] == (0.3, [0, 1, 2, 3])
     assert (tested.curve.values == 0.75).all()
-    assert torch.equal(learner.seen[-1], judge.test(0).query.inputs[0])  # timed
+    assert torch.equal(learner.seen[-1], evaluator.test(0).query.inputs[0])  # timed
 
 
 def test_a_learner_that_reads_and_no_baselines() -> None:
-    judge = judge_of("classification", Protocol(6, 1, 1, "shot", 5, 0, 5))
+    evaluator = judge_of("classification", Protocol(6, 1, 1, "shot", 5, 0, 5))
     learner = ProtoNet(LSTMModel(SHAPE._replace(outputs=0), seeded_generator(0, "start")), "classification", 2)
-    tested = judge.judge(learner, SHAPE, 0)
+    tested = evaluator.evaluate(learner, SHAPE, 0)
     assert (tested.curve.at, tested.step_unit, tested.steps) == ([0, 1], "shot", 1)
     assert (tested.picked_lr, tested.baselines) == (None, {})
     assert results.per_task(tested).keys() == {"learner"}
 
 
 def test_each_tasks_numbers_are_the_curves() -> None:
-    tested = judge_of("regression").judge(
+    tested = judge_of("regression").evaluate(
         Scratch(ModelShape(1, 1, 3), "regression", "sgd", 0.1, 0), ModelShape(1, 1, 3), 0
     )
     content = json.loads(json.dumps(results.per_task(tested)))

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metalstm.evaluation.lifelong import Lifelong, live, live_once
-from metalstm.evaluation.meta_test import Judge, Protocol
-from metalstm.learners.base import Learner, Outcome
+from metalstm.evaluation.lifelong import Lifelong, run_stream, run_stream_once
+from metalstm.evaluation.meta_test import Evaluator, Protocol
+from metalstm.learners.base import Learner, MetaLoss
 from metalstm.learners.protonet import ProtoNet
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.reporting.lifelong import draw_lifelong, summary
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 from metalstm.tasks.streams import Streams
@@ -36,19 +36,19 @@ class Notebook(Learner):
         self.room = room
         self.steps: list[int] = []
 
-    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> Outcome:
+    def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> MetaLoss:
         raise NotImplementedError
 
-    def learning(self, support: Examples, steps: int, known: Any = None) -> Iterator[Any]:
+    def adapt(self, support: Examples, steps: int, adapted: Any = None) -> Iterator[Any]:
         self.steps.append(steps)
-        notes = {} if known is None else dict(known)
+        notes = {} if adapted is None else dict(adapted)
         yield notes
         read = zip(support.inputs[0, :, 0, 0].tolist(), support.targets[0].tolist(), strict=True)
         if steps:
             yield dict(list((notes | dict(read)).items())[-self.room :])
 
-    def answer(self, known: Any, query: Examples) -> Tensor:
-        labels = [[known.get(number, 1) for number in query.inputs[0, :, 0, 0].tolist()]]
+    def predict(self, adapted: Any, query: Examples) -> Tensor:
+        labels = [[adapted.get(number, 1) for number in query.inputs[0, :, 0, 0].tolist()]]
         return functional.one_hot(torch.tensor(labels), 2).float()
 
 
@@ -79,7 +79,7 @@ def known_after(what: Any) -> Tensor:
     ],
 )
 def test_what_is_known_after_each_task(mode: str, room: int, what: Any) -> None:
-    found = live_once(Notebook(room), stream(), mode, 1, False, "classification")
+    found = run_stream_once(Notebook(room), stream(), mode, 1, False, "classification")
     assert torch.equal(found, known_after(what))
 
 
@@ -88,10 +88,10 @@ def test_what_is_known_after_each_task(mode: str, room: int, what: Any) -> None:
 )
 def test_a_learner_that_reads_is_shown_all_that_there_is(mode: str, steps: list[int]) -> None:
     learner = Notebook()
-    live_once(learner, stream(), mode, 3, True, "classification")
+    run_stream_once(learner, stream(), mode, 3, True, "classification")
     assert learner.steps == [0, *steps]
     learner = Notebook()
-    live_once(learner, stream(), mode, 3, False, "classification")
+    run_stream_once(learner, stream(), mode, 3, False, "classification")
     assert learner.steps == [0, 3, 3, 3, 3]
 
 
@@ -109,20 +109,20 @@ def test_transfer_by_hand() -> None:
 
 
 @pytest.fixture
-def judge() -> Judge:
+def evaluator() -> Evaluator:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (6, 5, 3, 4), generator=generator, dtype=torch.uint8)
-    sampler = TaskSampler(ClassPool(images, list("abcdef")), TaskShape(2, 1, 3), 1, 0, "meta_test")
+    sampler = TaskSampler(ClassDataset(images, list("abcdef")), TaskShape(2, 1, 3), 1, 0, "meta_test")
     protocol = Protocol(6, 1, 1, "shot", 2, 0, 5)
-    return Judge(sampler, sampler, protocol, "classification", torch.device("cpu"), lambda: None)
+    return Evaluator(sampler, sampler, protocol, "classification", torch.device("cpu"), lambda: None)
 
 
-def test_prototypes_carried_on_are_those_of_all_support_sets(judge: Judge) -> None:
+def test_prototypes_carried_on_are_those_of_all_support_sets(evaluator: Evaluator) -> None:
     learner = ProtoNet(LSTMModel(ModelShape(4, 0, 5), torch.Generator().manual_seed(1)), "classification", 2)
-    streams = Streams(judge.test.source, judge.test.shape, 3, None, 0, "meta_test")
+    streams = Streams(evaluator.test.source, evaluator.test.shape, 3, None, 0, "meta_test")
     done: list[int] = []
     carried, replayed, reset = (
-        live(learner, streams, 4, mode, judge, done.append) for mode in ("carry", "replay", "reset")
+        run_stream(learner, streams, 4, mode, evaluator, done.append) for mode in ("carry", "replay", "reset")
     )
     assert carried.values.shape == (4, 3, 4)
     assert torch.equal(carried.values, replayed.values)

@@ -15,7 +15,7 @@ from metalstm.config.parse import train_settings
 from metalstm.config.schema import TrainSettings
 from metalstm.datasets.images.cifar100_files import Counts
 from metalstm.datasets.images.cifar_fs import load_cifar_fs
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 # In place of what trains and compares: says what it would train.
@@ -92,7 +92,7 @@ def test_the_form_of_cifar100(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     write(tmp_path, Counts(3, 2))
     dataset = load_cifar_fs(tmp_path, False, counts=Counts(3, 2))
-    pools = [pool for pool in dataset.splits.values() if isinstance(pool, ClassPool)]
+    pools = [pool for pool in dataset.splits.values() if isinstance(pool, ClassDataset)]
     assert [tuple(pool.examples.shape) for pool in pools] == [(classes, 5, 32, 96) for classes in (64, 16, 20)]
     images = pools[0].examples.float().unflatten(-1, (32, 3))
     assert images.std(dim=(2, 3)).amax(dim=-1).amin() > 0  # something is drawn in every image

@@ -12,7 +12,7 @@ import torch
 from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.maml import MAML
 from metalstm.nn.lstm import LSTMModel, ModelShape
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 
 
@@ -28,7 +28,7 @@ def median_seconds(work: Callable[[int], object], runs: int) -> float:
 @pytest.mark.parametrize(("ways", "shots"), [(5, 1), (20, 5)])
 def test_sampling_costs_less_than_two_percent_of_a_training_step(ways: int, shots: int) -> None:
     # As many classes as Omniglot has for meta-training.
-    pool = ClassPool(torch.randint(256, (4400, 20, 28, 28), dtype=torch.uint8), [str(i) for i in range(4400)])
+    pool = ClassDataset(torch.randint(256, (4400, 20, 28, 28), dtype=torch.uint8), [str(i) for i in range(4400)])
     sampler = TaskSampler(pool, TaskShape(ways, shots, 5), 4, 0, "meta_train")
     model = LSTMModel(ModelShape(28, ways, directions=4), torch.Generator().manual_seed(0))
     learner = MAML(WholeModel(model), "classification", 3, 0.1, "weights_and_steps")

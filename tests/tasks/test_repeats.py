@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.repeats import empty_data
 
 
@@ -14,8 +14,8 @@ def images(classes: int, seed: int = 0) -> Tensor:
     return torch.randint(256, (classes, 3, 4, 4), generator=generator, dtype=torch.uint8)
 
 
-def named(examples: Tensor, prefix: str = "c", **more: object) -> ClassPool:
-    return ClassPool(examples, [f"{prefix}{number}" for number in range(len(examples))], **more)  # type: ignore[arg-type]
+def named(examples: Tensor, prefix: str = "c", **more: object) -> ClassDataset:
+    return ClassDataset(examples, [f"{prefix}{number}" for number in range(len(examples))], **more)  # type: ignore[arg-type]
 
 
 def test_whole_data_is_not_warned_of() -> None:

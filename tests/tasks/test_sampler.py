@@ -5,11 +5,11 @@ import random
 import pytest
 import torch
 
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.examples import TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape, seeded_generator
 
-POOL = ClassPool(
+POOL = ClassDataset(
     torch.randint(256, (12, 9, 3, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)),
     [f"class{number}" for number in range(12)],
 )

@@ -6,18 +6,18 @@ import pytest
 import torch
 
 from metalstm.datasets.series.sinusoid import load_sinusoid
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.examples import Examples
 from metalstm.tasks.sampler import TaskSampler, TaskShape, TaskSource
 
 
-def pool(augmented: bool) -> ClassPool:
+def pool(augmented: bool) -> ClassDataset:
     images = torch.randint(256, (10, 6, 5, 4), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
     def noisy(examples: Examples, generator: torch.Generator) -> Examples:
         return examples._replace(inputs=examples.inputs + torch.rand(examples.inputs.shape, generator=generator))
 
-    return ClassPool(images, [f"class {number}" for number in range(10)], augment=noisy if augmented else None)
+    return ClassDataset(images, [f"class {number}" for number in range(10)], augment=noisy if augmented else None)
 
 
 SOURCES = [pool(False), pool(True), load_sinusoid("points", 1).splits["meta_train"]]
@@ -25,7 +25,7 @@ SOURCES = [pool(False), pool(True), load_sinusoid("points", 1).splits["meta_trai
 
 @pytest.mark.parametrize("source", SOURCES, ids=["examples", "distorted", "functions"])
 def test_all_shares_are_the_whole(source: TaskSource) -> None:
-    shape = TaskShape(3 if isinstance(source, ClassPool) else 1, 1, 2)
+    shape = TaskShape(3 if isinstance(source, ClassDataset) else 1, 1, 2)
     whole = TaskSampler(source, shape, 5, 7, "meta_train")(3)
     shares = [TaskSampler(source, shape, 5, 7, "meta_train", own)(3) for own in (slice(0, 2), slice(2, 5))]
     assert [share.tasks for share in shares] == [2, 3]

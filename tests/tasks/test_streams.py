@@ -7,7 +7,7 @@ import torch
 
 from metalstm.datasets.series.sinusoid import SinusoidFamily
 from metalstm.errors import ConfigError
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import TaskShape
 from metalstm.tasks.streams import Streams
 
@@ -15,13 +15,13 @@ SHAPE = TaskShape(ways=2, shots=1, queries=2)
 SIZES = {"greek": 5, "latin": 1, "runes": 4, "thai": 2}  # 2 + 0 + 2 + 1 tasks of two classes
 
 
-def pool(names: list[str], together: int | None = None) -> ClassPool:
+def pool(names: list[str], together: int | None = None) -> ClassDataset:
     """Every example of a class is a number of its own: that of the class, times 8, and its own."""
     examples = 8 * torch.arange(len(names)).view(-1, 1, 1, 1) + torch.arange(3).view(1, -1, 1, 1)
-    return ClassPool(examples.float(), names, together=together)
+    return ClassDataset(examples.float(), names, together=together)
 
 
-def alphabets() -> ClassPool:
+def alphabets() -> ClassDataset:
     return pool([f"{alphabet}/{letter}" for alphabet, count in SIZES.items() for letter in range(count)])
 
 
@@ -29,7 +29,7 @@ def streams(source: object, tasks: int = 9, per_group: int | None = None) -> Str
     return Streams(source, SHAPE, tasks, per_group, seed=0, split="meta_test")  # type: ignore[arg-type]
 
 
-def groups_met(found: Streams, source: ClassPool, number: int) -> list[str]:
+def groups_met(found: Streams, source: ClassDataset, number: int) -> list[str]:
     """The group of each task; every class of a task must be of it."""
     met = []
     for task in found(number):

@@ -20,7 +20,7 @@ from metalstm.datasets.base import Dataset, FolderOfData
 from metalstm.datasets.files.reader import Scale, scale_of
 from metalstm.errors import DataError, Problem
 from metalstm.files.paths import expanded, user_data_folder
-from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
+from metalstm.tasks.classes import SPLITS, ClassDataset, check_disjoint
 from metalstm.tasks.sampler import seeded_generator
 
 FEWEST_KEYWORDS = 6  # two in each split: telling keywords apart takes two
@@ -150,12 +150,12 @@ def _sources(keywords: Keywords) -> Tensor:
     return pad_sequence([torch.tensor([number[name] for name in row]) for row in speakers], batch_first=True)
 
 
-def _pool(keywords: Keywords, values: Tensor, lengths: Tensor, sources: Tensor | None, which: Tensor) -> ClassPool:
+def _pool(keywords: Keywords, values: Tensor, lengths: Tensor, sources: Tensor | None, which: Tensor) -> ClassDataset:
     """The chosen keywords; counts and lengths only where they differ."""
     names = [list(keywords)[i] for i in which.tolist()]
     counts = torch.tensor([len(keywords[name]) for name in names])
     there = lengths[which]
-    return ClassPool(
+    return ClassDataset(
         values[which],
         names,
         counts=counts if (counts < values.shape[1]).any() else None,
@@ -164,13 +164,13 @@ def _pool(keywords: Keywords, values: Tensor, lengths: Tensor, sources: Tensor |
     )
 
 
-def more_of(pool: ClassPool) -> ClassPool:
+def more_of(pool: ClassDataset) -> ClassDataset:
     """The same keywords and as many more, played backwards; all distorted, anew each time that they are drawn."""
 
     def twice(tensor: Tensor | None) -> Tensor | None:
         return None if tensor is None else tensor.repeat(2, 1) if tensor.dim() == 2 else tensor.repeat(2)
 
-    return ClassPool(
+    return ClassDataset(
         torch.cat((pool.examples, played_backwards(pool.examples, pool.lengths))),
         [*pool.names, *(f"{name}, backwards" for name in pool.names)],
         counts=twice(pool.counts),
@@ -180,7 +180,7 @@ def more_of(pool: ClassPool) -> ClassPool:
     )
 
 
-def _description(pools: dict[str, ClassPool], keywords: Keywords, values: Tensor, speakers: str) -> str:
+def _description(pools: dict[str, ClassDataset], keywords: Keywords, values: Tensor, speakers: str) -> str:
     sizes = " / ".join(str(pool.classes) for pool in pools.values())
     counts = sorted({len(recordings) for recordings in keywords.values()})
     each = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"

@@ -20,7 +20,7 @@ from metalstm.datasets.images.cifar100_files import (
     read_images,
 )
 from metalstm.files.paths import expanded, user_data_folder
-from metalstm.tasks.classes import ClassPool, check_disjoint
+from metalstm.tasks.classes import ClassDataset, check_disjoint
 
 CIFAR100 = Counts()
 # "Meta-learning with differentiable closed-form solvers", whose authors drew them once at random.
@@ -60,7 +60,7 @@ def load_cifar_fs(root: Path | None, download: bool, *, counts: Counts = CIFAR10
         download_cifar100(folder)
     names = sorted(name for chosen in CLASSES.values() for name in chosen)
     images = torch.from_numpy(read_images(find_folder(folder), names, counts))
-    pools = {split: ClassPool(images[[*map(names.index, chosen)]], chosen) for split, chosen in CLASSES.items()}
+    pools = {split: ClassDataset(images[[*map(names.index, chosen)]], chosen) for split, chosen in CLASSES.items()}
     check_disjoint(pools)
     digest = hashlib.sha256(json.dumps([CLASSES, images.shape]).encode())
     digest.update(images.numpy().data)

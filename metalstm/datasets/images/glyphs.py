@@ -16,7 +16,7 @@ from metalstm.config.fields import bounded
 from metalstm.datasets.base import Dataset, DatasetSettings
 from metalstm.datasets.images.drawings import DRAWINGS
 from metalstm.errors import ConfigError, Problem
-from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
+from metalstm.tasks.classes import SPLITS, ClassDataset, check_disjoint
 from metalstm.tasks.sampler import seeded_generator
 
 VERSION = "glyphs 1"  # part of the fingerprint: counts the changes to what is drawn
@@ -73,7 +73,7 @@ def load_glyphs(classes: int = 600, examples: int = 20, seed: int = 0) -> Datase
     order = torch.randperm(classes, generator=generator)
     sizes = (classes - classes // 12 - classes // 4, classes // 12, classes // 4)
     pools = {
-        split: ClassPool(images[which], [names[i] for i in which.tolist()])
+        split: ClassDataset(images[which], [names[i] for i in which.tolist()])
         for split, which in zip(SPLITS, order.split(sizes), strict=True)
     }
     check_disjoint(pools)

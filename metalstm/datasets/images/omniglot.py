@@ -31,7 +31,7 @@ from metalstm.datasets.images.omniglot_files import Counts, Part, find_parts, pr
 from metalstm.errors import DataError, Problem
 from metalstm.files.paths import expanded, user_data_folder
 from metalstm.runtime.progress import counted
-from metalstm.tasks.classes import ClassPool, check_disjoint
+from metalstm.tasks.classes import ClassDataset, check_disjoint
 from metalstm.tasks.sampler import seeded_generator
 
 FILE_SIZE = (105, 105)  # pixels, of an image on disk
@@ -195,24 +195,24 @@ def _split(characters: Characters, split: Split, split_seed: int, counts: Counts
     return {name: indices.sort().values for name, indices in chosen.items()}
 
 
-def _pool(characters: Characters, chosen: Tensor, rotated: bool) -> ClassPool:
+def _pool(characters: Characters, chosen: Tensor, rotated: bool) -> ClassDataset:
     """The chosen characters, followed by the same turned by 90, 180 and 270 degrees."""
     images = characters.images[chosen]
     names = [characters.names[i] for i in chosen.tolist()]
     quarters = (1, 2, 3) if rotated else ()
-    return ClassPool(
+    return ClassDataset(
         torch.cat([images, *(torch.rot90(images, quarter, dims=(-2, -1)) for quarter in quarters)]),
         names + [f"{name}@{90 * quarter}" for quarter in quarters for name in names],
     )
 
 
-def more_of(pool: ClassPool, augment: float, mirrored: bool) -> ClassPool:
+def more_of(pool: ClassDataset, augment: float, mirrored: bool) -> ClassDataset:
     """The same classes, followed by the same in a mirror where `mirrored`; bent by `augment` when drawn."""
     images, names = pool.examples, pool.names
     if mirrored:
         images = torch.cat((images, images.flip(-1)))
         names = names + [f"{name}, mirrored" for name in names]
-    return ClassPool(images, names, augment=partial(bent, by=BEND.times(augment)) if augment > 0 else None)
+    return ClassDataset(images, names, augment=partial(bent, by=BEND.times(augment)) if augment > 0 else None)
 
 
 @dataclass(kw_only=True)

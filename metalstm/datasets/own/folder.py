@@ -32,7 +32,7 @@ from metalstm.datasets.text.texts import Lines, left_out, line_reader, read_line
 from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, spelling
 from metalstm.errors import DataError, Problem
 from metalstm.files.paths import expanded
-from metalstm.tasks.classes import ClassPool, check_disjoint
+from metalstm.tasks.classes import ClassDataset, check_disjoint
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def load_folder(
 class Made(NamedTuple):
     """What the files have become."""
 
-    pools: dict[str, ClassPool]
+    pools: dict[str, ClassDataset]
     features: int
     steps: tuple[int, int]  # of the shortest and of the longest example
     prepared: str  # how, in words
@@ -163,7 +163,7 @@ def of_texts(found: Texts, chosen: Chosen, settings: ReadingSettings, tokens: To
     for split, names in chosen.items():
         of_split = [texts[name] for name in names]
         examples, counts, lengths = encode(of_split, vocabulary)
-        pools[split] = ClassPool(examples, names, counts, lengths, words=spelling(of_split, vocabulary))
+        pools[split] = ClassDataset(examples, names, counts, lengths, words=spelling(of_split, vocabulary))
     lengths_ = [len(text) for names in chosen.values() for name in names for text in texts[name]]
     unknown = vocabulary.share_unknown(text for name in chosen["meta_test"] for text in texts[name])
     return Made(

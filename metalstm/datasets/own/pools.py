@@ -8,7 +8,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from metalstm.datasets.files.cache import Content
 from metalstm.datasets.files.reader import Scale
-from metalstm.tasks.classes import ClassPool
+from metalstm.tasks.classes import ClassDataset
 
 
 def grouped(content: Content, counts: list[int]) -> list[list[Tensor]]:
@@ -17,7 +17,7 @@ def grouped(content: Content, counts: list[int]) -> list[list[Tensor]]:
     return [[next(sequences) for _ in range(count)] for count in counts]
 
 
-def pool(names: list[str], sequences: dict[str, list[Tensor]], scale: Scale | None) -> ClassPool:
+def pool(names: list[str], sequences: dict[str, list[Tensor]], scale: Scale | None) -> ClassDataset:
     """The classes of a split; counts and lengths only where they differ."""
     own = [[each if scale is None else scale(each) for each in sequences[name]] for name in names]
     counts = torch.tensor([len(examples) for examples in own])
@@ -25,7 +25,7 @@ def pool(names: list[str], sequences: dict[str, list[Tensor]], scale: Scale | No
     lengths = torch.tensor([len(each) for examples in own for each in examples])
     several = bool((lengths < padded.shape[1]).any())
     of_class = counts.tolist()
-    return ClassPool(
+    return ClassDataset(
         pad_sequence(list(padded.split(of_class)), batch_first=True),
         names,
         counts if (counts < counts.max()).any() else None,

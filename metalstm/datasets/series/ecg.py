@@ -20,7 +20,7 @@ from metalstm.datasets.series.ecg_files import PARTS, Record, find_records, need
 from metalstm.errors import ConfigError, DataError
 from metalstm.files.paths import expanded, user_data_folder
 from metalstm.runtime.progress import counted
-from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
+from metalstm.tasks.classes import SPLITS, ClassDataset, check_disjoint
 from metalstm.tasks.sampler import seeded_generator
 
 KINDS = ("other", "PVC")  # a label is the place here
@@ -152,10 +152,10 @@ def split_patients(names: list[str], split_seed: int) -> list[list[str]]:
     return [[names[i] for i in sorted(part.tolist())] for part in order.split(sizes)]
 
 
-def _pool(records: dict[str, list[Tensor]], scale: float) -> ClassPool:
+def _pool(records: dict[str, list[Tensor]], scale: float) -> ClassDataset:
     """The two classes of each record, which belong together."""
     classes = [of_kind / scale for kinds in records.values() for of_kind in kinds]
-    return ClassPool(
+    return ClassDataset(
         pad_sequence(classes, batch_first=True).unsqueeze(-1),
         [f"{name}/{kind}" for name in records for kind in KINDS],
         counts=torch.tensor([len(beats) for beats in classes]),

@@ -78,7 +78,7 @@ class PendulumFamily:
     def __init__(self, window: int) -> None:
         self.window = window
 
-    def draw(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
+    def sample(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
         """Draws tasks: support inputs [T, shots, S, 4] and targets [T, shots, 3], queries likewise.
 
         Raises:

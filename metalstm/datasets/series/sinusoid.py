@@ -39,7 +39,7 @@ class SinusoidFamily:
     def __init__(self, window: int) -> None:
         self.window = window
 
-    def draw(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
+    def sample(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
         """Draws tasks: support inputs [T, shots, S, 1] and targets [T, shots, S], queries likewise.
 
         Raises:

@@ -67,7 +67,7 @@ class Drives:
         """What is wrong with asking for so many examples of a stretch."""
         return unfit(self.stretch, self.span, shots, queries)
 
-    def draw(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
+    def sample(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
         """Draws tasks: support inputs [T, shots, W, 4] and targets [T, shots, 2], queries likewise.
 
         Raises:

@@ -17,7 +17,7 @@ from metalstm.datasets.text.clinc150_files import Queries, find_folder, read_int
 from metalstm.datasets.text.texts import line_reader
 from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, spelling
 from metalstm.files.paths import expanded, user_data_folder
-from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
+from metalstm.tasks.classes import SPLITS, ClassDataset, check_disjoint
 from metalstm.tasks.sampler import seeded_generator
 
 DEFAULT = TokenSettings()
@@ -51,7 +51,7 @@ def load_clinc150(root: Path | None, split_seed: int = 0, settings: TokenSetting
         examples, counts, lengths = encode(texts[split], vocabulary)
         names = [f"{domain}/{intent}" for domain, intent in chosen]
         words = spelling(texts[split], vocabulary)
-        pools[split] = ClassPool(examples, names, counts, lengths, words=words)
+        pools[split] = ClassDataset(examples, names, counts, lengths, words=words)
     check_disjoint(pools)
     digest = hashlib.sha256(json.dumps([domains, queries, split_seed, settings]).encode())
     for pool in pools.values():

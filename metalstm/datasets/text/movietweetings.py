@@ -18,7 +18,7 @@ from metalstm.datasets.text.movietweetings_files import Film, Rating, Table, fin
 from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, is_tag, spelling
 from metalstm.errors import DataError
 from metalstm.files.paths import expanded, user_data_folder
-from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
+from metalstm.tasks.classes import SPLITS, ClassDataset, check_disjoint
 from metalstm.tasks.sampler import seeded_generator
 
 LIKED = 8  # of 10: a rating from which on a film counts as liked
@@ -118,7 +118,7 @@ def load_movietweetings(
         tokens, counts, lengths = encode(texts[split], vocabulary)
         names = [f"{user}/{side}" for user in chosen for side in SIDES]
         words = spelling(texts[split], vocabulary)
-        pools[split] = ClassPool(tokens, names, counts, lengths, together=len(SIDES), words=words)
+        pools[split] = ClassDataset(tokens, names, counts, lengths, together=len(SIDES), words=words)
     check_disjoint(pools)
     digest = hashlib.sha256(json.dumps([users, texts, crowd, settings]).encode())
     for pool in pools.values():

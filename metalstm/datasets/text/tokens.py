@@ -159,7 +159,7 @@ def rarity(examples: Tensor, counts: Tensor | None, vocabulary: int) -> Tensor:
 
 
 def encode(classes: Sequence[Sequence[Text]], vocabulary: Vocabulary) -> tuple[Tensor, Tensor, Tensor]:
-    """The examples of classes as a `ClassPool` takes them; a step is a word.
+    """The examples of classes as a `ClassDataset` takes them; a step is a word.
 
     Args:
         classes: C times up to E texts of one word or more.

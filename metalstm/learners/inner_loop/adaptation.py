@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from metalstm.learners.objective import Kind
-from metalstm.learners.prototypes import nearness, prototypes
+from metalstm.learners.prototypes import distance_scale, prototypes
 from metalstm.nn.base import HEAD, Model, Weights
 from metalstm.tasks.examples import Examples
 
@@ -34,36 +34,36 @@ class Adaptable(ABC):
         return {name: weight.shape for name, weight in self.model.named_parameters()}
 
     @abstractmethod
-    def lay_out(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
+    def encode(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
         """All that can be computed of examples before the first inner step, once for however many."""
 
     @abstractmethod
-    def start(self, laid_out: Any, support: Examples) -> Weights:
-        """The weights before adapting, [T, ...] each; `laid_out` is of the support set."""
+    def start(self, encoded: Any, support: Examples) -> Weights:
+        """The weights before adapting, [T, ...] each; `encoded` is of the support set."""
 
     @abstractmethod
-    def read(self, laid_out: Any, weights: Weights) -> Tensor:
+    def read(self, encoded: Any, weights: Weights) -> Tensor:
         """The features that the head answers from, [T, B, W]."""
 
     @abstractmethod
-    def outputs(self, laid_out: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
+    def outputs(self, encoded: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
         """The outputs with these weights, [T, B, O]."""
 
 
 class WholeModel(Adaptable):
     """Every weight adapts, from the model's own (Finn et al. 2017)."""
 
-    def lay_out(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
+    def encode(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
         return self.model.prepare(examples.inputs, examples.lengths)
 
-    def start(self, laid_out: Any, support: Examples) -> Weights:
+    def start(self, encoded: Any, support: Examples) -> Weights:
         return self.model.start(len(support.inputs))
 
-    def read(self, laid_out: Any, weights: Weights) -> Tensor:
-        return self.model.read(laid_out, weights)
+    def read(self, encoded: Any, weights: Weights) -> Tensor:
+        return self.model.read(encoded, weights)
 
-    def outputs(self, laid_out: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
-        return self.model.answer(laid_out, weights, generator)
+    def outputs(self, encoded: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
+        return self.model.predict(encoded, weights, generator)
 
 
 class HeadOnly(Adaptable):
@@ -74,18 +74,18 @@ class HeadOnly(Adaptable):
     def weight_shapes(self) -> dict[str, torch.Size]:
         return {name: shape for name, shape in super().weight_shapes().items() if name in HEAD}
 
-    def lay_out(self, examples: Examples, generator: torch.Generator | None = None) -> Tensor:
+    def encode(self, examples: Examples, generator: torch.Generator | None = None) -> Tensor:
         return read_by_all(self.model, examples, generator)
 
-    def start(self, laid_out: Tensor, support: Examples) -> Weights:
+    def start(self, encoded: Tensor, support: Examples) -> Weights:
         start = self.model.start(len(support.inputs))
         return {name: start[name] for name in HEAD}
 
-    def read(self, laid_out: Tensor, weights: Weights) -> Tensor:
-        return laid_out
+    def read(self, encoded: Tensor, weights: Weights) -> Tensor:
+        return encoded
 
-    def outputs(self, laid_out: Tensor, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
-        return self.model.head(laid_out, weights)
+    def outputs(self, encoded: Tensor, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
+        return self.model.head(encoded, weights)
 
 
 class OtherHead(Adaptable):
@@ -100,27 +100,27 @@ class OtherHead(Adaptable):
         self.inner = inner
         self.reads_again = inner.reads_again
 
-    def lay_out(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
-        return self.inner.lay_out(examples, generator)
+    def encode(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
+        return self.inner.encode(examples, generator)
 
-    def read(self, laid_out: Any, weights: Weights) -> Tensor:
-        return self.inner.read(laid_out, weights)
+    def read(self, encoded: Any, weights: Weights) -> Tensor:
+        return self.inner.read(encoded, weights)
 
-    def outputs(self, laid_out: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
-        return self.inner.outputs(laid_out, weights, generator)
+    def outputs(self, encoded: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
+        return self.inner.outputs(encoded, weights, generator)
 
 
 class FromPrototypes(OtherHead):
     """What `inner` is, but the head starts from the support set (Triantafillou et al. 2020, "Proto-MAML").
 
     Classification: w_k = 2 s p_k and b_k = -s |p_k|^2, which is a prototypical network, p_k the mean of class k's
-    features, s `nearness`; so the number of ways is that of the task at hand. Regression has no classes: the mean
+    features, s `distance_scale`; so the number of ways is that of the task at hand. Regression has no classes: the mean
     target is added to the learned bias.
 
     Args:
         inner: what adapts; its model is without a head (`outputs=0`) in classification.
         kind: classification or regression.
-        metric_scale: see `nearness`.
+        metric_scale: see `distance_scale`.
     """
 
     def __init__(self, inner: Adaptable, kind: Kind, metric_scale: float | None = None) -> None:
@@ -132,17 +132,17 @@ class FromPrototypes(OtherHead):
         shapes = self.inner.weight_shapes()
         if self.kind == "regression":
             return shapes
-        width = self.model.shape.joined_features
+        width = self.model.shape.feature_size
         return shapes | {"head_weight": torch.Size((1, width)), "head_bias": torch.Size((1,))}
 
-    def start(self, laid_out: Any, support: Examples) -> Weights:
-        start = self.inner.start(laid_out, support)
+    def start(self, encoded: Any, support: Examples) -> Weights:
+        start = self.inner.start(encoded, support)
         if self.kind == "regression":
             return {**start, "head_bias": start["head_bias"] + support.targets.mean(dim=1)}
         # With weights of its own: the inner gradient is partial, not through what the head was made of.
-        features = self.inner.read(laid_out, self.inner.start(laid_out, support))
+        features = self.inner.read(encoded, self.inner.start(encoded, support))
         centres = prototypes(features, support.targets, int(support.targets.max()) + 1)
-        scale = nearness(features.shape[-1], self.metric_scale)
+        scale = distance_scale(features.shape[-1], self.metric_scale)
         return {**start, "head_weight": 2 * scale * centres, "head_bias": -scale * centres.square().sum(dim=-1)}
 
 
@@ -153,9 +153,9 @@ class NewHead(OtherHead):
         super().__init__(inner)
         self.new = outputs
 
-    def start(self, laid_out: Any, support: Examples) -> Weights:
-        start = self.inner.start(laid_out, support)
-        tasks, width = len(support.inputs), self.model.shape.joined_features
+    def start(self, encoded: Any, support: Examples) -> Weights:
+        start = self.inner.start(encoded, support)
+        tasks, width = len(support.inputs), self.model.shape.feature_size
         like = start["head_weight"]
         return {
             **start,
@@ -169,7 +169,7 @@ def read_by_all(model: Model, examples: Examples, generator: torch.Generator | N
     tasks, count = examples.inputs.shape[:2]
     if count == 0:
         like = next(model.parameters())
-        return like.new_empty(tasks, 0, model.shape.joined_features)
+        return like.new_empty(tasks, 0, model.shape.feature_size)
     folded = examples.folded()
     features = model.read(model.prepare(folded.inputs, folded.lengths), model.start(1), generator)
     return features.view(tasks, count, -1)

@@ -31,8 +31,8 @@ class Adapted(NamedTuple):
     weights: Weights
     predict: Callable[[Weights, Any], Tensor]
 
-    def __call__(self, laid_out: Any) -> Tensor:
-        return self.predict(self.weights, laid_out)
+    def __call__(self, encoded: Any) -> Tensor:
+        return self.predict(self.weights, encoded)
 
 
 class Engine(Protocol):
@@ -42,7 +42,7 @@ class Engine(Protocol):
     def most_tasks(self) -> int | None:
         """How many tasks support sets may hold; None: any number."""
 
-    def lay_out(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
+    def encode(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
         """All that can be computed of examples whatever the inner loop makes of the weights, once for all its steps."""
 
     def adapt(
@@ -92,15 +92,15 @@ class BatchedEngine:
         start: Weights | None = None,
     ) -> Iterator[Adapted]:
         with torch.set_grad_enabled(order != "none"):
-            laid_out = self.adaptable.lay_out(support, generator)
-            weights = self.adaptable.start(laid_out, support) if start is None else start
+            encoded = self.adaptable.encode(support, generator)
+            weights = self.adaptable.start(encoded, support) if start is None else start
         for step in range(steps + 1):
             if order == "none":
                 weights = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
             yield Adapted(weights, partial(self.predict, generator))
             if step == steps:
                 return
-            update = partial(self.update, laid_out, support.targets)
+            update = partial(self.update, encoded, support.targets)
             rates = self.rates(step)
             if order == "recomputed" or (self.recompute and order == "second"):
                 weights = recomputed(update, weights, rates, generator)
@@ -109,17 +109,17 @@ class BatchedEngine:
                     weights = update(weights, rates, order, generator)
 
     def update(
-        self, laid_out: Any, targets: Tensor, weights: Weights, rates: Weights, order: Order,
+        self, encoded: Any, targets: Tensor, weights: Weights, rates: Weights, order: Order,
         generator: torch.Generator | None,
     ) -> dict[str, Tensor]:  # fmt: skip
         """The weights after one step of gradient descent on the support loss."""
         with torch.enable_grad():
-            losses = task_loss(self.kind, self.adaptable.outputs(laid_out, weights, generator), targets)
+            losses = task_loss(self.kind, self.adaptable.outputs(encoded, weights, generator), targets)
             gradients = torch.autograd.grad(losses.sum(), list(weights.values()), create_graph=order == "second")
         return descend(weights, rates, gradients)
 
-    def lay_out(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
-        return self.adaptable.lay_out(examples, generator)
+    def encode(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
+        return self.adaptable.encode(examples, generator)
 
-    def predict(self, generator: torch.Generator | None, weights: Weights, laid_out: Any) -> Tensor:
-        return self.adaptable.outputs(laid_out, weights, generator)
+    def predict(self, generator: torch.Generator | None, weights: Weights, encoded: Any) -> Tensor:
+        return self.adaptable.outputs(encoded, weights, generator)

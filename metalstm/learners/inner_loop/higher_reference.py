@@ -84,7 +84,7 @@ class HigherEngine:
                         )
                     )
 
-    def lay_out(self, examples: Examples, generator: torch.Generator | None = None) -> Examples:
+    def encode(self, examples: Examples, generator: torch.Generator | None = None) -> Examples:
         return examples
 
     @staticmethod

@@ -20,7 +20,7 @@ Optimizer = Literal["sgd", "adam"]
 UNTIL_PICKED = {"sgd": 0.1, "adam": 1e-3}  # rates, before meta-validation has picked one
 
 
-def fit(
+def fine_tune(
     adaptable: Adaptable,
     kind: Kind,
     optimizer: Optimizer,
@@ -45,8 +45,8 @@ def fit(
         generator: for the batches and the dropout masks; None: neither.
     """
     with torch.no_grad():
-        laid_out = adaptable.lay_out(examples)
-        own = adaptable.start(laid_out, examples) if start is None else start
+        encoded = adaptable.encode(examples)
+        own = adaptable.start(encoded, examples) if start is None else start
     weights = {name: weight.detach().clone().requires_grad_() for name, weight in own.items()}
     kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
     chosen = kinds[optimizer](list(weights.values()), lr=UNTIL_PICKED[optimizer] if lr is None else lr)
@@ -54,21 +54,21 @@ def fit(
         yield weights
         if step == steps:
             return
-        seen, targets = laid_out, examples.targets
+        seen, targets = encoded, examples.targets
         if batch is not None and generator is not None and batch < targets.shape[1]:
             part = some_of(examples, batch, generator)
             with torch.no_grad():
-                seen, targets = adaptable.lay_out(part), part.targets
+                seen, targets = adaptable.encode(part), part.targets
         take_step(adaptable, kind, chosen, weights, seen, targets, generator)
 
 
-class FittingLearner(Learner):
+class OptimizerLearner(Learner):
     """A learner that learns a task by plain training.
 
     Args:
         adaptable: what is trained.
         kind: classification or regression.
-        optimizer, lr: of the training; None: see `fit`.
+        optimizer, lr: of the training; None: see `fine_tune`.
     """
 
     def __init__(self, adaptable: Adaptable, kind: Kind, optimizer: Optimizer, lr: float | None) -> None:
@@ -82,14 +82,14 @@ class FittingLearner(Learner):
     def network(self) -> Model:
         return self.adaptable.model
 
-    def learning(self, support: Examples, steps: int, known: Weights | None = None) -> Iterator[Weights]:
-        return fit(self.adaptable, self.kind, self.optimizer, self.lr, support, steps, known)
+    def adapt(self, support: Examples, steps: int, adapted: Weights | None = None) -> Iterator[Weights]:
+        return fine_tune(self.adaptable, self.kind, self.optimizer, self.lr, support, steps, adapted)
 
-    def answer(self, known: Weights, query: Any) -> Tensor:
-        return self.adaptable.outputs(query, known)
+    def predict(self, adapted: Weights, query: Any) -> Tensor:
+        return self.adaptable.outputs(query, adapted)
 
-    def lay_out(self, query: Examples) -> Any:
-        return self.adaptable.lay_out(query)
+    def encode(self, query: Examples) -> Any:
+        return self.adaptable.encode(query)
 
 
 def take_step(
@@ -97,14 +97,14 @@ def take_step(
     kind: Kind,
     optimizer: torch.optim.Optimizer,
     weights: Weights,
-    laid_out: Any,
+    encoded: Any,
     targets: Tensor,
     generator: torch.Generator | None,
 ) -> None:
     optimizer.zero_grad()
     with torch.enable_grad():
         # Summed, not averaged: the tasks share no weight, so each takes its own step.
-        task_loss(kind, adaptable.outputs(laid_out, weights, generator), targets).sum().backward()
+        task_loss(kind, adaptable.outputs(encoded, weights, generator), targets).sum().backward()
     optimizer.step()
 
 

@@ -187,7 +187,7 @@ def few_threads() -> Iterator[None]:
 def without_training() -> Iterator[None]:
     """Everything but meta-training and the meta-test; nothing is downloaded either."""
     from metalstm.cli import sweep
-    from metalstm.evaluation.meta_test import Judge
+    from metalstm.evaluation.meta_test import Evaluator
     from metalstm.experiment import train
 
     def over(*_: Any) -> Any:
@@ -195,7 +195,7 @@ def without_training() -> Iterator[None]:
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.object(train, "meta_trainer", over))
-        stack.enter_context(mock.patch.object(Judge, "judge", over))
+        stack.enter_context(mock.patch.object(Evaluator, "evaluator", over))
         stack.enter_context(mock.patch.object(sweep, "carry_out", return_value=0))
         stack.enter_context(no_network())
         yield
