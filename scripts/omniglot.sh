@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Omniglot as well as an LSTM can: an encoder, then what starts from it for each task shape; and the article's plain setting.
-# What each has come to is in outputs/reference/omniglot/NAME, a run directory that metalstm-test, metalstm-adapt and start= take.
+# What each has come to is in outputs/reference/omniglot/NAME, a run directory that metalstm-test, metalstm-adapt and init_from= take.
 #   scripts/omniglot.sh [NAME...]     all, or those named and what they start from
 # OMNIGLOT names the folder of the data, THREADS how many threads a run may use.
 set -euo pipefail
@@ -79,7 +79,7 @@ recipe() {
     if [[ $name == encoder* ]]; then
         if [[ $name == encoder_more ]]; then
             [[ -d $reference/encoder ]] || recipe encoder
-            settings=(experiment=omniglot_encoder_more start="$reference/encoder")
+            settings=(experiment=omniglot_encoder_more init_from="$reference/encoder")
         else
             settings+=(experiment=omniglot_encoder)
         fi
@@ -105,7 +105,7 @@ recipe() {
         return
     fi
     [[ -d $reference/$encoder ]] || recipe "$encoder"
-    made "$name" "omniglot_${shape}_$learner" "${settings[@]}" start="$reference/$encoder"
+    made "$name" "omniglot_${shape}_$learner" "${settings[@]}" init_from="$reference/$encoder"
     [[ $learner != maml ]] || exported "$name" # the memory's start is more than one model's weights
 }
 

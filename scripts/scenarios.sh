@@ -28,7 +28,7 @@ use() {
         shift
         while [[ $1 != -- ]]; do
             case $1 in
-            start=*) own+=("start=$(finished "$runs" "${task}_${1#start=}")") ;; # of the learner named, trained before
+            init_from=*) own+=("init_from=$(finished "$runs" "${task}_${1#init_from=}")") ;; # of the learner named, trained before
             *) own+=("$1") ;;
             esac
             shift
@@ -72,9 +72,9 @@ speech_commands() { # SHOTS
     use "speech_commands_5w$1s" "speech_commands_5w$1s" 3 \
         dataset=speech_commands dataset.root="$data/speech_commands" ways=5 shots="$1" test_tasks=1000 \
         model.directions=2 model.pooling=mean model.hidden_size=128 model.dropout=0.6 validate_every=250 validation_tasks=200 -- \
-        finetune learner.inner_steps=3 meta_batch_size="$tasks" averaging=0.999 steps=4000 -- \
-        proto_maml start=finetune learner.adapts=head learner.inner_lr=0.03 learner.metric_scale=5 \
-        train_ways=30 meta_batch_size=2 outer_lr=3e-5 averaging=0.99 steps=200 --
+        finetune learner.inner_steps=3 meta_batch_size="$tasks" ema_decay=0.999 steps=4000 -- \
+        proto_maml init_from=finetune learner.adapts=head learner.inner_lr=0.03 learner.metric_scale=5 \
+        train_ways=30 meta_batch_size=2 outer_lr=3e-5 ema_decay=0.99 steps=200 --
     after 1 "speech_commands_5w$1s" "speech_commands_5w$1s" proto_maml finetune
 }
 
@@ -112,7 +112,7 @@ ecg() {
 terrain() {
     use terrain terrain_1w5s 3 dataset=terrain dataset.root="$data/terrain" ways=1 shots=5 test_tasks=1000 meta_batch_size=8 -- \
         finetune learner.adapts=all learner.inner_steps=3 steps=1000 -- \
-        maml start=finetune steps=600 --
+        maml init_from=finetune steps=600 --
 }
 
 # The form of CIFAR-100 alone: drawn figures in its files, since the images are not to be had without a network.

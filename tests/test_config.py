@@ -135,7 +135,7 @@ def test_a_part_of_the_whole(name: str, value: float, bound: str) -> None:
 
 def test_bounds_cover_what_the_field_expects() -> None:
     refused = {name for name, _, allowed in bounds() if not allowed}
-    switches = {"model.layer_norm", "model.skip", "learner.recompute", "allow_changed_data"}
+    switches = {"model.layer_norm", "model.skip", "learner.gradient_checkpointing", "allow_changed_data"}
     unbounded = {"device", "output_dir", "resume", "start", *switches}
     ours = {name for name in flat(plain(composed({}))) if not name.endswith(".name")}
     assert ours - refused == unbounded
@@ -218,7 +218,11 @@ def test_unknown_choice_of_a_group_lists_what_there_is(group: str, value: Any) -
         ({"ways": 1}, "glyphs", "ways=1"),
         ({"ways": 1, "model.directions": 4}, "sinusoid", "model.directions=4"),
         ({"learner.engine": "higher", "model.dropout": 0.2}, "glyphs", "model.dropout=0.2"),
-        ({"learner.engine": "higher", "learner.recompute": True}, "glyphs", "learner.recompute=true"),
+        (
+            {"learner.engine": "higher", "learner.gradient_checkpointing": True},
+            "glyphs",
+            "learner.gradient_checkpointing=true",
+        ),
         ({"learner.engine": "higher", "precision": "bfloat16"}, "glyphs", "precision=bfloat16"),
         ({"train_ways": 20}, "glyphs", "train_ways=20"),
         ({"train_ways": 20, "ways": 1}, "sinusoid", "train_ways=20"),

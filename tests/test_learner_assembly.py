@@ -100,9 +100,9 @@ def test_the_seed_decides_the_start(name: str) -> None:
 
 
 GIVEN: dict[str, dict[str, Any]] = {
-    "maml": {"inner_steps": 7, "order": "first", "tasks_at_a_time": 3},
+    "maml": {"inner_steps": 7, "order": "first", "task_chunk_size": 3},
     "fomaml": {"inner_steps": 7},
-    "anil": {"inner_steps": 7, "order": "first", "tasks_at_a_time": 3},
+    "anil": {"inner_steps": 7, "order": "first", "task_chunk_size": 3},
     "mamlpp": {"inner_steps": 7, "multi_step_until": 0.25, "second_order_from": 0.75},
     "proto_maml": {"inner_steps": 7, "order": "first"},
     "reptile": {"inner_steps": 7, "optimizer": "sgd", "inner_lr": 0.25, "inner_batch": 3},

@@ -130,20 +130,25 @@ def test_whatever_is_typed_for_a_path_is_that_path(name: str) -> None:
     wanted = given if name not in ("null", "a${b}") else None
     if name == "a${b}":  # OmegaConf's own, which names another setting
         given, wanted = r"a\${b}", "a${b}"
-    assert value(readable([f"start={given}"])[0]) == wanted
+    assert value(readable([f"init_from={given}"])[0]) == wanted
 
 
 @pytest.mark.parametrize("written", ["'a b'", '"a b"', r"a\ b", "a b"])
 def test_what_hydra_reads_stays_hydras(written: str) -> None:
-    assert as_mapping(composed("train", [f"start={written}"]))["start"] == "a b"
-    assert readable([f"start={written}", "-m", "ways=5,20", "seed"]) == [f"start={written}", "-m", "ways=5,20", "seed"]
+    assert as_mapping(composed("train", [f"init_from={written}"]))["init_from"] == "a b"
+    assert readable([f"init_from={written}", "-m", "ways=5,20", "seed"]) == [
+        f"init_from={written}",
+        "-m",
+        "ways=5,20",
+        "seed",
+    ]
 
 
 def test_commas_part_values_in_a_sweep_alone() -> None:
-    assert readable(["start=a,b"]) == ["start='a,b'"]
-    assert readable(["start=a,b"], sweep=True) == ["start=a,b"]
-    assert readable(["start=~/a,b"], sweep=True) == ["start='~/a',b"]
-    assert readable(["start=choice(a,b)"], sweep=True) == ["start=choice(a,b)"]
+    assert readable(["init_from=a,b"]) == ["init_from='a,b'"]
+    assert readable(["init_from=a,b"], sweep=True) == ["init_from=a,b"]
+    assert readable(["init_from=~/a,b"], sweep=True) == ["init_from='~/a',b"]
+    assert readable(["init_from=choice(a,b)"], sweep=True) == ["init_from=choice(a,b)"]
 
 
 def test_other_settings_show_the_quotes_that_they_need(in_process: Any) -> None:

@@ -61,7 +61,7 @@ def test_the_model_is_taken_but_for_its_head(
         assert found["head_weight"].shape != taken["head_weight"].shape
     result = json.loads((only_run(Path("outputs")) / "result.json").read_text())
     assert result["training"]["pretraining_seconds"] == pytest.approx(newest(pretrained)["seconds"], abs=0.05)
-    assert result["settings"]["start"] == "pretrained"
+    assert result["settings"]["init_from"] == "pretrained"
 
 
 def test_where_an_output_means_the_same_the_head_is_taken(in_process: Any, tiny: Any, only_run: Any) -> None:
@@ -69,7 +69,7 @@ def test_where_an_output_means_the_same_the_head_is_taken(in_process: Any, tiny:
     ended = in_process("train", *tiny(**regression, steps=2, outer_lr=0.1), "learner=finetune", "output_dir=first")
     assert ended.code == 0, ended.err
     first = only_run(Path("first")).rename(Path("pretrained"))
-    ended = in_process("train", *tiny(**regression, steps=1, outer_lr=1e-30, start="pretrained"))
+    ended = in_process("train", *tiny(**regression, steps=1, outer_lr=1e-30, init_from="pretrained"))
     assert ended.code == 0, ended.err
     taken, found = weights(first, "model.", BEST), weights(only_run(Path("outputs")), "model.")
     assert taken["head_weight"].any()
@@ -79,10 +79,10 @@ def test_where_an_output_means_the_same_the_head_is_taken(in_process: Any, tiny:
 @pytest.mark.parametrize(
     ("change", "code", "words"),
     [
-        ("model.hidden_size=9", 2, ["start=pretrained has weight_hh_l0", "the same model"]),
+        ("model.hidden_size=9", 2, ["init_from=pretrained has weight_hh_l0", "the same model"]),
         ("model.layer_norm=false", 2, ["norm_weight", "nowhere"]),
-        ("dataset.seed=1", 2, ["start=pretrained was trained on other data of dataset 'glyphs'", "another split"]),
-        ("start=nowhere", 4, ["nowhere is not a directory"]),
+        ("dataset.seed=1", 2, ["init_from=pretrained was trained on other data of dataset 'glyphs'", "another split"]),
+        ("init_from=nowhere", 4, ["nowhere is not a directory"]),
     ],
 )
 def test_refused(change: str, code: int, words: list[str], pretrained: Path, in_process: Any, tiny: Any) -> None:
@@ -96,7 +96,7 @@ def test_refused(change: str, code: int, words: list[str], pretrained: Path, in_
 @pytest.mark.parametrize("checkpoint", [True, False])
 def test_going_on(checkpoint: bool, pretrained: Path, in_process: Any, tiny: Any, only_run: Any) -> None:
     """A run that has a checkpoint needs no start any more; one that was killed before takes it again."""
-    assert in_process("train", *tiny(steps=2, scratch_tasks=0, start="pretrained")).code == 0
+    assert in_process("train", *tiny(steps=2, scratch_tasks=0, init_from="pretrained")).code == 0
     whole = only_run(Path("outputs"))
     stopped = Path(shutil.copytree(whole, "stopped"))
     (stopped / "result.json").unlink()

@@ -102,9 +102,9 @@ def test_interpolations_are_bounded_before_they_are_resolved(dot: str, flags: li
 
 
 def test_a_circle_of_interpolations_and_a_few_of_them(in_process: Any) -> None:
-    ended = in_process("train", "output_dir=${start}", "start=${output_dir}")
+    ended = in_process("train", "output_dir=${init_from}", "init_from=${output_dir}")
     assert (ended.code, "refers more than 50 deep" in ended.err) == (2, True), ended
-    ended = in_process("train", "output_dir='${start}_${ways}_${dataset.name}'", "steps=0", "start=x")
+    ended = in_process("train", "output_dir='${init_from}_${ways}_${dataset.name}'", "steps=0", "init_from=x")
     assert "error: steps=0" in ended.err
 
 

@@ -68,7 +68,7 @@ def test_names_of_jobs_say_their_values() -> None:
 
 @pytest.mark.parametrize("values", ["'a/b','a b','a=b'", ",".join("ab" * 200 + end for end in "xyz"), "'','é','../x'"])
 def test_names_of_jobs_are_safe_and_differ(values: str) -> None:
-    names = job_names([swept for _, swept in combined(f"start={values}")])
+    names = job_names([swept for _, swept in combined(f"init_from={values}")])
     assert len(set(names)) == 3
     for name in names:
         assert len(name) <= 160
@@ -120,7 +120,7 @@ def test_refused_and_nothing_is_left(given: list[str], words: list[str], in_proc
         (["dataset.classes=36", "ways=3,70"], 2, ["error: ways=70, but split 'meta_train'", "(job ways-70)"]),
         (["dataset=glyphs,omniglot", "dataset.root=nowhere"], 2, ["dataset.root is no setting"]),
         (["dataset=omniglot", "dataset.root=nowhere", "dataset.download=false", "seed=0,1"], 3, ["error: nowhere"]),
-        (["start=nowhere,null"], 4, ["error: nowhere is not a directory", "(job start-nowhere)"]),
+        (["init_from=nowhere,null"], 4, ["error: nowhere is not a directory", "(job init_from-nowhere)"]),
         (["device=cuda", "seed=0,1"], 2, ["error: device=cuda cannot be used here"]),
         (["memory_budget=1,2000", "model.hidden_size=256"], 2, ["error: meta-training on one", "memory_budget-1)"]),
     ],

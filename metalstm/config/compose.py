@@ -16,6 +16,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, SearchPathException
 from omegaconf import DictConfig, OmegaConf
 
+from metalstm.config.old_names import renamed_override
 from metalstm.config.own_configs import bound_configs
 from metalstm.config.parse import PATHS
 from metalstm.config.text import PLAIN, flat, in_quotes, quoted
@@ -82,7 +83,8 @@ def readable(overrides: Sequence[str], sweep: bool = False) -> list[str]:
         overrides: as they were given; options among them stay as they are.
         sweep: whether commas part several values; otherwise they belong to a path.
     """
-    return [readable_path(one, sweep) if one.split("=")[0].lstrip("+") in PATHS else one for one in overrides]
+    today = map(renamed_override, overrides)
+    return [readable_path(one, sweep) if one.split("=")[0].lstrip("+") in PATHS else one for one in today]
 
 
 def readable_path(override: str, sweep: bool) -> str:

@@ -31,9 +31,9 @@ class TrainSettings:
     outer_lr: float = bounded(above=0, below=1e37)  # Adam's first step is ten times as large, and float32
     outer_schedule: str = one_of("constant", "cosine")
     clip_norm: float | None = bounded(above=0)
-    averaging: float | None = bounded(above=0, below=1)
+    ema_decay: float | None = bounded(above=0, below=1)
     seed: int = bounded(minimum=0, below=2**32)
-    start: str | None = path()
+    init_from: str | None = path()
     log_every: int = bounded(minimum=1)
     validate_every: int = bounded(minimum=1)
     validation_tasks: int = bounded(minimum=2)
@@ -94,7 +94,7 @@ class TrainSettings:
         trained = self.trained_with["steps"]
         if trained is None or steps <= trained:
             return None
-        if getattr(self.learner, "learned_rates", "none").endswith("_and_steps"):
+        if getattr(self.learner, "learned_rates", "none").endswith("_per_step"):
             return f"steps after {trained} take the rates learned for step {trained}"
         return f"steps after {trained} go as those before"
 

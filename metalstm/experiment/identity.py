@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from metalstm.config.old_names import renamed
 from metalstm.config.parse import BUDGETS, checked, from_the_root
 from metalstm.config.schema import TrainSettings
 from metalstm.config.text import flat, literal, plain, shown, unlike
@@ -21,7 +22,7 @@ from metalstm.runs.layout import CONFIG, IDENTITY, begun, write_json
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-LATER = {"logger": "none", "averaging": None, "memory_budget": None}  # settings that older runs do not have
+LATER = {"logger": "none", "ema_decay": None, "memory_budget": None}  # settings that older runs do not have
 LATER_OF: dict[str, dict[str, dict[str, Any]]] = {  # of choices of a group
     "dataset": {
         "omniglot": {"augment": 0, "mirrored": False},
@@ -62,7 +63,7 @@ def put_back_config(path: Path, settings: TrainSettings, fingerprint: str) -> No
 
 
 def config_values(path: Path) -> dict[str, Any]:
-    """The nested settings in a run's config, as they are written there.
+    """Return the nested settings in a run's config, under the names that they have today.
 
     Raises:
         Unreadable: it is missing or broken, or no mapping.
@@ -70,7 +71,7 @@ def config_values(path: Path) -> dict[str, Any]:
     values = read_yaml(path / CONFIG)
     if not isinstance(values, dict):
         raise Unreadable("it is not a mapping")
-    return {str(name): value for name, value in values.items()}
+    return renamed({str(name): value for name, value in values.items()})
 
 
 def run_settings(path: Path) -> TrainSettings:
@@ -94,7 +95,7 @@ def run_settings(path: Path) -> TrainSettings:
     for group, later in LATER_OF.items():
         if isinstance(chosen := values.get(group), dict):
             values[group] = later.get(str(chosen.get("name")), {}) | chosen
-    check_unedited(path, flat(from_the_root(values)), identity.get("settings", {}), "the run began with")
+    check_unedited(path, flat(from_the_root(values)), identity["settings"], "the run began with")
     try:
         return checked(values)
     except ConfigError as error:  # which the command line does not mend
@@ -121,7 +122,7 @@ def run_identity(path: Path) -> dict[str, Any]:
         )
     if not isinstance(identity.get("settings", {}), dict):
         raise CheckpointError.of(f"{path} is not a run directory: the settings of {IDENTITY} are no mapping", FIX)
-    return identity
+    return identity | {"settings": renamed(identity.get("settings", {}))}
 
 
 def check_unedited(path: Path, now: Mapping[str, Any], then: Mapping[str, Any], who: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 
+from metalstm.config.old_names import renamed
 from metalstm.config.parse import BUDGETS, as_mapping, checked, from_the_root
 from metalstm.config.schema import TrainSettings
 from metalstm.config.text import command, flat, name_of, plain, shown, unlike
@@ -41,7 +42,7 @@ class Resumed(NamedTuple):
             checkpoint: that the run goes on from.
             training: as it goes on.
         """
-        made_with = {} if checkpoint is None else checkpoint.settings
+        made_with = {} if checkpoint is None else renamed(checkpoint.settings)
         changes = [f"{change(name, made_with, self.before)}, in {CONFIG}" for name in unlike(self.before, made_with)]
         changes += self.changes
         if training.processes_before != training.processes.count:
@@ -148,7 +149,7 @@ def checkpoints_of(path: Path, settings: TrainSettings, held: RunLock | None = N
     own = kept(settings)
 
     def check(checkpoint: Checkpoint) -> None:
-        check_unedited(path, own, checkpoint.settings, f"checkpoint {checkpoint.path.name} was made with")
+        check_unedited(path, own, renamed(checkpoint.settings), f"checkpoint {checkpoint.path.name} was made with")
 
     return Checkpoints(path / CHECKPOINTS, settings.keep_checkpoints, own, check, held)
 

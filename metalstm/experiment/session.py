@@ -180,7 +180,7 @@ class Session:
 
 def warm_start(experiment: Experiment, resumed: Resumed | None) -> float:
     """Give a run without a checkpoint the weights of the run that it starts from; return the seconds that took."""
-    start = experiment.settings.start
+    start = experiment.settings.init_from
     if start is None or (resumed is not None and begun(resumed.path)):
         return 0.0
     return start_from(Path(start), experiment.learner, experiment.dataset, experiment.device)

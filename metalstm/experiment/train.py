@@ -73,7 +73,7 @@ def meta_trainer(experiment: Experiment, session: Session) -> MetaTrainer:
         ),
         schedule=Schedule(settings.steps, settings.log_every, settings.validate_every, settings.checkpoint_every),
         device=experiment.device,
-        ema_decay=settings.averaging,
+        ema_decay=settings.ema_decay,
         stream=processes.stream("learner") if settings.draws_for_each_task else "learner",
     )
     trainer = MetaTrainer(experiment.learner, outer, plan, session)

@@ -42,8 +42,8 @@ def start_from(path: Path, learner: Learner, dataset: Dataset, device: torch.dev
         log.warning("start     %s was trained on dataset '%s'", path, settings.dataset.name)
     elif identity.fingerprint(path) != dataset.fingerprint:
         raise ConfigError.of(
-            f"start={path} was trained on other data of dataset '{dataset.name}', or on another split of it, which may "
-            "have the classes to be tested on",
+            f"init_from={path} was trained on other data of dataset '{dataset.name}', or on another split of it, which "
+            "may have the classes to be tested on",
             "give the same dataset settings as that run's",
         )
     left_out = () if dataset.same_outputs else HEAD
@@ -57,7 +57,7 @@ def start_from(path: Path, learner: Learner, dataset: Dataset, device: torch.dev
         raise ConfigError(
             *(
                 Problem(
-                    f"start={path} has {name} {shapes.get(name, 'nowhere')}, but this model has it "
+                    f"init_from={path} has {name} {shapes.get(name, 'nowhere')}, but this model has it "
                     f"{wanted.get(name, 'nowhere')}",
                     "give the same model and dataset settings as that run's",
                 )

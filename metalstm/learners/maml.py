@@ -38,9 +38,9 @@ class MAML(Learner):
         learned_rates: which rates are learned, see `rates`.
         order: `second` differentiates through the inner gradients, `first` takes them as constants (FOMAML).
         engine: `batched`, many tasks at once; `higher`, one at a time.
-        tasks_at_a_time: how many tasks of a meta-batch are in memory at once in training; None: as many as the engine
+        task_chunk_size: how many tasks of a meta-batch are in memory at once in training; None: as many as the engine
             can take, on a CPU at most `AT_A_TIME_ON_A_CPU`.
-        recompute: see `BatchedEngine`; the engine `higher` does without.
+        gradient_checkpointing: see `recompute` of `BatchedEngine`; the engine `higher` does without.
         precision: what matrix products are rounded to (`torch.autocast`); None: not rounded.
     """
 
@@ -55,8 +55,8 @@ class MAML(Learner):
         learned_rates: LearnedRates = "none",
         order: Literal["first", "second"] = "second",
         engine: str = "batched",
-        tasks_at_a_time: int | None = None,
-        recompute: bool = False,
+        task_chunk_size: int | None = None,
+        gradient_checkpointing: bool = False,
         precision: torch.dtype | None = None,
     ) -> None:
         super().__init__()
@@ -67,13 +67,13 @@ class MAML(Learner):
         self.inner_steps = inner_steps
         self.order = order
         engines: dict[str, Callable[[Adaptable, InnerRates, Kind], Engine]] = {
-            "batched": partial(BatchedEngine, recompute=recompute),
+            "batched": partial(BatchedEngine, recompute=gradient_checkpointing),
             "higher": HigherEngine,
         }
         self.engine = engines[engine](adaptable, self.rates, kind)
-        self.recompute = recompute
+        self.recompute = gradient_checkpointing
         self.precision = precision
-        self.tasks_at_a_time = tasks_at_a_time
+        self.task_chunk_size = task_chunk_size
 
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> MetaLoss:
         """The query loss after adapting, averaged over tasks: Finn et al. 2017, Algorithm 2, line 8."""
@@ -88,8 +88,8 @@ class MAML(Learner):
 
     def most_tasks(self, device: torch.device) -> int | None:
         """How many tasks are in memory at once in training; None: any number."""
-        if self.tasks_at_a_time is not None:
-            return self.tasks_at_a_time
+        if self.task_chunk_size is not None:
+            return self.task_chunk_size
         if self.engine.most_tasks is not None or device.type != "cpu":
             return self.engine.most_tasks
         return AT_A_TIME_ON_A_CPU
@@ -154,7 +154,7 @@ class MAML(Learner):
         return torch.cat([curve(part, at) for part in tasks.split(self.engine.most_tasks)], dim=1)
 
 
-LEARNED_RATES = ("none", "weights", "weights_and_steps", "layers_and_steps")
+LEARNED_RATES = ("none", "per_parameter", "per_parameter_per_step", "per_layer_per_step")
 
 
 @dataclass(kw_only=True)
@@ -166,7 +166,7 @@ class ByGradientSettings(LearnerSettings):
     inner_steps: int = bounded(minimum=1)
     inner_lr: float = bounded(above=0)
     learned_rates: str = one_of(*LEARNED_RATES)
-    tasks_at_a_time: int | None = bounded(minimum=1)
+    task_chunk_size: int | None = bounded(minimum=1)
 
 
 @dataclass(kw_only=True)
@@ -175,7 +175,7 @@ class MAMLSettings(ByGradientSettings):
 
     order: str = one_of("first", "second")
     engine: str = one_of("batched", "higher")
-    recompute: bool
+    gradient_checkpointing: bool
 
     def problems(self, run: Any) -> Iterator[Problem]:
         if self.name == "fomaml" and self.order != "first":
@@ -184,7 +184,7 @@ class MAMLSettings(ByGradientSettings):
                 "use learner=maml, or leave learner.order out",
             )
         if self.engine == "higher":
-            yield from beyond_higher(self.recompute, run)
+            yield from beyond_higher(self.gradient_checkpointing, run)
 
     def build(self, parts: Parts) -> MAML:
         return MAML(WholeModel(parts.model()), parts.kind, precision=parts.precision, **self.values())
@@ -209,7 +209,7 @@ class ProtoMAMLSettings(ByGradientSettings):
     adapts: str = one_of("head", "all")
     metric_scale: float | None = bounded(above=0)
     order: str = one_of("first", "second")
-    recompute: bool
+    gradient_checkpointing: bool
 
     def build(self, parts: Parts) -> MAML:
         model = parts.model(0 if parts.kind == "classification" else None)
@@ -233,8 +233,8 @@ def beyond_higher(recompute: bool, settings: Any) -> Iterator[Problem]:
         )
     if recompute:
         yield Problem(
-            "learner.recompute=true, but learner.engine=higher remembers every inner step",
-            "use learner.engine=batched, or learner.recompute=false",
+            "learner.gradient_checkpointing=true, but learner.engine=higher remembers every inner step",
+            "use learner.engine=batched, or learner.gradient_checkpointing=false",
         )
     if settings.precision != "float32":
         yield Problem(

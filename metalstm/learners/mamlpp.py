@@ -64,13 +64,13 @@ class MAMLPlusPlusSettings(ByGradientSettings):
     """The settings of MAML++."""
 
     engine: str = one_of("batched", "higher")
-    recompute: bool
+    gradient_checkpointing: bool
     multi_step_until: float = bounded(minimum=0, maximum=1)
     second_order_from: float = bounded(minimum=0, maximum=1)
 
     def problems(self, run: Any) -> Iterator[Problem]:
         if self.engine == "higher":
-            yield from beyond_higher(self.recompute, run)
+            yield from beyond_higher(self.gradient_checkpointing, run)
 
     def build(self, parts: Parts) -> MAMLPlusPlus:
         adaptable = WholeModel(parts.model())

@@ -23,13 +23,13 @@ BUDGET_S = 6.0  # of the runs of a point
 BASE = Case("growth", ways=5, shots=1, queries=15, tasks=8)
 GRID = {
     "tasks": [1, 2, 4, 8, 16, 32, 64],
-    "tasks_at_a_time": [1, 2, 4, 8, 16, 32],
+    "task_chunk_size": [1, 2, 4, 8, 16, 32],
     "inner_steps": [1, 2, 3, 5, 10, 20],
     "length": [28, 56, 112, 224, 500],
     "hidden": [32, 64, 128, 256],
 }
 MOST_AT_A_TIME = 32  # tasks of the meta-batch that is taken in parts
-QUICK_GRID = {"tasks": [1, 4], "tasks_at_a_time": [1, 32], "inner_steps": [1, 4], "length": [6, 12], "hidden": [4, 8]}
+QUICK_GRID = {"tasks": [1, 4], "task_chunk_size": [1, 32], "inner_steps": [1, 4], "length": [6, 12], "hidden": [4, 8]}
 
 
 class Cost(NamedTuple):
@@ -57,7 +57,7 @@ def run(quick: bool, threads: int, command: str, out: Path) -> dict[str, Any]:
             series = []
             for size in sizes:
                 changes: dict[str, Any] = {axis: size, "order": order}
-                if axis == "tasks_at_a_time":
+                if axis == "task_chunk_size":
                     changes["tasks"] = MOST_AT_A_TIME
                 cost = measured(replace(base, **changes))
                 series.append({"axis": axis, "order": order, "size": size, **cost._asdict()})

@@ -8,7 +8,7 @@ from typing import Any
 
 AXES = {
     "tasks": "tasks in a meta-batch",
-    "tasks_at_a_time": "tasks at a time, of 32",
+    "task_chunk_size": "tasks at a time, of 32",
     "inner_steps": "inner steps",
     "length": "sequence length, time steps",
     "hidden": "hidden size",

@@ -44,7 +44,7 @@ class Case:
     inner_steps: int = 5
     # `recomputed`: second order, inner steps computed twice; `none`: adapt and predict, without a meta-gradient
     order: Order = "second"
-    tasks_at_a_time: int | None = None  # None: the default; metalstm alone can choose
+    task_chunk_size: int | None = None  # None: the default; metalstm alone can choose
 
     def __post_init__(self) -> None:
         if self.directions not in (1, 4) or (self.directions > 1 and self.layers > 1):

@@ -41,8 +41,8 @@ class MetalstmSystem(System):
             problem.case.inner_steps,
             INNER_LR,
             order=order,
-            tasks_at_a_time=problem.case.tasks_at_a_time,
-            recompute=problem.case.order == "recomputed",
+            task_chunk_size=problem.case.task_chunk_size,
+            gradient_checkpointing=problem.case.order == "recomputed",
         )
         self.tasks = TaskBatch(
             Examples(torch.from_numpy(problem.support_inputs), targets=torch.from_numpy(problem.support_targets)),

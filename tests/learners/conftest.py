@@ -76,7 +76,7 @@ def make_maml() -> Callable[..., MAML]:
         order: str = "second",
         learned_rates: str = "none",
         engine: str = "batched",
-        tasks_at_a_time: int | None = None,
+        task_chunk_size: int | None = None,
         recompute: bool = False,
         precision: torch.dtype | None = None,
         dtype: torch.dtype = torch.float64,
@@ -92,8 +92,8 @@ def make_maml() -> Callable[..., MAML]:
             learned_rates=learned_rates,
             order=order,
             engine=engine,
-            tasks_at_a_time=tasks_at_a_time,
-            recompute=recompute,
+            task_chunk_size=task_chunk_size,
+            gradient_checkpointing=recompute,
             precision=precision,
         )
         with torch.no_grad():

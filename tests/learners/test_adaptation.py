@@ -46,7 +46,7 @@ def test_permuting_the_tasks(make_tasks: MakeTasks, make_maml: MakeMAML, engine:
 
 @each_kind
 @each_engine
-@pytest.mark.parametrize("learned_rates", ["none", "weights_and_steps"])
+@pytest.mark.parametrize("learned_rates", ["none", "per_parameter_per_step"])
 def test_the_curve_is_the_training_path(
     make_tasks: MakeTasks, make_maml: MakeMAML, engine: str, kind: str, learned_rates: bool
 ) -> None:
@@ -81,7 +81,7 @@ def test_adapting_lowers_the_support_loss(make_tasks: MakeTasks, make_maml: Make
     assert (losses[2] < 0.7 * losses[0]).all()
 
 
-@pytest.mark.parametrize("learned_rates", ["none", "weights_and_steps"])
+@pytest.mark.parametrize("learned_rates", ["none", "per_parameter_per_step"])
 def test_engines_draw_the_same_curve(
     difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, learned_rates: bool
 ) -> None:
@@ -95,7 +95,7 @@ def test_engines_draw_the_same_curve(
 
 def test_beyond_the_trained_steps_the_last_rates_hold(make_tasks: MakeTasks, make_maml: MakeMAML) -> None:
     tasks = make_tasks()
-    learner, longer = make_maml(2, learned_rates="weights_and_steps"), make_maml(5, learned_rates=True)
+    learner, longer = make_maml(2, learned_rates="per_parameter_per_step"), make_maml(5, learned_rates=True)
     with torch.no_grad():
         for name, rate in longer.rates.named_parameters():
             trained = learner.rates.get_parameter(name)
@@ -108,7 +108,7 @@ def test_beyond_the_trained_steps_the_last_rates_hold(make_tasks: MakeTasks, mak
 @each_engine
 def test_the_curve_leaves_no_trace(make_tasks: MakeTasks, make_maml: MakeMAML, engine: str) -> None:
     tasks = make_tasks()
-    learner = make_maml(2, engine=engine, learned_rates="weights_and_steps")
+    learner = make_maml(2, engine=engine, learned_rates="per_parameter_per_step")
     before = [parameter.detach().clone() for parameter in learner.parameters()]
     curve = learner.adaptation_curve(tasks, [0, 1, 2])
     assert not curve.requires_grad
@@ -170,8 +170,8 @@ def test_parts_of_a_meta_batch_equal_all_at_once(
     difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, at_a_time: int, kind: str
 ) -> None:
     tasks = make_tasks(kind)
-    learner = make_maml(3, kind=kind, learned_rates="weights_and_steps")
-    in_parts = make_maml(3, kind=kind, learned_rates="weights_and_steps", tasks_at_a_time=at_a_time)
+    learner = make_maml(3, kind=kind, learned_rates="per_parameter_per_step")
+    in_parts = make_maml(3, kind=kind, learned_rates="per_parameter_per_step", task_chunk_size=at_a_time)
     sizes = []
     adapt = in_parts.engine.adapt
     in_parts.engine.adapt = lambda support, *rest: (sizes.append(len(support.inputs)), adapt(support, *rest))[1]
@@ -186,7 +186,7 @@ def test_parts_of_a_meta_batch_equal_all_at_once(
 
 
 def test_frozen_parameters_are_left_out(make_tasks: MakeTasks, make_maml: MakeMAML) -> None:
-    learner = make_maml(2, learned_rates="weights_and_steps", engine="higher")
+    learner = make_maml(2, learned_rates="per_parameter_per_step", engine="higher")
     for rate in learner.rates.parameters():
         rate.requires_grad_(False)
     learner.meta_loss(make_tasks()).loss.backward()
@@ -202,5 +202,5 @@ def test_on_a_cpu_few_tasks_are_in_memory_unless_asked(make_tasks: MakeTasks, ma
     learner.meta_loss(tasks)
     assert sizes == [4, 2]
     assert learner.most_tasks(torch.device("cuda")) is None
-    assert make_maml(1, tasks_at_a_time=9).most_tasks(torch.device("cpu")) == 9
+    assert make_maml(1, task_chunk_size=9).most_tasks(torch.device("cpu")) == 9
     assert make_maml(1, engine="higher").most_tasks(torch.device("cpu")) == 1

@@ -126,7 +126,7 @@ def test_equals_the_unrolled_objective_on_ragged_sequences(
 @each_order
 def test_a_part_of_the_tasks_at_a_time(difference: Difference, make_tasks: MakeTasks, order: str) -> None:
     tasks = make_tasks()
-    learner = anil(2, order=order, learned_rates="weights_and_steps", tasks_at_a_time=2)
+    learner = anil(2, order=order, learned_rates="per_parameter_per_step", task_chunk_size=2)
     got, want = gradient(learner, learner.meta_loss(tasks).loss), gradient(learner, unrolled(learner, tasks))
     assert difference(got.values(), want.values()) < 1e-9
 
@@ -144,14 +144,14 @@ def test_the_body_learns_through_the_features_of_the_support_set(difference: Dif
 @each_kind
 def test_finite_differences(make_tasks: MakeTasks, kind: str) -> None:
     tasks = make_tasks(kind)
-    learner = anil(3, kind, learned_rates="weights_and_steps")
+    learner = anil(3, kind, learned_rates="per_parameter_per_step")
     found = gradient(learner, learner.meta_loss(tasks).loss)
     generator = torch.Generator().manual_seed(0)
     direction = {name: torch.randn(value.shape, generator=generator) for name, value in found.items()}
     slope = sum(float((direction[name] * value).sum()) for name, value in found.items())
 
     def loss_at(distance: float) -> float:
-        moved = anil(3, kind, learned_rates="weights_and_steps")
+        moved = anil(3, kind, learned_rates="per_parameter_per_step")
         with torch.no_grad():
             for name, parameter in moved.named_parameters():
                 parameter += distance * direction[name]
@@ -184,7 +184,7 @@ def test_adapting_trains_a_linear_layer_on_fixed_features(
         assert difference(curve[1:, task] - curve[0, task], want[1:] - want[0]) < 1e-9
 
 
-@pytest.mark.parametrize("learned_rates", ["weights", "weights_and_steps", "layers_and_steps"])
+@pytest.mark.parametrize("learned_rates", ["per_parameter", "per_parameter_per_step", "per_layer_per_step"])
 def test_only_the_head_has_rates(learned_rates: str) -> None:
     assert {name for name, _ in anil(2, learned_rates=learned_rates).rates.named_parameters()} == {
         "head_weight",

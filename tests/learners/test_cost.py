@@ -87,7 +87,9 @@ def learner_of(name: str) -> Learner:
         return LSTMOptimizer(shape.build(generator), "classification", 3, 20, 0.1, generator)
     order = {"maml": "second", "recomputed": "second", "fomaml": "first"}[name]
     recompute = name == "recomputed"
-    return MAML(WholeModel(shape.build(generator)), "classification", 3, 0.1, order=order, recompute=recompute)
+    return MAML(
+        WholeModel(shape.build(generator)), "classification", 3, 0.1, order=order, gradient_checkpointing=recompute
+    )
 
 
 @pytest.mark.parametrize("size", SIZES)

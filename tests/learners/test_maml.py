@@ -108,7 +108,7 @@ def test_engines_agree_on_larger_models(
 ) -> None:  # fmt: skip
     tasks = make_tasks(dtype=dtype, ragged=ragged)
     got, want = (
-        meta_gradient(make_maml(3, learned_rates="weights_and_steps", engine=engine, dtype=dtype, **shape), tasks)
+        meta_gradient(make_maml(3, learned_rates="per_parameter_per_step", engine=engine, dtype=dtype, **shape), tasks)
         for engine in ("batched", "higher")
     )
     assert difference(got.values(), want.values()) < TOLERANCE[dtype]

@@ -40,7 +40,7 @@ def mamlpp(
         kind=kind,
         inner_steps=inner_steps,
         inner_lr=RATE,
-        **{"learned_rates": "layers_and_steps"} | settings,
+        **{"learned_rates": "per_layer_per_step"} | settings,
     )
     with torch.no_grad():
         for weight in model.parameters():
@@ -118,7 +118,9 @@ def test_equals_the_unrolled_objective(
     assert difference(got, want) < 1e-9
 
 
-@pytest.mark.parametrize("changed", [{"recompute": True}, {"tasks_at_a_time": 2}, {"tasks_at_a_time": 1}], ids=str)
+@pytest.mark.parametrize(
+    "changed", [{"gradient_checkpointing": True}, {"task_chunk_size": 2}, {"task_chunk_size": 1}], ids=str
+)
 @pytest.mark.parametrize("progress", [0.0, 0.3, 1.0])
 def test_saving_memory_changes_nothing(
     difference: Difference, make_tasks: MakeTasks, changed: dict[str, object], progress: float

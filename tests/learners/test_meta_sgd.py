@@ -29,7 +29,7 @@ def meta_sgd(inner_steps: int, kind: str = "classification", spread: float = 2.4
     """A learner in which no weight is equal to another, and no rate, unless `spread` is 0."""
     generator = torch.Generator().manual_seed(7)
     model = LSTMModel(ModelShape(FEATURES, OUTPUTS[kind], hidden_size=6), generator)
-    learner = MAML(WholeModel(model), kind, inner_steps, RATE, **{"learned_rates": "weights"} | settings)
+    learner = MAML(WholeModel(model), kind, inner_steps, RATE, **{"learned_rates": "per_parameter"} | settings)
     with torch.no_grad():
         for weight in model.parameters():
             weight.copy_(0.5 * torch.randn(weight.shape, generator=generator))
@@ -127,13 +127,13 @@ def test_a_shared_rates_gradient_is_the_sum_of_those_that_share_it(
     """Over the steps for Meta-SGD, over a tensor's weights for MAML++; all rates alike, and nothing else differs."""
     tasks = make_tasks()
     found = {}
-    for shared in ("weights_and_steps", "weights", "layers_and_steps"):
+    for shared in ("per_parameter_per_step", "per_parameter", "per_layer_per_step"):
         learner = meta_sgd(3, spread=0, learned_rates=shared, order=order, engine=engine)
         everything = gradient(learner, learner.meta_loss(tasks).loss)
         found[shared] = {name: value for name, value in everything.items() if name.startswith("rates.")}
-    each = found["weights_and_steps"]
+    each = found["per_parameter_per_step"]
     assert all(difference([value[0]], [value[2]]) > 0.01 for value in each.values())
     over_steps = [value.sum(dim=0, keepdim=True) for value in each.values()]
     over_weights = [value.flatten(1).sum(dim=1) for value in each.values()]
-    assert difference(found["weights"].values(), over_steps) < 1e-9
-    assert difference([value.flatten() for value in found["layers_and_steps"].values()], over_weights) < 1e-9
+    assert difference(found["per_parameter"].values(), over_steps) < 1e-9
+    assert difference([value.flatten() for value in found["per_layer_per_step"].values()], over_weights) < 1e-9

@@ -93,8 +93,8 @@ def test_rates_of_another_step_would_be_noticed(
     difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient
 ) -> None:
     tasks = make_tasks()
-    want = meta_gradient(make_maml(3, learned_rates="weights_and_steps", engine="higher"), tasks)
-    learner = make_maml(3, learned_rates="weights_and_steps")
+    want = meta_gradient(make_maml(3, learned_rates="per_parameter_per_step", engine="higher"), tasks)
+    learner = make_maml(3, learned_rates="per_parameter_per_step")
     with torch.no_grad():
         for rate in learner.rates.parameters():
             rate.copy_(rate[[1, 2, 0]])

@@ -157,7 +157,9 @@ def test_equals_the_unrolled_objective(
 @each_kind
 def test_recomputed_and_a_part_of_the_tasks_at_a_time(difference: Difference, kind: str) -> None:
     tasks = random_tasks(kind)
-    learner = proto_maml(2, kind, learned_rates="weights_and_steps", recompute=True, tasks_at_a_time=2)
+    learner = proto_maml(
+        2, kind, learned_rates="per_parameter_per_step", gradient_checkpointing=True, task_chunk_size=2
+    )
     got, want = gradient(learner, learner.meta_loss(tasks).loss), gradient(learner, unrolled(learner, tasks))
     assert difference(got.values(), want.values()) < 1e-9
 
@@ -167,7 +169,7 @@ def test_recomputed_and_a_part_of_the_tasks_at_a_time(difference: Difference, ki
 @pytest.mark.parametrize("recompute", [False, True], ids=["remembered", "recomputed"])
 def test_training_takes_the_steps_of_testing(kind: str, order: str, recompute: bool) -> None:
     tasks = random_tasks(kind)
-    learner = proto_maml(2, kind, order=order, recompute=recompute)
+    learner = proto_maml(2, kind, order=order, gradient_checkpointing=recompute)
     (adapted_answers,) = learner.adaptation_curve(tasks, [2])
     losses = [LOSSES[kind](*pair) for pair in zip(adapted_answers, tasks.query.targets, strict=True)]
     torch.testing.assert_close(learner.meta_loss(tasks).metrics["loss"], torch.stack(losses), rtol=1e-12, atol=0)
@@ -187,14 +189,14 @@ def test_the_head_is_differentiated_through(difference: Difference, order: str, 
 @each_kind
 def test_finite_differences(kind: str) -> None:
     tasks = random_tasks(kind)
-    learner = proto_maml(2, kind, learned_rates="layers_and_steps")
+    learner = proto_maml(2, kind, learned_rates="per_layer_per_step")
     found = gradient(learner, learner.meta_loss(tasks).loss)
     generator = torch.Generator().manual_seed(0)
     direction = {name: torch.randn(value.shape, generator=generator) for name, value in found.items()}
     slope = sum(float((direction[name] * value).sum()) for name, value in found.items())
 
     def loss_at(distance: float) -> float:
-        moved = proto_maml(2, kind, learned_rates="layers_and_steps")
+        moved = proto_maml(2, kind, learned_rates="per_layer_per_step")
         with torch.no_grad():
             for name, parameter in moved.named_parameters():
                 if name in direction:
@@ -225,7 +227,7 @@ def test_before_adapting_it_is_a_prototypical_network() -> None:
 
 
 @pytest.mark.parametrize("ways", [2, 5])
-@pytest.mark.parametrize("learned_rates", ["none", "weights_and_steps"])
+@pytest.mark.parametrize("learned_rates", ["none", "per_parameter_per_step"])
 def test_the_task_says_how_many_ways_there_are(difference: Difference, learned_rates: str, ways: int) -> None:
     tasks = random_tasks(ways=ways)
     learner = proto_maml(2, learned_rates=learned_rates)
@@ -254,7 +256,7 @@ def test_the_mean_target_stands_in_the_bias(difference: Difference) -> None:
 
 def test_a_labels_rate_is_that_of_every_label() -> None:
     """What is learned must not depend on how many ways a task has."""
-    learner = proto_maml(2, learned_rates="weights_and_steps")
+    learner = proto_maml(2, learned_rates="per_parameter_per_step")
     assert learner.rates.get_parameter("head_weight").shape == (2, 1, HIDDEN)
     assert learner.rates.get_parameter("head_bias").shape == (2, 1)
     assert learner.model.get_parameter("head_weight").shape == (0, HIDDEN)

@@ -28,7 +28,7 @@ def test_a_fixed_rate_takes_the_precision_of_the_weights(dtype: torch.dtype) -> 
 
 
 def test_learned_rates_start_at_the_fixed_one() -> None:
-    rates = InnerRates(SHAPES, 0.1, 3, learned="weights_and_steps")
+    rates = InnerRates(SHAPES, 0.1, 3, learned="per_parameter_per_step")
     assert {name: rate.shape for name, rate in rates.named_parameters()} == {"a": (3, 2, 3), "b": (3, 4)}
     assert all(rate.requires_grad for rate in rates.parameters())
     for step in range(3):
@@ -37,7 +37,7 @@ def test_learned_rates_start_at_the_fixed_one() -> None:
 
 
 def test_each_step_has_rates_of_its_own_and_the_last_ones_hold() -> None:
-    rates = InnerRates(SHAPES, 0.1, 3, learned="weights_and_steps")
+    rates = InnerRates(SHAPES, 0.1, 3, learned="per_parameter_per_step")
     with torch.no_grad():
         for name in WEIGHTS:
             rates.get_parameter(name)[1] *= 2
@@ -48,14 +48,14 @@ def test_each_step_has_rates_of_its_own_and_the_last_ones_hold() -> None:
 
 
 def test_a_step_differentiates_with_respect_to_its_own_rates() -> None:
-    rates = InnerRates(SHAPES, 0.1, 3, learned="weights_and_steps")
+    rates = InnerRates(SHAPES, 0.1, 3, learned="per_parameter_per_step")
     rates(1)["a"].sum().backward()
     assert rates.get_parameter("a").grad.flatten(1).any(dim=1).tolist() == [False, True, False]
     assert rates.get_parameter("b").grad is None
 
 
 def test_rates_are_meta_parameters_only_where_learned(make_maml: Callable[..., MAML]) -> None:
-    fixed, learned = make_maml(2), make_maml(2, learned_rates="weights_and_steps")
+    fixed, learned = make_maml(2), make_maml(2, learned_rates="per_parameter_per_step")
     weights = {f"model.{name}" for name, _ in fixed.model.named_parameters()}
     assert {name for name, _ in fixed.named_parameters()} == weights
     rates = {name.replace("model.", "rates.") for name in weights}

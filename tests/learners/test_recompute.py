@@ -23,7 +23,7 @@ def meta_gradient(learner: MAML, tasks: TaskBatch, seed: int | None = None) -> l
 
 @pytest.mark.parametrize("ragged", [False, True], ids=["one_length", "ragged"])
 @pytest.mark.parametrize("kind", ["classification", "regression"])
-@pytest.mark.parametrize("learned_rates", ["none", "weights_and_steps"])
+@pytest.mark.parametrize("learned_rates", ["none", "per_parameter_per_step"])
 def test_same_meta_gradient(
     difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, learned_rates: bool, kind: str, ragged: bool
 ) -> None:

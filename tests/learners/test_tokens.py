@@ -77,7 +77,7 @@ def test_equals_torchs_embedding_and_lstm(
 def test_engines_agree(order: str, inner_steps: int, tasks: TaskBatch, difference: Difference) -> None:
     found = []
     for engine in ("batched", "higher"):
-        learner = MAML(WholeModel(model()), "classification", inner_steps, 0.5, "weights_and_steps", order, engine)
+        learner = MAML(WholeModel(model()), "classification", inner_steps, 0.5, "per_parameter_per_step", order, engine)
         parameters = dict(learner.named_parameters())
         gradients = torch.autograd.grad(learner.meta_loss(tasks).loss, list(parameters.values()))
         found.append(dict(zip(parameters, gradients, strict=True)))

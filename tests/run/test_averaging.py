@@ -19,7 +19,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 def test_the_average_is_kept_as_the_best_and_does_not_touch_training(in_process: Any, tiny: Any, only_run: Any) -> None:
     given = tiny(scratch_tasks=0, steps=4, checkpoint_every=1, keep_checkpoints=4, validate_every=4)
-    for folder, more in (("plain", []), ("averaged", ["averaging=0.8"])):
+    for folder, more in (("plain", []), ("averaged", ["ema_decay=0.8"])):
         ended = in_process("train", *given, *more, f"output_dir={folder}")
         assert ended.code == 0, ended.err
     plain, averaged = (only_run(Path(folder)) / "checkpoints" for folder in ("plain", "averaged"))

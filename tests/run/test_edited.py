@@ -40,7 +40,7 @@ def test_what_a_run_is_cannot_be_edited(command: str, run: Path, in_process: Any
         "resume": lambda: in_process("train", f"resume={run}", "steps=9"),
         "test": lambda: in_process("test", f"run={run}"),
         "adapt": lambda: in_process("adapt", f"run={run}", "export=x.safetensors"),
-        "start": lambda: in_process("train", *tiny(), f"start={run}"),
+        "start": lambda: in_process("train", *tiny(), f"init_from={run}"),
     }[command]()
     assert (ended.code, ended.err.count("error: ")) == (2, len(EDITED)), ended
     assert [one for one in DIFFERENCES if one not in ended.err] == []
@@ -77,13 +77,13 @@ def test_before_there_is_a_checkpoint(run: Path, resume: Any) -> None:
 
 def test_a_line_that_was_removed(in_process: Any, tiny: Any, only_run: Any) -> None:
     """An older run would have no such line, and no averaging."""
-    given = tiny(steps=1, test_tasks=0, scratch_tasks=0, averaging=0.5)
+    given = tiny(steps=1, test_tasks=0, scratch_tasks=0, ema_decay=0.5)
     assert in_process("train", *given).code == 0
     config = only_run(Path("outputs")) / "config.yaml"
-    config.write_text(config.read_text(encoding="utf-8").replace("averaging: 0.5\n", ""), encoding="utf-8")
+    config.write_text(config.read_text(encoding="utf-8").replace("ema_decay: 0.5\n", ""), encoding="utf-8")
     ended = in_process("train", f"resume={config.parent}", "steps=2")
     assert ended.code == 2
-    assert "averaging=null, but the run began with averaging=0.5" in ended.err
+    assert "ema_decay=null, but the run began with ema_decay=0.5" in ended.err
 
 
 def test_an_edited_budget_is_a_change(run: Path, resume: Any, result_of: Any) -> None:

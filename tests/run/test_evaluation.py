@@ -120,7 +120,7 @@ def test_nothing_is_learned_from_an_evaluation(sampler: TaskSampler) -> None:
         "classification",
         2,
         0.5,
-        "weights_and_steps",
+        "per_parameter_per_step",
     )
     before = {name: weight.clone() for name, weight in learner.state_dict().items()}
     meta_evaluate(learner, sampler, 3, [0, 2], "classification", CPU)

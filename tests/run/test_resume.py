@@ -122,7 +122,7 @@ def compared(in_process: Any, at: Any, only_run: Any, result_of: Any, kept: Any)
         {},
         {"learner.order": "first"},
         {"learner.learned_rates": "none", "outer_schedule": "constant", "clip_norm": "null"},
-        {"model.dropout": 0.4, "model.layers": 2, "model.directions": 2, "averaging": 0.7},
+        {"model.dropout": 0.4, "model.layers": 2, "model.directions": 2, "ema_decay": 0.7},
         {"learner.engine": "higher", "meta_batch_size": 1},
         {"dataset": "sinusoid", "dataset.classes": None, "ways": 1, "shots": 5},
         {"seed": 7, "keep_checkpoints": 1, "checkpoint_every": 3},
@@ -195,7 +195,7 @@ def test_a_run_older_than_a_setting_goes_on_as_it_was(in_process: Any, tiny: Any
     assert in_process("train", *tiny(scratch_tasks=0), "output_dir=old").code == 0
     run = only_run(Path("old"))
     config = (run / "config.yaml").read_text(encoding="utf-8")
-    for line in ("  stack: 1\n", "averaging: null\n", "logger: none\n"):
+    for line in ("  stack: 1\n", "ema_decay: null\n", "logger: none\n"):
         assert line in config
         config = config.replace(line, "")
     (run / "config.yaml").write_text(config, encoding="utf-8")

@@ -178,7 +178,7 @@ def test_peak_counts_what_a_step_takes(tiny: Callable[..., Case]) -> None:
     """Eight times the tasks take about eight times the memory, once that is well above a page."""
     from bench.measure import peak_mib
 
-    cases = (tiny(tasks=tasks, tasks_at_a_time=tasks, hidden=64) for tasks in (32, 256))
+    cases = (tiny(tasks=tasks, task_chunk_size=tasks, hidden=64) for tasks in (32, 256))
     small, large = (peak_mib("metalstm", case, THREADS) for case in cases)
     assert 5 < large / small < 11
 
@@ -197,7 +197,7 @@ def test_growth_draws_every_series(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed (pip install '.[figures]')")
     from bench.growth_figure import draw
 
-    axes = ["tasks", "tasks_at_a_time", "inner_steps", "length", "hidden"]
+    axes = ["tasks", "task_chunk_size", "inner_steps", "length", "hidden"]
     series = [(axis, order) for axis in axes for order in ("second", "first")]
     report = {
         "base": {"ways": 5, "shots": 1, "tasks": 8, "hidden": 64, "inner_steps": 5, "length": 28},

@@ -31,7 +31,7 @@ def test_sampling_costs_less_than_two_percent_of_a_training_step(ways: int, shot
     pool = ClassDataset(torch.randint(256, (4400, 20, 28, 28), dtype=torch.uint8), [str(i) for i in range(4400)])
     sampler = TaskSampler(pool, TaskShape(ways, shots, 5), 4, 0, "meta_train")
     model = LSTMModel(ModelShape(28, ways, directions=4), torch.Generator().manual_seed(0))
-    learner = MAML(WholeModel(model), "classification", 3, 0.1, "weights_and_steps")
+    learner = MAML(WholeModel(model), "classification", 3, 0.1, "per_parameter_per_step")
 
     def train(step: int) -> None:
         learner.zero_grad()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 # Which weights and steps share a learned rate: none is learned; each weight has one for all steps (Li et al. 2017,
 # "Meta-SGD"), or one for each step; each tensor of weights has one for each step (Antoniou et al. 2019, "MAML++").
-LearnedRates = Literal["none", "weights", "weights_and_steps", "layers_and_steps"]
+LearnedRates = Literal["none", "per_parameter", "per_parameter_per_step", "per_layer_per_step"]
 
 
 class InnerRates(nn.Module):
@@ -28,13 +28,13 @@ class InnerRates(nn.Module):
         super().__init__()
         self.names = list(shapes)
         self.value = value
-        self.steps = 1 if learned == "weights" else steps
+        self.steps = 1 if learned == "per_parameter" else steps
         self.learned = learned
         # A single number, which takes the precision of the weights that it meets.
         self.register_buffer("fixed", torch.tensor(value, dtype=torch.float64), persistent=False)
         if learned != "none":
             for name, shape in shapes.items():
-                each = (1,) * len(shape) if learned == "layers_and_steps" else tuple(shape)
+                each = (1,) * len(shape) if learned == "per_layer_per_step" else tuple(shape)
                 self.register_parameter(name, nn.Parameter(torch.ones(self.steps, *each)))
 
     def forward(self, step: int) -> dict[str, Tensor]:

@@ -115,7 +115,7 @@ SIZES = [
     "model.hidden_size",
     "model.width",
     "learner.hidden_size",
-    "learner.tasks_at_a_time",
+    "learner.task_chunk_size",
 ]
 
 
