@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from metalstm.files.paths import PREDICTIONS
 from metalstm.errors import DivergedError
 from metalstm.evaluation.evaluate import SEQUENCES_AT_A_TIME
 from metalstm.evaluation.statistics import proportion_ci95
 from metalstm.files import writing
+from metalstm.files.paths import PREDICTIONS
 from metalstm.learners.base import Learner
 from metalstm.runtime.budget import BUDGET
 from metalstm.tasks.examples import Examples

@@ -30,7 +30,7 @@ from metalstm.datasets.own.tables import TableSettings
 from metalstm.datasets.text.texts import Lines, left_out, line_reader, read_lines, text_content
 from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, spelling
 from metalstm.errors import DataError, Problem
-from metalstm.files.paths import expanded
+from metalstm.files.paths import dataset_root
 from metalstm.tasks.classes import ClassPool, check_disjoint
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def load_folder(
         DataError: the data is missing or broken, of several kinds, or has too few classes.
         ConfigError: no word is in the vocabulary, and there are no n-grams.
     """
-    root = expanded(root)
+    root = dataset_root(root, "folder")
     folders, given = class_folders(root)
     least = 1 if splitting.min_examples is None else 0
     kind, classes = files_of(root, folders, least=least)
