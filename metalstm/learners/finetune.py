@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 
 from metalstm.learners.base import Outcome
-from metalstm.learners.inner_loop.adaptation import Adaptable, HeadOnly, NewHead, WholeModel
+from metalstm.learners.inner_loop.adaptation import HeadOnly, WholeModel
 from metalstm.learners.inner_loop.optimizer_steps import FittingLearner, Optimizer
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.nn.base import Model
@@ -41,8 +41,8 @@ class FineTune(FittingLearner):
         inner_lr: float | None,
         same_outputs: bool,
     ) -> None:
-        whole: Adaptable = HeadOnly(model) if adapts == "head" else WholeModel(model)
-        super().__init__(whole if same_outputs else NewHead(whole, ways), kind, optimizer, inner_lr)
+        adapting = HeadOnly if adapts == "head" else WholeModel
+        super().__init__(adapting(model, None if same_outputs else ways), kind, optimizer, inner_lr)
         self.model = model
         self.same_outputs = same_outputs
         self.trains_on_all_classes = not same_outputs

@@ -13,11 +13,11 @@ from torch.nn.utils.rnn import pad_sequence
 
 from metalstm.datasets.audio.speech_augment import distorted, played_backwards
 from metalstm.datasets.audio.speech_features import FrameSettings, read_frames, recording_reader
-from metalstm.datasets.audio.speech_files import Keywords, find_keywords, first
+from metalstm.datasets.audio.speech_files import Keywords, find_keywords
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.files.reader import Scale, scale_of
 from metalstm.datasets.splits import Shares, split_randomly
-from metalstm.errors import DataError, Problem
+from metalstm.errors import DataError, Problem, first_few
 from metalstm.files.paths import dataset_root
 from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
 
@@ -106,7 +106,7 @@ def _check_enough(folder: Path, keywords: Keywords, distinct: bool) -> None:
         for name, recordings in keywords.items()
         if distinct and len({recording.speaker for recording in recordings}) < 2
     ]
-    problems += first(alone, "keywords have one speaker")
+    problems += first_few(alone, "keywords have one speaker")
     if problems:
         raise DataError(*problems)
 

@@ -27,14 +27,13 @@ from metalstm.datasets.images.drawings import DRAWINGS, FULL_INK, SIDE
 from metalstm.datasets.images.omniglot_download import download_omniglot
 from metalstm.datasets.images.omniglot_files import Counts, Part, find_parts, present
 from metalstm.datasets.splits import partition
-from metalstm.errors import DataError, Problem
+from metalstm.errors import DataError, Problem, first_few
 from metalstm.files.paths import dataset_root
 from metalstm.runtime.progress import counted
 from metalstm.tasks.classes import SPLITS, ClassPool, check_disjoint
 
 FILE_SIZE = (105, 105)  # pixels, of an image on disk
 DECODE_VERSION = 1  # part of the cache's key: to be raised when an image comes to be decoded in another way
-SHOWN = 5  # broken files named one by one
 # What zipfile and Pillow raise on broken bytes.
 UNREADABLE = (
     *(EOFError, OSError, RuntimeError, SyntaxError, ValueError, struct.error, zlib.error, lzma.LZMAError),
@@ -144,9 +143,7 @@ def _decode(parts: list[Part], shape: tuple[int, ...]) -> Content:
         except UNREADABLE as error:
             problems.append(Problem(f"{path}: {member} is broken: {error}", "fetch it again"))
     if problems:
-        more = len(problems) - SHOWN
-        rest = [Problem(f"{more} more images are broken", "fetch Omniglot again")] if more > 0 else []
-        raise DataError(*problems[:SHOWN], *rest)
+        raise DataError(*first_few(problems, "images are broken", "fetch Omniglot again"))
     names = [name for part in parts for name in part.characters]
     digest = hashlib.sha256(json.dumps([names, shape]).encode() + images.tobytes())
     return {"images": torch.from_numpy(images).reshape(shape), "fingerprint": digest.hexdigest()}

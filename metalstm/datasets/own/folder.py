@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from metalstm.datasets.audio.speech_features import recording_reader
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.files.cache import Content
-from metalstm.datasets.files.folders import Classes, files_of, first
+from metalstm.datasets.files.folders import Classes, files_of
 from metalstm.datasets.files.reader import UNREADABLE, Example, Reader, Scale, broken, scale_of, whole
 from metalstm.datasets.own.columns import Columns
 from metalstm.datasets.own.folder_files import VERSION, content_of, read_all
@@ -29,7 +29,7 @@ from metalstm.datasets.own.folder_splits import Chosen, SplitSettings, class_fol
 from metalstm.datasets.own.tables import TableSettings
 from metalstm.datasets.text.texts import Lines, left_out, line_reader, read_lines, text_content
 from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, spelling
-from metalstm.errors import DataError, Problem
+from metalstm.errors import DataError, Problem, first_few
 from metalstm.files.paths import dataset_root
 from metalstm.tasks.classes import ClassPool, check_disjoint
 
@@ -135,7 +135,7 @@ def read_texts(classes: Classes, settings: FolderSettings) -> Texts:
         found.append((file, lines))
         texts[name] += lines.texts.values()
     if problems:
-        raise DataError(*first(problems))
+        raise DataError(*first_few(problems))
     wordless = [f"{file}, line {number}: {line!r}" for file, lines in found for number, line in lines.wordless.items()]
     if wordless:
         log.warning("%s", left_out(len(wordless), wordless[0]))

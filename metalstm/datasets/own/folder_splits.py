@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metalstm.config.text import pasted
-from metalstm.datasets.files.folders import entries, first, sub_folders
+from metalstm.datasets.files.folders import entries, sub_folders
 from metalstm.datasets.files.reader import UNREADABLE, reason
 from metalstm.datasets.splits import Shares, split_randomly
 from metalstm.datasets.text.texts import as_text
-from metalstm.errors import DataError, Problem
+from metalstm.errors import DataError, Problem, first_few
 from metalstm.files.paths import expanded
 from metalstm.tasks.classes import SPLITS
 
@@ -85,7 +85,7 @@ def class_folders(root: Path) -> tuple[dict[str, Path], dict[str, str] | None]:
                 problems.append(Problem(what, fix))
             found.setdefault(folder.name, folder)
     if problems:
-        raise DataError(*first(problems))
+        raise DataError(*first_few(problems))
     return found, given
 
 
@@ -105,7 +105,7 @@ def large_enough(root: Path, sizes: Mapping[str, int], least: int | None) -> lis
     if small and least is None:
         fix = "add examples, or leave out small classes: dataset.min_examples=2"
         raise DataError(
-            *first([Problem(f"{root}: class '{name}' has no examples, no line with a word", fix) for name in small])
+            *first_few([Problem(f"{root}: class '{name}' has no examples, no line with a word", fix) for name in small])
         )
     if not kept:
         most = max(sizes.values())
@@ -178,7 +178,7 @@ def read_split_file(path: Path, names: Iterable[str]) -> dict[str, str]:
         if name not in there:
             problems.append(Problem(f"{path}: class '{name}' has no folder, or is left out", "remove it from the file"))
     if problems:
-        raise DataError(*first(problems))
+        raise DataError(*first_few(problems))
     return given
 
 
