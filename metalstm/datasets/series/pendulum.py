@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from metalstm.datasets.base import Dataset
+from metalstm.datasets.base import Dataset, more_ways
 from metalstm.datasets.series.sinusoid import uniform
 from metalstm.errors import ConfigError
 from metalstm.tasks.classes import SPLITS
@@ -82,11 +82,8 @@ class PendulumFamily:
         Raises:
             ConfigError: where `ways` is not 1; a pendulum has no classes.
         """
-        if shape.ways != 1:
-            raise ConfigError.of(
-                f"ways={shape.ways}, but a task of dataset 'pendulum' is one pendulum, which is 1 way",
-                "use ways=1; shots is the number of tries to learn from",
-            )
+        if problems := more_ways(shape.ways, "pendulum", "pendulum", "the number of tries to learn from"):
+            raise ConfigError(*problems)
         count = shape.shots + shape.queries
         makes = (uniform(bounds, (tasks, 1), generator) for bounds in (MASS, LENGTH, FRICTION, TORQUE_LIMIT))
         pendulums = Pendulums(*makes)

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from metalstm.datasets.base import Dataset
+from metalstm.datasets.base import Dataset, more_ways
 from metalstm.datasets.series.terrain_files import COLUMNS, RATE, Logs, read_logs
 from metalstm.datasets.splits import Shares, split_randomly
 from metalstm.errors import ConfigError, DataError, Problem
@@ -73,13 +73,7 @@ class Drives:
             ConfigError: `ways` is not 1, for a drive has no classes; or a stretch is too short for so many examples.
         """
         problems = self.unfit(shape.shots, shape.queries)
-        if shape.ways != 1:
-            problems.append(
-                Problem(
-                    f"ways={shape.ways}, but a task of dataset 'terrain' is one drive, which is 1 way",
-                    "use ways=1; shots is the number of windows to learn from",
-                )
-            )
+        problems += more_ways(shape.ways, "terrain", "drive", "the number of windows to learn from")
         if problems:
             raise ConfigError(*problems)
         drive = torch.randint(len(self.first), (tasks,), generator=generator)
