@@ -28,6 +28,30 @@ def first_line(error: BaseException) -> str:
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+SHOWN = 5  # problems of a kind that are named one by one
+
+
+def first_few(
+    problems: Sequence[Problem], rest: str = "such problems", fix: str | None = None, where: str = ""
+) -> list[Problem]:
+    """Return the first few problems, and one that says how many more there are.
+
+    Args:
+        problems: of one kind.
+        rest: names the others, after `7 more`.
+        fix: what to do about the others; None: as for the last one.
+        where: stands before `7 more`.
+    """
+    more = len(problems) - SHOWN
+    others = [Problem(f"{where}{more} more {rest}", fix or problems[-1].fix)] if more > 0 else []
+    return [*problems[:SHOWN], *others]
+
+
+def first_names(names: Sequence[str]) -> str:
+    """Return the first few names, in one line."""
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+
+
 class MetalstmError(Exception):
     """Something that the person at the command line can mend; `exit_code` says what kind.
 

@@ -17,7 +17,7 @@ from metalstm.errors import ConfigError
 from metalstm.experiment.build_learner import make_learner, model_shape
 from metalstm.learners.base import Learner
 from metalstm.learners.finetune import FineTune
-from metalstm.learners.inner_loop.adaptation import FromPrototypes, HeadOnly, NewHead, WholeModel
+from metalstm.learners.inner_loop.adaptation import FromPrototypes, HeadOnly, WholeModel
 from metalstm.learners.lstm_optimizer import LSTMOptimizer
 from metalstm.learners.maml import MAML
 from metalstm.learners.mamlpp import MAMLPlusPlus
@@ -42,7 +42,7 @@ MADE = {
     "memory": (Memory, None),
     "op_lstm": (OPLSTM, None),
     "lstm_optimizer": (LSTMOptimizer, WholeModel),
-    "finetune": (FineTune, NewHead),
+    "finetune": (FineTune, HeadOnly),
     "protonet": (ProtoNet, None),
     "scratch": (Scratch, WholeModel),
 }

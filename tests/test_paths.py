@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -205,14 +206,37 @@ def test_a_home_that_nobody_has(name: str, in_process: Any) -> None:
     assert "Traceback" not in ended.err
 
 
-def test_a_home_that_nobody_has_as_the_data_of_python() -> None:
-    from metalstm.datasets.own.folder import load_folder
-    from metalstm.datasets.series.ecg import load_ecg
-    from metalstm.datasets.series.terrain import load_terrain
+WITH_A_ROOT = {
+    "audio.speech_commands": {},
+    "images.cifar_fs": {"download": False},
+    "images.omniglot": {"download": False},
+    "own.folder": {},
+    "series.ecg": {},
+    "series.terrain": {},
+    "text.clinc150": {},
+    "text.movietweetings": {},
+}
 
-    for read in (load_ecg, load_folder, load_terrain):
-        with pytest.raises(DataError, match=r"dataset\.root=~nobody-is-called-so"):
-            read(Path("~nobody-is-called-so/x"))
+
+def test_every_dataset_with_a_root_is_tried() -> None:
+    configs = (Path(__file__).parents[1] / "configs" / "dataset").glob("*.yaml")
+    with_a_root = {config.stem for config in configs if "root" in yaml.safe_load(config.read_text(encoding="utf-8"))}
+    assert {module.split(".")[1] for module in WITH_A_ROOT} == with_a_root
+
+
+@pytest.mark.parametrize(("module", "others"), WITH_A_ROOT.items())
+def test_a_home_that_nobody_has_as_the_data_of_python(module: str, others: dict[str, Any]) -> None:
+    name = module.split(".")[1]
+    load = getattr(import_module(f"metalstm.datasets.{module}"), f"load_{name}")
+    with pytest.raises(DataError, match=r"dataset\.root=~nobody-is-called-so"):
+        load(Path("~nobody-is-called-so/x"), **others)
+
+
+@pytest.mark.parametrize("name", [module.split(".")[1] for module in WITH_A_ROOT])
+def test_a_home_that_nobody_has_as_the_data_of_a_run(name: str, in_process: Any) -> None:
+    ended = in_process("train", f"dataset={name}", "dataset.root=~nobody-is-called-so/x")
+    assert (ended.code, "Traceback" in ended.err) == (2, False)
+    assert "dataset.root=~nobody-is-called-so/x: " in ended.err
 
 
 def test_a_run_at_home(in_process: Any, tiny: Any, home: Path, only_run: Any) -> None:

@@ -111,3 +111,11 @@ def plain(settings: Any) -> dict[str, Any]:
 def command_line() -> list[str]:
     """The command as it was given, without the folder that it was found in."""
     return [Path(sys.argv[0]).name, *sys.argv[1:]]
+
+
+def duration(seconds: float, digits: int = 0) -> str:
+    """Write a time as a person says it: `39 s`, `12 min`, `2 h 05 min`; below 100 minutes with so many digits."""
+    if seconds < 100:
+        return f"{seconds:.{digits}f} s"
+    minutes = round(seconds / 60, digits)
+    return f"{minutes:.{digits}f} min" if minutes < 100 else f"{round(minutes) // 60} h {round(minutes) % 60:02d} min"

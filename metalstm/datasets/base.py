@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, TypeVar
 from metalstm.config.component import ComponentSettings
 from metalstm.config.fields import path
 from metalstm.datasets.files.reader import Reader
+from metalstm.errors import Problem
 from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import TaskSource
 
@@ -89,3 +90,18 @@ class Dataset:
         """Whether an output means the same in all tasks, as numbers do, or a person's likes and dislikes."""
         source = self.splits["meta_train"]
         return not isinstance(source, ClassDataset) or source.together is not None
+
+
+def more_ways(ways: int, dataset: str, task: str, shots: str) -> list[Problem]:
+    """Return the problem that a task of regression, which has no classes, has more than 1 way.
+
+    Args:
+        ways: as asked for.
+        dataset: its name.
+        task: names a task, such as `function`.
+        shots: says what shots are, such as `the number of tries`.
+    """
+    if ways == 1:
+        return []
+    what = f"ways={ways}, but a task of dataset '{dataset}' is one {task}, which is 1 way"
+    return [Problem(what, f"use ways=1; shots is {shots}")]

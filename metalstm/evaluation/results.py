@@ -90,6 +90,18 @@ class Origin(NamedTuple):
     processes: int = 1  # that it ran in
 
 
+def tasks_of(origin: Origin, split: str) -> dict[str, Any]:
+    """Return how every result begins: the run that it is of, and its tasks."""
+    settings = origin.settings
+    return {
+        "format": FORMAT,
+        "command": list(origin.command),
+        **{name: settings[name]["name"] for name in ("dataset", "learner", "model")},
+        **{name: settings[name] for name in ("ways", "shots", "queries")},
+        "split": split,
+    }
+
+
 def result(origin: Origin, tested: MetaTested, training: Mapping[str, float]) -> dict[str, Any]:
     """Return the content of `result.json`; accuracies are fractions.
 
@@ -98,19 +110,11 @@ def result(origin: Origin, tested: MetaTested, training: Mapping[str, float]) ->
         tested: the learner and the baselines, on meta-test, or on meta-validation.
         training: from `training`.
     """
-    settings, command, dataset, best_step, beside_training, processes = origin
+    settings, _, dataset, best_step, beside_training, processes = origin
     point = tested.curve.point(tested.steps)
     intervals = [tested.curve.interval(tested.steps, dataset.unit), tested.over_classes]
     return {
-        "format": FORMAT,
-        "command": list(command),
-        "dataset": settings["dataset"]["name"],
-        "learner": settings["learner"]["name"],
-        "model": settings["model"]["name"],
-        "ways": settings["ways"],
-        "shots": settings["shots"],
-        "queries": settings["queries"],
-        "split": tested.split,
+        **tasks_of(origin, tested.split),
         "tasks": tested.curve.values.shape[1],
         "steps": tested.steps,
         "step_unit": tested.step_unit,
@@ -149,15 +153,9 @@ def lifelong_result(
         step_unit: what a step is.
         modes: by name.
     """
-    settings, command, dataset, best_step, beside_training, _ = origin
+    settings, _, dataset, best_step, beside_training, _ = origin
     return {
-        "format": FORMAT,
-        "command": list(command),
-        "dataset": settings["dataset"]["name"],
-        "learner": settings["learner"]["name"],
-        "model": settings["model"]["name"],
-        **{name: settings[name] for name in ("ways", "shots", "queries")},
-        "split": streams.split,
+        **tasks_of(origin, streams.split),
         "streams": count,
         "tasks": streams.tasks,
         "tasks_per_group": streams.per_group,

@@ -180,15 +180,11 @@ class Session:
 
 def warm_start(experiment: Experiment, resumed: Resumed | None) -> float:
     """Give a run without a checkpoint the weights of the run that it starts from; return the seconds that took."""
-    start = experiment.settings.init_from
-    if start is None or (resumed is not None and begun(resumed.path)):
+    settings = experiment.settings
+    begun = resumed is not None and resume.checkpoints_of(resumed.path, settings).paths(LATEST)  # whole or broken
+    if settings.init_from is None or begun:
         return 0.0
-    return start_from(Path(start), experiment.learner, experiment.dataset, experiment.device)
-
-
-def begun(path: Path) -> bool:
-    """Return whether a run has a checkpoint, whole or broken, and so needs no start."""
-    return bool(Checkpoints(path / layout.CHECKPOINTS, 1).paths(LATEST))
+    return start_from(Path(settings.init_from), experiment.learner, experiment.dataset, experiment.device)
 
 
 def new_run(experiment: Experiment, directory: Path | None) -> Path:

@@ -61,6 +61,15 @@ def expanded(path: str | Path, name: str = "dataset.root", kind: type[MetalstmEr
         raise kind.of(f"{name}={text}: {error}", f"give {name}=<the whole path>; ./~ is a folder named ~") from error
 
 
+def dataset_root(root: Path | None, dataset: str) -> Path:
+    """Return the folder of a dataset's files: as a person has given it, or their own folder of that name.
+
+    Raises:
+        DataError: it is no path, or there is no such home.
+    """
+    return user_data_folder() / dataset if root is None else expanded(root)
+
+
 def _user_folder(variable: str, default: str) -> Path:
     named = os.environ.get(variable, "")
     # The XDG base directory specification: a relative path in these variables is to be ignored.

@@ -9,7 +9,7 @@ import torch
 
 from metalstm.config.fields import bounded, one_of
 from metalstm.learners.base import LearnerSettings, MetaLoss, Parts
-from metalstm.learners.inner_loop.adaptation import Adaptable, HeadOnly, NewHead, WholeModel
+from metalstm.learners.inner_loop.adaptation import HeadOnly, WholeModel
 from metalstm.learners.inner_loop.optimizer_steps import OPTIMIZERS, Optimizer, OptimizerLearner
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.nn.base import Model
@@ -43,8 +43,8 @@ class FineTune(OptimizerLearner):
         inner_lr: float | None,
         same_outputs: bool,
     ) -> None:
-        whole: Adaptable = HeadOnly(model) if adapts == "head" else WholeModel(model)
-        super().__init__(whole if same_outputs else NewHead(whole, ways), kind, optimizer, inner_lr)
+        adapting = HeadOnly if adapts == "head" else WholeModel
+        super().__init__(adapting(model, None if same_outputs else ways), kind, optimizer, inner_lr)
         self.model = model
         self.same_outputs = same_outputs
         self.trains_on_all_classes = not same_outputs

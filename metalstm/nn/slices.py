@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from metalstm.nn.second_pass import keep_conditions, kept_conditions
+
 Weights = Mapping[str, Tensor]  # by name, each [T, ...]: every task its own
 # Slices of prepared inputs, weights and a generator to features [T, their examples, W].
 Read = Callable[[Any, Weights, "torch.Generator | None"], Tensor]
@@ -35,24 +37,15 @@ class ReadAgain(torch.autograd.Function):
         ctx: Any, read: Read, slices: list[Any], names: list[str], generator: torch.Generator | None, *tensors: Tensor
     ) -> Tensor:
         ctx.read, ctx.slices, ctx.names = read, slices, names
-        ctx.generator_state = None if generator is None else generator.get_state()
-        kind = tensors[0].device.type
-        ctx.rounding = (kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind), False)
-        ctx.save_for_backward(*tensors)
+        keep_conditions(ctx, generator, tensors)
         weights = dict(zip(names, tensors, strict=True))
         return torch.cat([read(part, weights, generator) for part in slices], dim=1)
 
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, d_features: Tensor) -> Any:
-        generator = None
-        if ctx.generator_state is not None:
-            generator = torch.Generator()
-            generator.set_state(ctx.generator_state)
         wanted = ctx.needs_input_grad[4:]
-        tensors = [
-            weight.detach().requires_grad_(wants) for weight, wants in zip(ctx.saved_tensors, wanted, strict=True)
-        ]
+        tensors, generator = kept_conditions(ctx, wanted)
         asked = [weight for weight in tensors if weight.requires_grad]
         total = [torch.zeros_like(weight) for weight in asked]
         first = 0

@@ -1,4 +1,4 @@
-"""The same model made of torch's own layers, one task at a time: import, export, and the reference.
+"""The same model made of torch's own layers, one task at a time: export, and the reference.
 
 Legend: B examples, S time steps, F features, H hidden, D directions, O outputs.
 """
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from metalstm.nn.lstm import LSTMModel, ModelShape
+from metalstm.nn.lstm import ModelShape
 from metalstm.nn.sequences import columns_of, stacked, stacks_of
 
 LSTM_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -41,6 +41,13 @@ class PlainModel(nn.Module):
         self.norm = nn.LayerNorm(states) if shape.layer_norm else nn.Identity()
         self.norm_inputs = nn.LayerNorm(shape.skipped) if shape.skip and shape.layer_norm else nn.Identity()
         self.head = nn.Linear(shape.feature_size, shape.outputs)
+
+    @classmethod
+    def of(cls, shape: ModelShape, weights: Mapping[str, Tensor]) -> PlainModel:
+        """Copy one task's weights of an `LSTMModel`."""
+        plain = cls(shape).to(weights["head_weight"].dtype)
+        plain.load_state_dict(to_plain(shape, weights))
+        return plain
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
         """[B, S, F], or of tokens [B, S, K], with the [B] real lengths (at least 1) if they differ, to [B, O]."""
@@ -108,30 +115,3 @@ def to_plain(shape: ModelShape, weights: Mapping[str, Tensor]) -> dict[str, Tens
             if shape.skip:
                 plain[f"norm_inputs.{kind}"] = weights[f"norm_{kind}"][states:]
     return plain | {"head.weight": weights["head_weight"], "head.bias": weights["head_bias"]}
-
-
-def export_weights(model: LSTMModel) -> PlainModel:
-    """A plain torch module with a copy of the model's weights."""
-    plain = PlainModel(model.shape).to(model.head_weight.dtype)
-    plain.load_state_dict(to_plain(model.shape, dict(model.named_parameters())))
-    return plain
-
-
-@torch.no_grad()
-def import_weights(model: LSTMModel, state: Mapping[str, Tensor]) -> None:
-    """Overwrites the model's weights with those of a `PlainModel` state dict.
-
-    Raises:
-        KeyError: a weight is missing.
-        ValueError: an unknown weight.
-        RuntimeError: a weight of another shape.
-    """
-    targets = to_plain(model.shape, dict(model.named_parameters()))
-    unknown = sorted(set(state) - set(targets))
-    if unknown:
-        raise ValueError(f"weights that this model does not have: {', '.join(unknown)}")
-    for name, target in targets.items():
-        if target.shape != state[name].shape:
-            raise RuntimeError(f"{name} has shape {tuple(state[name].shape)}, not {tuple(target.shape)}")
-    for name, target in targets.items():
-        target.copy_(state[name])

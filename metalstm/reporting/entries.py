@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from metalstm.config.text import command, flat, shown
-from metalstm.errors import ConfigError, Problem
+from metalstm.errors import ConfigError, Problem, first_few
 from metalstm.files.reading import Unreadable, read_json
 from metalstm.reporting.optional import LARGEST as LARGEST_FILE
 from metalstm.runs.layout import IDENTITY, PER_TASK, RESULT
@@ -23,7 +23,6 @@ TRAINING = ("pretraining_seconds", "seconds")
 LARGEST = 1e30  # of the numbers in a file, so that sums and squares are finite
 UNITS = ("step", "shot")
 OVER = "give directories of runs that are over"
-SHOWN = 5  # differences of runs' tasks
 SAME = "compare runs on the same tasks"
 MEANS = "means over the seeds of a sweep are in its summary.csv"
 # What must be the same for task n to be the same task.
@@ -54,12 +53,6 @@ class Entry:
 
     def means(self) -> list[float]:
         return [fmean(values) for values in self.values]
-
-
-def entries(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Entry]]:
-    """The curves of runs, and what their tasks have in common; see `on_the_same_tasks`."""
-    runs = on_the_same_tasks(folders)
-    return runs[0].tasks, curves(runs)
 
 
 def runs_in(folders: Sequence[Path]) -> list[Path]:
@@ -113,8 +106,7 @@ def on_the_same_tasks(folders: Sequence[Path]) -> list[Run]:
         if value != first[name]
     ]
     if problems:
-        if len(problems) > SHOWN:
-            problems[SHOWN:] = [Problem(f"{len(problems) - SHOWN} more such differences", SAME)]
+        problems = first_few(problems, "such differences")
         same = [run.folder for run in runs if run.tasks == first]
         raise ConfigError(*problems[:-1], problems[-1]._replace(fix=remedy(same)))
     return named(runs)

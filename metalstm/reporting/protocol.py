@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metalstm.config.text import as_override, flat, shell, shown
+from metalstm.config.text import as_override, duration, flat, shell, shown
 from metalstm.reporting.charts import swatch
 from metalstm.reporting.comparison import counted, plural, task_in_words
 from metalstm.reporting.entries import Run, is_number, settings_of
@@ -105,7 +105,7 @@ def cost(runs: Sequence[Run], styles: Mapping[str, int | None]) -> Section:
     rows = [
         [
             joined([swatch(styles[run.learner.name]), " ", run.learner.name]),
-            "-" if run.learner.training_s is None else duration(run.learner.training_s),
+            "-" if run.learner.training_s is None else duration(run.learner.training_s, digits=1),
             cell(run, "{:,.0f}", "training", "steps"),
             cell(run, "{:,.1f}", "training", "tasks_per_second"),
             cell(run, "{:,.2f} ms", "seconds_per_step", scale=1000),
@@ -121,10 +121,6 @@ def cost(runs: Sequence[Run], styles: Mapping[str, int | None]) -> Section:
         said += "; the most memory that the process held, libraries included"
     header, rows = [header[column] for column in known], [[row[column] for column in known] for row in rows]
     return Section("cost", "Time and memory", joined([table(header, rows), tag("p", f"{said}.", class_="note")]))
-
-
-def duration(seconds: float) -> str:
-    return f"{seconds / 60:,.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
 
 
 def reproduce(runs: Sequence[Run]) -> Section:

@@ -241,9 +241,3 @@ def last_records(run: Path) -> list[dict[str, float]]:
         found = lines(file, max(0, file.stat().st_size - TAIL))
         return [line.record for line in found if line.record is not None]
     return []
-
-
-def last_step(run: Path) -> int:
-    """The last step that a run has written down; 0: none."""
-    found = last_records(run)
-    return int(found[-1]["step"]) if found else 0

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from metalstm.config.text import duration
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -39,14 +41,6 @@ def on_terminal() -> bool:
         return os.get_terminal_size(sys.stderr.fileno()).columns > 0
     except (OSError, ValueError, AttributeError):  # no terminal, or not even a file
         return False
-
-
-def duration(seconds: float) -> str:
-    """A time to wait as a person says it: `39 s`, `12 min`, `2 h 05 min`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 class Ahead:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from metalstm.errors import DataError, Problem
+from metalstm.errors import DataError, Problem, first_names
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import TaskShape
 
@@ -180,10 +180,9 @@ def check_disjoint(pools: Mapping[str, ClassDataset]) -> None:
         for second in splits[i + 1 :]:
             shared = sorted(set(pools[first].names) & set(pools[second].names))
             if shared:
-                shown = ", ".join(shared[:5]) + (", ..." if len(shared) > 5 else "")
                 problems.append(
                     Problem(
-                        f"{len(shared)} classes are in both {first} and {second}: {shown}",
+                        f"{len(shared)} classes are in both {first} and {second}: {first_names(shared)}",
                         "give each class to one split only",
                     )
                 )

@@ -18,8 +18,7 @@ class HigherSystem(System):
         self.problem = problem
         shape = model_shape(problem)
         weights = {name: torch.from_numpy(weight) for name, weight in problem.weights.items()}
-        self.model = PlainModel(shape)
-        self.model.load_state_dict(to_plain(shape, weights))
+        self.model = PlainModel.of(shape, weights)
         self.support = torch.from_numpy(problem.support_inputs), torch.from_numpy(problem.support_targets)
         self.query = torch.from_numpy(problem.query_inputs), torch.from_numpy(problem.query_targets)
 

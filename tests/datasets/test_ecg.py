@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from metalstm.config.extras import install
 from metalstm.config.fields import typed
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.series.ecg import BeatSettings, EcgSettings, cut_beats, load_ecg, split_patients
+from metalstm.datasets.series.ecg import BeatSettings, EcgSettings, cut_beats, load_ecg
 from metalstm.datasets.series.ecg_files import Record, read_record
 from metalstm.errors import ConfigError, DataError, Problem
 from metalstm.tasks.classes import ClassDataset
@@ -111,14 +111,6 @@ def test_patients_are_in_one_split(root: Path) -> None:
         assert any({"201", "202"} <= names for names in splits)  # the same patient
         held.add(frozenset(splits[2]))
     assert len(held) > 4
-
-
-@pytest.mark.parametrize(("count", "sizes"), [(3, [1, 1, 1]), (7, [4, 1, 2]), (26, [16, 4, 6]), (40, [24, 6, 10])])
-def test_sizes_of_the_splits(count: int, sizes: list[int]) -> None:
-    names = [str(n) for n in range(count)]
-    chosen = split_patients(names, 0)
-    assert [len(part) for part in chosen] == sizes
-    assert sorted(name for part in chosen for name in part) == sorted(names)
 
 
 def test_a_task_is_one_patient_and_label_1_its_pvcs(root: Path) -> None:

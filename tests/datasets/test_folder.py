@@ -15,7 +15,6 @@ from PIL import Image
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.own.folder import load_folder
 from metalstm.datasets.own.folder_readers import ReadingSettings
-from metalstm.datasets.own.folder_splits import split_classes
 from metalstm.datasets.own.tables import TableSettings
 from metalstm.datasets.text.tokens import TokenSettings
 from metalstm.errors import DataError
@@ -129,15 +128,6 @@ def test_npy_hidden_files_and_a_constant_column(make: Callable[..., Path]) -> No
     (root / ".hidden").mkdir()
     (root / "class0" / ".DS_Store").write_bytes(b"x")
     assert sum(int(pool.classes) for pool in pools(load_folder(root))) == 8
-
-
-@pytest.mark.parametrize(
-    ("classes", "least", "sizes"), [(6, 5, [2, 2, 2]), (20, 2, [12, 3, 5]), (20, 5, [10, 5, 5]), (10, 5, [4, 3, 3])]
-)
-def test_sizes_of_the_splits(classes: int, least: int, sizes: list[int]) -> None:
-    chosen = split_classes([f"{n}" for n in range(classes)], 0, least)
-    assert [len(names) for names in chosen.values()] == sizes
-    assert len({name for names in chosen.values() for name in names}) == classes
 
 
 @pytest.mark.parametrize(

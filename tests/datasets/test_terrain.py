@@ -16,7 +16,7 @@ from torch import Tensor
 
 from metalstm.config.fields import typed
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.series.terrain import Drives, TerrainSettings, load_terrain, split_terrains
+from metalstm.datasets.series.terrain import Drives, TerrainSettings, load_terrain
 from metalstm.datasets.series.terrain_files import RATE, read_log
 from metalstm.errors import ConfigError, DataError, Problem
 from metalstm.tasks.examples import TaskBatch
@@ -99,14 +99,6 @@ def test_splits_are_whole_terrains(root: Path) -> None:
     assert "6 / 2 / 2 drives of 4.62 s or more (5 shorter ones left out)" in dataset.description
     tests = {terrains(load(root, split_seed=seed))[2][0] for seed in range(8)}
     assert len(tests) > 2
-
-
-@pytest.mark.parametrize(("count", "sizes"), [(3, [1, 1, 1]), (4, [2, 1, 1]), (5, [3, 1, 1]), (10, [6, 2, 2])])
-def test_sizes_of_the_splits(count: int, sizes: list[int]) -> None:
-    names = [f"t{n}" for n in range(count)]
-    chosen = split_terrains(names, 0)
-    assert [len(part) for part in chosen] == sizes
-    assert sorted(name for part in chosen for name in part) == names
 
 
 def test_both_layouts_give_the_same(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

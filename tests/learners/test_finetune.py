@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from metalstm.learners.finetune import FineTune
 from metalstm.nn.lstm import LSTMModel, ModelShape
-from metalstm.nn.torch_lstm import PlainModel, export_weights, to_plain
+from metalstm.nn.torch_lstm import PlainModel, to_plain
 from metalstm.tasks.examples import TaskBatch
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
@@ -81,7 +81,7 @@ def test_pretraining_is_of_one_model_for_all_classes(
     tasks = named_tasks(kind, ragged)
     learner = finetune(kind, adapts)
     outcome = learner.meta_loss(tasks)
-    plain = export_weights(learner.model)
+    plain = PlainModel.of(learner.model.shape, dict(learner.model.named_parameters()))
     losses = pretraining(learner, plain, tasks)
     torch.testing.assert_close(outcome.metrics["loss"], torch.stack(losses).detach(), rtol=1e-10, atol=0)
     objective = torch.stack(losses).mean()
@@ -97,7 +97,7 @@ def test_pretraining_is_of_one_model_for_all_classes(
 def test_the_accuracy_of_pretraining_is_over_all_classes(named_tasks: MakeTasks) -> None:
     tasks = named_tasks()
     learner = finetune()
-    plain = export_weights(learner.model)
+    plain = PlainModel.of(learner.model.shape, dict(learner.model.named_parameters()))
     shares = []
     for task in range(tasks.tasks):
         inputs, targets = (torch.cat([getattr(part, of)[task] for part in tasks[:2]]) for of in ("inputs", "targets"))
@@ -107,7 +107,7 @@ def test_the_accuracy_of_pretraining_is_over_all_classes(named_tasks: MakeTasks)
 
 def with_new_head(learner: FineTune) -> PlainModel:
     """A copy of the pre-trained model; in classification its head is a new one for a task's classes, at zero."""
-    plain = export_weights(learner.model)
+    plain = PlainModel.of(learner.model.shape, dict(learner.model.named_parameters()))
     if learner.kind == "classification":
         plain.head = nn.Linear(6, WAYS)
         nn.init.zeros_(plain.head.weight)
@@ -177,7 +177,7 @@ def test_labels_that_mean_the_same_in_all_tasks(named_tasks: MakeTasks, differen
     learner = finetune(adapts=adapts, same_outputs=True)
     assert learner.model.shape.outputs == WAYS
     examples = tasks.merged()
-    plain = export_weights(learner.model)
+    plain = PlainModel.of(learner.model.shape, dict(learner.model.named_parameters()))
     want = torch.stack(
         [
             functional.cross_entropy(plain(inputs), targets)

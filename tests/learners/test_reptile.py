@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from metalstm.learners.base import MetaLoss
 from metalstm.learners.reptile import Reptile
 from metalstm.nn.lstm import LSTMModel, ModelShape
-from metalstm.nn.torch_lstm import PlainModel, export_weights, to_plain
+from metalstm.nn.torch_lstm import PlainModel, to_plain
 from metalstm.tasks.examples import TaskBatch
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
@@ -63,7 +63,7 @@ def trained(learner: Reptile, tasks: TaskBatch, generator: torch.Generator | Non
     modules = []
     for task in range(tasks.tasks):
         inputs, targets = training_set(tasks, task)
-        module = export_weights(learner.model)
+        module = PlainModel.of(learner.model.shape, dict(learner.model.named_parameters()))
         stepper = OPTIMIZERS[learner.optimizer](module.parameters(), lr=learner.lr)
         for batch in batches:
             stepper.zero_grad()
@@ -90,7 +90,7 @@ def test_the_gradient_is_the_start_less_the_mean_of_the_trained_weights(
     tasks = make_tasks(kind)
     learner = reptile(optimizer, kind, inner_steps, inner_batch)
     got = gradient(learner, learner.meta_loss(tasks, seeded()))
-    start = export_weights(learner.model)
+    start = PlainModel.of(learner.model.shape, dict(learner.model.named_parameters()))
     ends = [dict(module.named_parameters()) for module in trained(learner, tasks, seeded())]
     want = {name: weight - sum(end[name] for end in ends) / len(ends) for name, weight in start.named_parameters()}
     assert difference([got[name] for name in want], want.values()) < 1e-9
@@ -160,7 +160,7 @@ def test_the_curve_is_of_plain_training_on_the_support_set(
     at = [0, 1, 5]
     curve = learner.adaptation_curve(tasks, at)
     for task in range(tasks.tasks):
-        module = export_weights(learner.model)
+        module = PlainModel.of(learner.model.shape, dict(learner.model.named_parameters()))
         stepper = OPTIMIZERS[optimizer](module.parameters(), lr=RATES[optimizer])
         answers = []
         for _ in range(max(at) + 1):

@@ -9,7 +9,7 @@ from torch import Tensor
 from metalstm.learners.objective import task_loss
 from metalstm.learners.scratch import Scratch
 from metalstm.nn.lstm import LSTMModel, ModelShape
-from metalstm.nn.torch_lstm import export_weights
+from metalstm.nn.torch_lstm import PlainModel
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import seeded_generator
 
@@ -69,7 +69,8 @@ def test_equals_torch_optim_on_a_plain_module(
     curve = baseline.adaptation_curve(tasks, range(6))
     loss_of = torch.nn.MSELoss() if kind == "regression" else torch.nn.CrossEntropyLoss()
     for task in range(tasks.tasks):
-        plain = export_weights(LSTMModel(baseline.shape, seeded_generator(0, "scratch", task)))
+        model = LSTMModel(baseline.shape, seeded_generator(0, "scratch", task))
+        plain = PlainModel.of(model.shape, dict(model.named_parameters()))
         stepper = OPTIMIZERS[optimizer](plain.parameters(), lr=RATES[optimizer])
         by_hand = []
         for _ in range(6):

@@ -13,7 +13,7 @@ from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.maml import MAML
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.nn.sequences import embedded
-from metalstm.nn.torch_lstm import export_weights
+from metalstm.nn.torch_lstm import PlainModel
 from metalstm.tasks.examples import Examples, TaskBatch
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
@@ -63,7 +63,7 @@ def test_equals_torchs_embedding_and_lstm(
     directions: int, layers: int, skip: bool, stack: int, tasks: TaskBatch, difference: Difference
 ) -> None:
     ours = model(directions, layers, skip, stack)
-    plain = export_weights(ours)
+    plain = PlainModel.of(ours.shape, dict(ours.named_parameters()))
     assert plain.embedding is not None
     for number in range(TASKS):
         task = tasks.task(number)

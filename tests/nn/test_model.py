@@ -9,7 +9,7 @@ from torch import Tensor
 
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.nn.sequences import columns_of, stacked, stacks_of
-from metalstm.nn.torch_lstm import export_weights, to_plain
+from metalstm.nn.torch_lstm import PlainModel, to_plain
 
 Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
 MakeModel = Callable[..., LSTMModel]
@@ -57,7 +57,7 @@ def test_equals_torch_lstm(
 ) -> None:
     tolerance = 1e-10 if dtype == torch.float64 else 1e-5
     model = make_model(shape, dtype)
-    plain = export_weights(model).double()
+    plain = PlainModel.of(model.shape, dict(model.named_parameters())).double()
     inputs = sequences(4)
 
     outputs, want = model(inputs.unsqueeze(0).to(dtype)).squeeze(0), plain(inputs)
@@ -79,7 +79,7 @@ def test_equals_torch_lstm(
 @pytest.mark.parametrize("gates", [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)], ids=str)
 def test_swapped_gates_would_be_noticed(difference: Difference, make_model: MakeModel, gates: tuple[int, int]) -> None:
     model = make_model(SHAPES[0])
-    plain = export_weights(model)
+    plain = PlainModel.of(model.shape, dict(model.named_parameters()))
     order = list(range(4))
     first, second = gates
     order[first], order[second] = order[second], order[first]
@@ -98,7 +98,7 @@ def test_equals_torch_lstm_on_packed_sequences(
 ) -> None:
     tolerance = 1e-10 if dtype == torch.float64 else 1e-5
     model = make_model(shape, dtype)
-    plain = export_weights(model).double()
+    plain = PlainModel.of(model.shape, dict(model.named_parameters())).double()
     inputs = sequences(4)
     lengths = torch.tensor([SIDE, 1, 3, 2])
     beyond = (torch.arange(SIDE) >= lengths.unsqueeze(1)).unsqueeze(-1)
@@ -197,7 +197,7 @@ def test_columns_of_colour_images_are_pixels_from_top_to_bottom(difference: Diff
     assert difference(by_rows, other_rows) < 1e-12
     assert difference(by_columns, other_columns) < 1e-12
     assert difference(by_rows, by_columns) > 0.1
-    assert difference([export_weights(model)(rows[0])], [model(rows)[0]]) < 1e-12
+    assert difference([PlainModel.of(model.shape, dict(model.named_parameters()))(rows[0])], [model(rows)[0]]) < 1e-12
 
 
 def test_sequences_that_are_no_square_images_have_no_columns() -> None:

@@ -7,6 +7,7 @@ import math
 import re
 import shlex
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,16 @@ from metalstm.cli.report import parse
 from metalstm.errors import ConfigError
 from metalstm.evaluation.statistics import mean_and_ci95
 from metalstm.reporting import comparison
-from metalstm.reporting.entries import Entry, entries, runs_in
+from metalstm.reporting.entries import Entry, curves, on_the_same_tasks, runs_in
 
 T95 = {2: 4.302653, 3: 3.182446}  # of Student's t, from tables: by degrees of freedom, two-sided
 COMMON = {"dataset": "glyphs", "ways": 5, "shots": 1, "metric": "accuracy", "split": "meta_test"}
+
+
+def entries(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Entry]]:
+    """What the tasks of runs have in common, and their curves."""
+    runs = on_the_same_tasks(folders)
+    return runs[0].tasks, curves(runs)
 
 
 def run(

@@ -14,7 +14,7 @@ import pytest
 
 from metalstm.errors import CheckpointError
 from metalstm.runs import metrics as metrics_module
-from metalstm.runs.metrics import LONGEST, TAIL, Mark, MetricsFile, Records, last_step
+from metalstm.runs.metrics import LONGEST, TAIL, Mark, MetricsFile, Records, last_records
 
 
 @pytest.fixture
@@ -186,9 +186,9 @@ def test_all_who_read_leave_damage_out(path: Path) -> None:
     whole = list(Records(path.parent))
     path.write_bytes(b"\x00\n" + path.read_bytes() + b'{"step": 11}x\n{"step": 12')
     assert list(Records(path.parent)) == whole
-    assert last_step(path.parent) == 10
+    assert last_records(path.parent)[-1]["step"] == 10
     path.write_bytes(path.read_bytes() + bytes(2 * TAIL))
-    assert last_step(path.parent) == 0
+    assert last_records(path.parent) == []
 
 
 def test_a_long_file_is_not_read_line_by_line(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ import types
 
 import pytest
 
-from metalstm.runtime.progress import AHEAD, Progress, duration
+from metalstm.config.text import duration
+from metalstm.runtime.progress import AHEAD, Progress
 
 
 def lines(caplog: pytest.LogCaptureFixture, done: list[int], *, start: int = 0, every: int = 4) -> list[str]:
@@ -177,8 +178,18 @@ def test_a_short_phase_that_nobody_waits_for_is_silent(caplog: pytest.LogCapture
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (5940, "99 min"), (6000, "1 h 40 min"), (90000, "25 h 00 min")],
+    ("seconds", "digits", "words"),
+    [
+        (0.4, 0, "0 s"),
+        (99, 0, "99 s"),
+        (100, 0, "2 min"),
+        (5940, 0, "99 min"),
+        (6000, 0, "1 h 40 min"),
+        (90000, 0, "25 h 00 min"),
+        (0.44, 1, "0.4 s"),
+        (750, 1, "12.5 min"),
+        (6029, 1, "1 h 40 min"),
+    ],
 )
-def test_durations(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+def test_durations(seconds: float, digits: int, words: str) -> None:
+    assert duration(seconds, digits) == words

@@ -15,15 +15,16 @@ from torch.nn.utils.rnn import pad_sequence
 from metalstm.config.fields import bounded, one_of
 from metalstm.datasets.audio.speech_augment import distorted, played_backwards
 from metalstm.datasets.audio.speech_features import FrameSettings, read_frames, recording_reader
-from metalstm.datasets.audio.speech_files import Keywords, find_keywords, first
+from metalstm.datasets.audio.speech_files import Keywords, find_keywords
 from metalstm.datasets.base import Dataset, FolderOfData
 from metalstm.datasets.files.reader import Scale, scale_of
-from metalstm.errors import DataError, Problem
-from metalstm.files.paths import expanded, user_data_folder
+from metalstm.datasets.splits import Shares, split_randomly
+from metalstm.errors import DataError, Problem, first_few
+from metalstm.files.paths import dataset_root
 from metalstm.tasks.classes import SPLITS, ClassDataset, check_disjoint
-from metalstm.tasks.sampler import seeded_generator
 
 FEWEST_KEYWORDS = 6  # two in each split: telling keywords apart takes two
+LEAST = 5  # of a split, where there are enough
 FRAMES = FrameSettings()
 FLAT = 1e-3  # a band with a smaller standard deviation is not scaled: there is nothing in it but rounding
 
@@ -57,11 +58,13 @@ def load_speech_commands(
     """
     if speakers not in ("distinct", "any"):
         raise ValueError(f"speakers={speakers!r}: neither 'distinct' nor 'any'")
-    folder = user_data_folder() / "speech_commands" if root is None else expanded(root)
+    folder = dataset_root(root, "speech_commands")
     keywords = find_keywords(folder, examples)
     _check_enough(folder, keywords, speakers == "distinct")
     content = read_frames(folder, keywords, frames)
-    split = _split(len(keywords), split_seed)
+    shares = Shares(0.15, 0.25, min(LEAST, len(keywords) // len(SPLITS)), round)
+    members = split_randomly(range(len(keywords)), shares, split_seed, "speech_commands")
+    split = {name: torch.tensor(which) for name, which in members.items()}
     scale = scale_over(content["values"], content["lengths"], split["meta_train"])
     values = scaled(content["values"], content["lengths"], scale)
     sources = _sources(keywords) if speakers == "distinct" else None
@@ -105,21 +108,9 @@ def _check_enough(folder: Path, keywords: Keywords, distinct: bool) -> None:
         for name, recordings in keywords.items()
         if distinct and len({recording.speaker for recording in recordings}) < 2
     ]
-    problems += first(alone, "keywords have one speaker")
+    problems += first_few(alone, "keywords have one speaker")
     if problems:
         raise DataError(*problems)
-
-
-def _split(keywords: int, split_seed: int) -> dict[str, Tensor]:
-    """Indices of the keywords of each split, ascending.
-
-    Meta-validation takes 15% of them and meta-test 25%, but at least 5 each, or a third of fewer than 15.
-    """
-    least = min(5, keywords // 3)
-    validation, test = max(least, round(0.15 * keywords)), max(least, round(0.25 * keywords))
-    order = torch.randperm(keywords, generator=seeded_generator(split_seed, "speech_commands", "split"))
-    chosen = order.split([keywords - validation - test, validation, test])
-    return {name: indices.sort().values for name, indices in zip(SPLITS, chosen, strict=True)}
 
 
 def scale_over(values: Tensor, lengths: Tensor, train: Tensor) -> Scale:

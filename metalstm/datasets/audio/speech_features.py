@@ -29,10 +29,10 @@ from metalstm.datasets.audio.recordings import (
     said_of_rates,
     window_length,
 )
-from metalstm.datasets.audio.speech_files import Keywords, first
+from metalstm.datasets.audio.speech_files import Keywords
 from metalstm.datasets.files.cache import Content, cached
 from metalstm.datasets.files.reader import Example, Read, Reader, Scale, reason, said_together, whole
-from metalstm.errors import DataError, Problem
+from metalstm.errors import DataError, Problem, first_few
 from metalstm.files.writing import read_bounded
 from metalstm.runtime.progress import counted
 
@@ -105,7 +105,7 @@ def _decode(keywords: Keywords, frames: FrameSettings) -> Content:
         sequences.append(recording.values)
         notes.append((path, recording.note))
     if problems:
-        raise DataError(*first(problems, "recordings cannot be read"))
+        raise DataError(*first_few(problems, "recordings cannot be read"))
     padded = pad_sequence(sequences, batch_first=True)  # [all of them, S, mels]
     counts = [len(recordings) for recordings in keywords.values()]
     lengths = torch.tensor([len(sequence) for sequence in sequences]).split(counts)

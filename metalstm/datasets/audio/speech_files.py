@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metalstm.datasets.files.folders import kind_of
-from metalstm.errors import DataError, Problem
+from metalstm.errors import DataError, Problem, first_few
 
 SUBFOLDERS = ("dataset", "")  # where the keywords are in the Arabic data, and in Google's
 NO_KEYWORD = ("_", ".", "background_noise")  # what the names of other folders begin with
-SHOWN = 5  # problems named one by one
 FIX = (
     "unpack the data into this folder, a folder of recordings (wav, flac, mp3 ...) for each keyword, here or in "
     "dataset/, or name another folder with dataset.root"
@@ -59,7 +58,7 @@ def find_keywords(root: Path, most: int | None) -> Keywords:
             found = f"{len(keywords) - len(empty)} of {len(keywords)} keywords have recordings"
             fix = "unpack the data again, or remove this folder"
             problems = [Problem(f"{place / name}: holds no recording ({found})", fix) for name in empty]
-            raise DataError(*first(problems, "keywords have none"))
+            raise DataError(*first_few(problems, "keywords have none"))
         return {name: [_recording(place / name / file) for file in files[:most]] for name, files in keywords.items()}
     except OSError as error:
         raise DataError.of(f"{error.filename or root}: cannot be read: {error.strerror or error}", FIX) from error
@@ -83,9 +82,3 @@ def _recordings_in(folder: Path) -> list[str]:
 def _recording(path: Path) -> Recording:
     status = path.stat()
     return Recording(path.name, path, f"{status.st_size}:{status.st_mtime_ns}")
-
-
-def first(problems: list[Problem], rest: str) -> list[Problem]:
-    """The first few problems, and how many more there are of `rest`."""
-    more = len(problems) - SHOWN
-    return problems[:SHOWN] + ([Problem(f"{more} more {rest}", problems[-1].fix)] if more > 0 else [])

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from metalstm.errors import DataError, Problem
+from metalstm.errors import DataError, Problem, first_few
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,6 @@ SYSTEM = {
     "$RECYCLE.BIN",
     "System Volume Information",
 }  # hold no data
-SHOWN = 5  # problems of a sort named one by one
 Classes = dict[str, list[Path]]  # files by class, both in order of their names
 
 
@@ -65,7 +64,7 @@ def sub_folders(root: Path) -> list[Path]:
     problems: list[Problem] = []
     folders, beside = entries(root, problems)
     if problems:
-        raise DataError(*first(problems))
+        raise DataError(*first_few(problems))
     if not folders:
         found = f"{len(beside)} files, but no sub-folders" if beside else "empty"
         raise DataError.of(f"{root}: {found}", "make a sub-folder for each class, and put its files into it")
@@ -91,7 +90,7 @@ def files_of(root: Path, folders: Mapping[str, Path], kind: str | None = None, l
             what = f"{folders[name]}: no examples in this folder, {len(files)} files of no known kind"
             problems.append(Problem(what, f"put examples into it ({LISTED}), or remove it"))
     if problems:
-        raise DataError(*first(problems))
+        raise DataError(*first_few(problems))
     return kept, classes
 
 
@@ -121,7 +120,7 @@ def find_files(root: Path, kind: str) -> list[Path]:
     if not found and not problems:
         problems.append(Problem(f"{root}: no {kind} found", f"put files into it: {' '.join(KINDS[kind])}"))
     if problems:
-        raise DataError(*first(problems))
+        raise DataError(*first_few(problems))
     return found
 
 
@@ -172,9 +171,3 @@ def of_one_kind(root: Path, files: list[Path], wanted: str | None, problems: lis
     if not kinds:
         problems.append(Problem(f"{root}: no examples in its {len(files)} files", f"put files into it: {LISTED}"))
     return kinds[0] if kinds else ""
-
-
-def first(problems: list[Problem]) -> list[Problem]:
-    """The first few problems, and how many more there are."""
-    more = len(problems) - SHOWN
-    return problems[:SHOWN] + ([Problem(f"{more} more such problems", problems[-1].fix)] if more > 0 else [])

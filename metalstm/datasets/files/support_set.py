@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from metalstm.datasets.files.folders import find_classes, find_files, first
+from metalstm.datasets.files.folders import find_classes, find_files
 from metalstm.datasets.files.reader import Reader, as_float, said_together
-from metalstm.errors import DataError, Problem
+from metalstm.errors import DataError, Problem, first_few
 from metalstm.tasks.examples import Examples
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def read_files(folder: Path, reader: Reader, files: Sequence[tuple[Path, int]]) 
             found.labels.append(label)
             notes.append((file, example.note))
     if problems:
-        raise DataError(*first(problems))
+        raise DataError(*first_few(problems))
     for warning in said_together(notes):
         log.warning("%s", warning)
     return found
@@ -95,7 +95,7 @@ def check_steps(folder: Path, own: OwnExamples, steps: int) -> None:
         if len(values) != steps
     ]
     if problems:
-        raise DataError(*first(problems))
+        raise DataError(*first_few(problems))
 
 
 def as_examples(own: OwnExamples) -> Examples:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metalstm.datasets.files.download import downloading
-from metalstm.errors import DataError, Problem
+from metalstm.errors import DataError, Problem, first_names
 from metalstm.files.writing import read_bounded
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,6 @@ FIX = f"unpack {ARCHIVE} of {URL} into this folder, or name another with dataset
 MEND = "unpack the archive again"
 LARGEST = 2**29  # bytes of a file, three times what the largest has
 TUPLES = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")
-SHOWN = 5  # problems of a kind named one by one
 
 
 class Counts(NamedTuple):
@@ -117,8 +116,7 @@ def read_images(folder: Path, names: list[str], counts: Counts) -> NDArray[np.ui
             held = np.bincount(labels, minlength=len(listed))
             odd = [f"{listed[c]} has {held[c]}" for c in np.flatnonzero(held != count)]
             if odd:
-                some = ", ".join(odd[:SHOWN]) + (", ..." if len(odd) > SHOWN else "")
-                what = f"{folder / part}: {len(odd)} classes have not {count} images: {some}"
+                what = f"{folder / part}: {len(odd)} classes have not {count} images: {first_names(odd)}"
                 problems.append(Problem(what, MEND))
             else:
                 for c, name in enumerate(listed):

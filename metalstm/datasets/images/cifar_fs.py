@@ -19,7 +19,7 @@ from metalstm.datasets.images.cifar100_files import (
     present,
     read_images,
 )
-from metalstm.files.paths import expanded, user_data_folder
+from metalstm.files.paths import dataset_root
 from metalstm.tasks.classes import ClassDataset, check_disjoint
 
 CIFAR100 = Counts()
@@ -55,7 +55,7 @@ def load_cifar_fs(root: Path | None, download: bool, *, counts: Counts = CIFAR10
     Raises:
         DataError: the data is missing, incomplete or broken, or could not be fetched.
     """
-    folder = user_data_folder() / "cifar_fs" if root is None else expanded(root)
+    folder = dataset_root(root, "cifar_fs")
     if download and not present(folder):
         download_cifar100(folder)
     names = sorted(name for chosen in CLASSES.values() for name in chosen)

@@ -28,15 +28,14 @@ from metalstm.datasets.images.drawing_augment import BEND, bent
 from metalstm.datasets.images.drawings import DRAWINGS, FULL_INK, SIDE
 from metalstm.datasets.images.omniglot_download import download_omniglot
 from metalstm.datasets.images.omniglot_files import Counts, Part, find_parts, present
-from metalstm.errors import DataError, Problem
-from metalstm.files.paths import expanded, user_data_folder
+from metalstm.datasets.splits import partition
+from metalstm.errors import DataError, Problem, first_few
+from metalstm.files.paths import dataset_root
 from metalstm.runtime.progress import counted
-from metalstm.tasks.classes import ClassDataset, check_disjoint
-from metalstm.tasks.sampler import seeded_generator
+from metalstm.tasks.classes import SPLITS, ClassDataset, check_disjoint
 
 FILE_SIZE = (105, 105)  # pixels, of an image on disk
 DECODE_VERSION = 1  # part of the cache's key: to be raised when an image comes to be decoded in another way
-SHOWN = 5  # broken files named one by one
 # What zipfile and Pillow raise on broken bytes.
 UNREADABLE = (
     *(EOFError, OSError, RuntimeError, SyntaxError, ValueError, struct.error, zlib.error, lzma.LZMAError),
@@ -88,7 +87,7 @@ def load_omniglot(
     Raises:
         DataError: the data is missing, incomplete or broken, or could not be fetched.
     """
-    folder = user_data_folder() / "omniglot" if root is None else expanded(root)
+    folder = dataset_root(root, "omniglot")
     if download and not any(present(folder).values()):
         download_omniglot(folder)
     characters = read_characters(folder, counts)
@@ -146,9 +145,7 @@ def _decode(parts: list[Part], shape: tuple[int, ...]) -> Content:
         except UNREADABLE as error:
             problems.append(Problem(f"{path}: {member} is broken: {error}", "fetch it again"))
     if problems:
-        more = len(problems) - SHOWN
-        rest = [Problem(f"{more} more images are broken", "fetch Omniglot again")] if more > 0 else []
-        raise DataError(*problems[:SHOWN], *rest)
+        raise DataError(*first_few(problems, "images are broken", "fetch Omniglot again"))
     names = [name for part in parts for name in part.characters]
     digest = hashlib.sha256(json.dumps([names, shape]).encode() + images.tobytes())
     return {"images": torch.from_numpy(images).reshape(shape), "fingerprint": digest.hexdigest()}
@@ -180,19 +177,18 @@ def image_from_png(data: bytes) -> NDArray[np.uint8]:
 
 def _split(characters: Characters, split: Split, split_seed: int, counts: Counts) -> dict[str, Tensor]:
     """Indices of the characters of each split, ascending."""
+    count, background = len(characters.names), characters.background
+    train, validation = counts.meta_train, counts.meta_validation
     if split == "random":
-        order = torch.randperm(len(characters.names), generator=seeded_generator(split_seed, "omniglot", "split"))
-        sizes = [counts.meta_train, counts.meta_validation]
-        train, validation, test = order.tensor_split([sizes[0], sum(sizes)])
+        sizes = [train, validation, count - train - validation]
+        parts = partition(range(count), sizes, split_seed, "omniglot", "split")
     elif split == "lake":
-        everyone = torch.arange(len(characters.names))
-        background, test = everyone.tensor_split([characters.background])
-        order = torch.randperm(len(background), generator=seeded_generator(split_seed, "omniglot", "lake"))
-        validation, train = background[order].tensor_split([counts.meta_validation])
+        sizes = [validation, background - validation]
+        held_out, rest = partition(range(background), sizes, split_seed, "omniglot", "lake")
+        parts = [rest, held_out, list(range(background, count))]
     else:
         raise ValueError(f"split={split!r}: neither 'random' nor 'lake'")
-    chosen = {"meta_train": train, "meta_validation": validation, "meta_test": test}
-    return {name: indices.sort().values for name, indices in chosen.items()}
+    return {name: torch.tensor(part) for name, part in zip(SPLITS, parts, strict=True)}
 
 
 def _pool(characters: Characters, chosen: Tensor, rotated: bool) -> ClassDataset:

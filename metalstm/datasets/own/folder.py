@@ -20,7 +20,7 @@ from torch import Tensor
 from metalstm.config.fields import bounded, one_of, path
 from metalstm.datasets.audio.speech_features import recording_reader
 from metalstm.datasets.base import Dataset, DatasetSettings
-from metalstm.datasets.files.folders import Classes, files_of, first
+from metalstm.datasets.files.folders import Classes, files_of
 from metalstm.datasets.files.reader import UNREADABLE, Example, Reader, Scale, broken, scale_of, whole
 from metalstm.datasets.own.columns import Columns
 from metalstm.datasets.own.folder_files import VERSION, content_of, read_all
@@ -30,8 +30,8 @@ from metalstm.datasets.own.pools import grouped, pool
 from metalstm.datasets.own.tables import TableSettings
 from metalstm.datasets.text.texts import Lines, left_out, line_reader, read_lines, text_content
 from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, spelling
-from metalstm.errors import DataError, Problem
-from metalstm.files.paths import expanded
+from metalstm.errors import DataError, Problem, first_few
+from metalstm.files.paths import dataset_root
 from metalstm.tasks.classes import ClassDataset, check_disjoint
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def load_folder(
         DataError: the data is missing or broken, of several kinds, or has too few classes.
         ConfigError: no word is in the vocabulary, and there are no n-grams.
     """
-    root = expanded(root)
+    root = dataset_root(root, "folder")
     folders, given = class_folders(root)
     least = 1 if splitting.min_examples is None else 0
     kind, classes = files_of(root, folders, least=least)
@@ -136,7 +136,7 @@ def read_texts(classes: Classes, settings: ReadingSettings) -> Texts:
         found.append((file, lines))
         texts[name] += lines.texts.values()
     if problems:
-        raise DataError(*first(problems))
+        raise DataError(*first_few(problems))
     wordless = [f"{file}, line {number}: {line!r}" for file, lines in found for number, line in lines.wordless.items()]
     if wordless:
         log.warning("%s", left_out(len(wordless), wordless[0]))

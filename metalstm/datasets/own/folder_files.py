@@ -16,12 +16,12 @@ import torch
 from metalstm.datasets.audio.recordings import common_rate, count_rates, said_of_rates
 from metalstm.datasets.audio.speech_features import read_recording
 from metalstm.datasets.files.cache import Content, cached
-from metalstm.datasets.files.folders import Classes, first
+from metalstm.datasets.files.folders import Classes
 from metalstm.datasets.files.reader import UNREADABLE, Read, broken, said_together
 from metalstm.datasets.own.columns import Settled, settle
 from metalstm.datasets.own.folder_readers import ReadingSettings, as_steps, is_grey, read_image, read_table, rows_of
 from metalstm.datasets.own.tables import Table, TableSettings, table_content
-from metalstm.errors import DataError, Problem
+from metalstm.errors import DataError, Problem, first_few
 from metalstm.files.writing import read_bounded
 from metalstm.runtime.progress import counted
 
@@ -101,7 +101,7 @@ def decode(kind: str, classes: Classes, settings: ReadingSettings, tables: Table
         if settled.changes or tables != TableSettings():
             digest.update(json.dumps([settled.changes, tables]).encode())
     if problems:
-        raise DataError(*first(problems))
+        raise DataError(*first_few(problems))
     sequences = [read.values for _, read in found]
     if kind == "images":
         channels = 1 if all(map(is_grey, sequences)) else 3

@@ -10,16 +10,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from metalstm.config.text import pasted
-from metalstm.datasets.files.folders import entries, first, sub_folders
+from metalstm.datasets.files.folders import entries, sub_folders
 from metalstm.datasets.files.reader import UNREADABLE, reason
+from metalstm.datasets.splits import Shares, split_randomly
 from metalstm.datasets.text.texts import as_text
-from metalstm.errors import DataError, Problem
+from metalstm.errors import DataError, Problem, first_few
 from metalstm.files.paths import expanded
 from metalstm.tasks.classes import SPLITS
-from metalstm.tasks.sampler import seeded_generator
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +85,7 @@ def class_folders(root: Path) -> tuple[dict[str, Path], dict[str, str] | None]:
                 problems.append(Problem(what, fix))
             found.setdefault(folder.name, folder)
     if problems:
-        raise DataError(*first(problems))
+        raise DataError(*first_few(problems))
     return found, given
 
 
@@ -107,7 +105,7 @@ def large_enough(root: Path, sizes: Mapping[str, int], least: int | None) -> lis
     if small and least is None:
         fix = "add examples, or leave out small classes: dataset.min_examples=2"
         raise DataError(
-            *first([Problem(f"{root}: class '{name}' has no examples, no line with a word", fix) for name in small])
+            *first_few([Problem(f"{root}: class '{name}' has no examples, no line with a word", fix) for name in small])
         )
     if not kept:
         most = max(sizes.values())
@@ -153,19 +151,8 @@ def deal(root: Path, names: list[str], given: Mapping[str, str] | None, settings
             "add folders of further classes, or name another folder with dataset.root; a few classes alone are learned "
             "by a run trained on others of their kind: metalstm-adapt run=<run> support=<folder> query=<folder>",
         )
-    return split_classes(names, settings.split_seed, settings.least)
-
-
-def split_classes(names: list[str], split_seed: int, least: int) -> Chosen:
-    """The classes of each split, in order.
-
-    Meta-validation takes 15% of them and meta-test 25%, but at least `least` each, or a third of all.
-    """
-    least = min(max(2, least), len(names) // 3)
-    validation, test = max(least, round(0.15 * len(names))), max(least, round(0.25 * len(names)))
-    order = torch.randperm(len(names), generator=seeded_generator(split_seed, "folder", "split"))
-    parts = order.split([len(names) - validation - test, validation, test])
-    return {split: [names[i] for i in sorted(part.tolist())] for split, part in zip(SPLITS, parts, strict=True)}
+    least = min(max(FEWEST, settings.least), len(names) // len(SPLITS))
+    return split_randomly(names, Shares(0.15, 0.25, least, round), settings.split_seed, "folder")
 
 
 def read_split_file(path: Path, names: Iterable[str]) -> dict[str, str]:
@@ -191,7 +178,7 @@ def read_split_file(path: Path, names: Iterable[str]) -> dict[str, str]:
         if name not in there:
             problems.append(Problem(f"{path}: class '{name}' has no folder, or is left out", "remove it from the file"))
     if problems:
-        raise DataError(*first(problems))
+        raise DataError(*first_few(problems))
     return given
 
 

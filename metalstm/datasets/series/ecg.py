@@ -17,15 +17,17 @@ from torch.nn.utils.rnn import pad_sequence
 from metalstm.config.fields import bounded
 from metalstm.datasets.base import Dataset, FolderOfData
 from metalstm.datasets.series.ecg_files import PARTS, Record, find_records, need_wfdb, read_record
+from metalstm.datasets.splits import Shares, split_randomly
 from metalstm.errors import ConfigError, DataError
-from metalstm.files.paths import expanded, user_data_folder
+from metalstm.files.paths import dataset_root
 from metalstm.runtime.progress import counted
-from metalstm.tasks.classes import SPLITS, ClassDataset, check_disjoint
+from metalstm.tasks.classes import ClassDataset, check_disjoint
 from metalstm.tasks.sampler import seeded_generator
 
 KINDS = ("other", "PVC")  # a label is the place here
 SAME_PATIENT = {"202": "201"}  # two recordings of one patient, says the database's directory of records
 FEWEST_PATIENTS = 3  # one for each split
+SHARES = Shares(validation=0.15, test=0.25, rounding=round)
 FLAT = 1e-6  # mV; beats that vary by less are not scaled
 
 
@@ -71,7 +73,7 @@ def load_ecg(root: Path | None, split_seed: int = 0, settings: BeatSettings = DE
             f"dataset.max_beats={settings.max_beats} is less than dataset.min_beats={settings.min_beats}",
             "raise dataset.max_beats, or lower dataset.min_beats",
         )
-    folder = user_data_folder() / "ecg" if root is None else expanded(root)
+    folder = dataset_root(root, "ecg")
     paths = find_records(folder)
     digest = hashlib.sha256(json.dumps(["ecg 1", split_seed, settings]).encode())
     records: dict[str, list[Tensor]] = {}  # the beats of each kind, of the records that are used
@@ -94,7 +96,7 @@ def load_ecg(root: Path | None, split_seed: int = 0, settings: BeatSettings = DE
             f"{len(paths)} records, but the splits need {FEWEST_PATIENTS} (beats of the rarer kind: {most})",
             "lower dataset.min_beats, or add records",
         )
-    members = dict(zip(SPLITS, split_patients(patients, split_seed), strict=True))
+    members = split_randomly(patients, SHARES, split_seed, "ecg")
     of_split = {s: [name for name in records if SAME_PATIENT.get(name, name) in held] for s, held in members.items()}
     deviation = torch.cat([of_kind for name in of_split["meta_train"] for of_kind in records[name]]).double().std()
     scale = float(deviation) if deviation > FLAT else 1.0
@@ -142,14 +144,6 @@ def cut_beats(record: Record, settings: BeatSettings) -> list[Tensor]:
 def chosen(beats: Tensor, most: int, generator: torch.Generator) -> Tensor:
     """At most so many of the beats, in order."""
     return beats[torch.randperm(len(beats), generator=generator)[:most].sort().values]
-
-
-def split_patients(names: list[str], split_seed: int) -> list[list[str]]:
-    """The patients of meta-train, meta-validation (15%) and meta-test (25%), in order: of 7 they are 4, 1 and 2."""
-    validation, test = max(1, round(0.15 * len(names))), max(1, round(0.25 * len(names)))
-    order = torch.randperm(len(names), generator=seeded_generator(split_seed, "ecg", "split"))
-    sizes = [len(names) - validation - test, validation, test]
-    return [[names[i] for i in sorted(part.tolist())] for part in order.split(sizes)]
 
 
 def _pool(records: dict[str, list[Tensor]], scale: float) -> ClassDataset:

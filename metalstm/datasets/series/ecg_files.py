@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metalstm.config.extras import install
-from metalstm.datasets.audio.speech_files import first
-from metalstm.errors import ConfigError, DataError, Problem
+from metalstm.errors import ConfigError, DataError, Problem, first_few
 from metalstm.files.writing import check_size
 
 PARTS = (".hea", ".dat", ".atr")  # header, samples, annotations
@@ -86,7 +85,7 @@ def find_records(root: Path) -> list[Path]:
         if (missing := [part for part in PARTS if part not in parts])
     ]
     if problems:
-        raise DataError(*first(problems, "records are incomplete"))
+        raise DataError(*first_few(problems, "records are incomplete"))
     return [places[0] / stem for stem in stems]
 
 

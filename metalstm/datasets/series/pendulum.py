@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from metalstm.config.fields import bounded
-from metalstm.datasets.base import Dataset, DatasetSettings, Kind
+from metalstm.datasets.base import Dataset, DatasetSettings, Kind, more_ways
 from metalstm.datasets.series.sinusoid import uniform
 from metalstm.errors import ConfigError
 from metalstm.tasks.classes import SPLITS
@@ -84,11 +84,8 @@ class PendulumFamily:
         Raises:
             ConfigError: where `ways` is not 1; a pendulum has no classes.
         """
-        if shape.ways != 1:
-            raise ConfigError.of(
-                f"ways={shape.ways}, but a task of dataset 'pendulum' is one pendulum, which is 1 way",
-                "use ways=1; shots is the number of tries to learn from",
-            )
+        if problems := more_ways(shape.ways, "pendulum", "pendulum", "the number of tries to learn from"):
+            raise ConfigError(*problems)
         count = shape.shots + shape.queries
         makes = (uniform(bounds, (tasks, 1), generator) for bounds in (MASS, LENGTH, FRICTION, TORQUE_LIMIT))
         pendulums = Pendulums(*makes)

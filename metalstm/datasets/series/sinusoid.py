@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from metalstm.config.fields import bounded, one_of
-from metalstm.datasets.base import Dataset, DatasetSettings, Kind
+from metalstm.datasets.base import Dataset, DatasetSettings, Kind, more_ways
 from metalstm.errors import ConfigError, Problem
 from metalstm.tasks.classes import SPLITS
 from metalstm.tasks.examples import Examples, TaskBatch
@@ -45,13 +45,8 @@ class SinusoidFamily:
         Raises:
             ConfigError: where `ways` is not 1; a function has no classes.
         """
-        if shape.ways != 1:
-            raise ConfigError(
-                Problem(
-                    f"ways={shape.ways}, but a task of dataset 'sinusoid' is one function, which is 1 way",
-                    "use ways=1; shots is the k of k-shot regression",
-                )
-            )
+        if problems := more_ways(shape.ways, "sinusoid", "function", "the k of k-shot regression"):
+            raise ConfigError(*problems)
         amplitude = uniform(AMPLITUDE, (tasks, 1, 1), generator)
         phase = uniform(PHASE, (tasks, 1, 1), generator)
         offsets = torch.arange(self.window) * SPACING

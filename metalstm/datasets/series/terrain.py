@@ -15,15 +15,17 @@ import torch
 from torch import Tensor
 
 from metalstm.config.fields import bounded
-from metalstm.datasets.base import Dataset, FolderOfData, Kind
+from metalstm.datasets.base import Dataset, FolderOfData, Kind, more_ways
 from metalstm.datasets.series.terrain_files import COLUMNS, RATE, Logs, read_logs
+from metalstm.datasets.splits import Shares, split_randomly
 from metalstm.errors import ConfigError, DataError, Problem
-from metalstm.files.paths import expanded, user_data_folder
-from metalstm.tasks.classes import SPLITS, distinct
+from metalstm.files.paths import dataset_root
+from metalstm.tasks.classes import distinct
 from metalstm.tasks.examples import Examples, TaskBatch
-from metalstm.tasks.sampler import TaskShape, seeded_generator
+from metalstm.tasks.sampler import TaskShape
 
 FEWEST_TERRAINS = 3  # one for each split
+SHARES = Shares(validation=0.2, test=0.2)
 FLAT = 1e-6  # a column with a smaller standard deviation is not scaled
 SPEEDS = slice(2, 4)  # of COLUMNS: what is forecast
 
@@ -74,13 +76,7 @@ class Drives:
             ConfigError: `ways` is not 1, for a drive has no classes; or a stretch is too short for so many examples.
         """
         problems = self.unfit(shape.shots, shape.queries)
-        if shape.ways != 1:
-            problems.append(
-                Problem(
-                    f"ways={shape.ways}, but a task of dataset 'terrain' is one drive, which is 1 way",
-                    "use ways=1; shots is the number of windows to learn from",
-                )
-            )
+        problems += more_ways(shape.ways, "terrain", "drive", "the number of windows to learn from")
         if problems:
             raise ConfigError(*problems)
         drive = torch.randint(len(self.first), (tasks,), generator=generator)
@@ -138,7 +134,7 @@ def load_terrain(
     problems = unfit(stretch, window + horizon, 1, 1)
     if problems:
         raise ConfigError(*problems)
-    folder = user_data_folder() / "terrain" if root is None else expanded(root)
+    folder = dataset_root(root, "terrain")
     logs = read_logs(folder)
     if len(logs) < FEWEST_TERRAINS:
         raise DataError.of(
@@ -147,7 +143,7 @@ def load_terrain(
             "add folders of further terrains, or name another folder with dataset.root",
         )
     drives = _long_enough(logs, stretch)
-    chosen = dict(zip(SPLITS, split_terrains(list(logs), split_seed), strict=True))
+    chosen = split_randomly(list(logs), SHARES, split_seed, "terrain")
     rows = {split: [row for name in names for row in drives[name].values()] for split, names in chosen.items()}
     known = torch.cat(rows["meta_train"]).double()
     mean, deviation = known.mean(dim=0), known.std(dim=0, correction=0)
@@ -176,14 +172,6 @@ def load_terrain(
         f"mse of 'as now' {' / '.join(as_now)}",
         unit="drive",
     )
-
-
-def split_terrains(names: list[str], split_seed: int) -> list[list[str]]:
-    """The terrains of meta-train, meta-validation and meta-test, each in order: of 5 they are 3, 1 and 1."""
-    held_out = max(1, len(names) // 5)
-    order = torch.randperm(len(names), generator=seeded_generator(split_seed, "terrain", "split"))
-    sizes = [len(names) - 2 * held_out, held_out, held_out]
-    return [[names[i] for i in sorted(part.tolist())] for part in order.split(sizes)]
 
 
 def _long_enough(logs: Logs, stretch: int) -> Logs:

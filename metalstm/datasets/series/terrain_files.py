@@ -10,8 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from metalstm.datasets.audio.speech_files import first
-from metalstm.errors import DataError, Problem
+from metalstm.errors import DataError, Problem, first_few
 from metalstm.files.writing import read_bounded
 
 COLUMNS = ("curL", "curR", "velL", "velR")  # of the left and right motors: current, A, and speed of the wheels, m/s
@@ -66,7 +65,7 @@ def read_logs(root: Path) -> Logs:
             except (ValueError, csv.Error) as error:
                 broken.append(Problem(f"{place / name / file}: {error}", MEND))
     if empty or broken:
-        raise DataError(*first(empty, "terrains have none"), *first(broken, "logs are broken"))
+        raise DataError(*first_few(empty, "terrains have none"), *first_few(broken, "logs are broken"))
     return logs
 
 

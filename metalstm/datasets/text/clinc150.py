@@ -8,18 +8,17 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from metalstm.config.fields import bounded
 from metalstm.datasets.base import Dataset, FolderOfData
 from metalstm.datasets.files.reader import Reader
+from metalstm.datasets.splits import Shares, split_randomly
 from metalstm.datasets.text.clinc150_files import Queries, find_folder, read_intents
 from metalstm.datasets.text.texts import line_reader
 from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, spelling
-from metalstm.files.paths import expanded, user_data_folder
-from metalstm.tasks.classes import SPLITS, ClassDataset, check_disjoint
-from metalstm.tasks.sampler import seeded_generator
+from metalstm.files.paths import dataset_root
+from metalstm.tasks.classes import ClassDataset, check_disjoint
 
+SHARES = Shares(validation=0.1, test=0.3)  # of the domains
 DEFAULT = TokenSettings()
 
 
@@ -39,9 +38,9 @@ def load_clinc150(root: Path | None, split_seed: int = 0, settings: TokenSetting
         DataError: the data is missing, broken or of another form.
         ConfigError: no word is in the vocabulary, and there are no n-grams.
     """
-    folder = find_folder(user_data_folder() / "clinc150" if root is None else expanded(root))
+    folder = find_folder(dataset_root(root, "clinc150"))
     domains, queries = read_intents(folder, settings.max_words)
-    splits = dict(zip(SPLITS, split_domains(list(domains), split_seed), strict=True))
+    splits = split_randomly(list(domains), SHARES, split_seed, "clinc150")
     members = {split: [(d, intent) for d in chosen for intent in domains[d]] for split, chosen in splits.items()}
     texts = {split: [queries[intent] for _, intent in chosen] for split, chosen in members.items()}
     vocabulary = Vocabulary((text for intent in texts["meta_train"] for text in intent), settings)
@@ -75,14 +74,6 @@ def load_clinc150(root: Path | None, split_seed: int = 0, settings: TokenSetting
         vocabulary=vocabulary.size,
         reader=Reader("texts", line_reader(vocabulary, settings.max_words)),
     )
-
-
-def split_domains(names: list[str], split_seed: int) -> list[list[str]]:
-    """The domains of meta-train, meta-validation and meta-test, each in order: of 10 they are 6, 1 and 3."""
-    validation, test = max(1, len(names) // 10), max(1, 3 * len(names) // 10)
-    order = torch.randperm(len(names), generator=seeded_generator(split_seed, "clinc150", "split"))
-    sizes = [len(names) - validation - test, validation, test]
-    return [[names[i] for i in sorted(part.tolist())] for part in order.split(sizes)]
 
 
 def shared_queries(queries: Queries) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from metalstm.datasets.text.tokens import words
-from metalstm.errors import DataError, Problem
+from metalstm.errors import DataError, Problem, first_few, first_names
 from metalstm.files.writing import read_bounded
 
 QUERIES, DOMAINS = "data_full.json", "domains.json"
@@ -20,7 +20,6 @@ FIX = f"put {QUERIES} and {DOMAINS} of {SOURCE} into this folder, or name anothe
 MEND = f"fetch it again from {SOURCE}"
 FEWEST_DOMAINS = 3  # one for each split
 LARGEST = 2**28  # bytes of a file: a hundred times what the larger has
-SHOWN = 5  # problems of a kind named one by one
 
 Domains = dict[str, list[str]]  # intents by domain, both in order
 Queries = dict[str, list[list[str]]]  # by intent, in order: the words of each query, in the order of the file
@@ -71,7 +70,7 @@ def read_intents(folder: Path, max_words: int | None = None) -> tuple[Domains, Q
             (sorted(known - queries.keys()), f"{folder / QUERIES}: without a query"),
         ):
             if names:
-                problems.append(Problem(f"{what}: {len(names)} intents: {_some(names)}", MEND))
+                problems.append(Problem(f"{what}: {len(names)} intents: {first_names(names)}", MEND))
     if problems:
         raise DataError(*problems)
     return domains, {intent: queries[intent] for intent in sorted(queries)}
@@ -126,10 +125,5 @@ def _rows(path: Path, content: dict[str, Any], problems: list[Problem]) -> Itera
                 yield row[1], text
             else:
                 bad.append(f"'{part}', entry {number} ({row[1]}) has no words: {row[0]!r}")
-    problems += [Problem(f"{path}: {what}", "remove this entry, or mend it") for what in bad[:SHOWN]]
-    if len(bad) > SHOWN:
-        problems.append(Problem(f"{path}: {len(bad) - SHOWN} more such entries", MEND))
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    said = [Problem(f"{path}: {what}", "remove this entry, or mend it") for what in bad]
+    problems += first_few(said, "such entries", MEND, where=f"{path}: ")

@@ -10,20 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from metalstm.config.fields import bounded
 from metalstm.datasets.base import Dataset, FolderOfData
+from metalstm.datasets.splits import Shares, split_randomly
 from metalstm.datasets.text.movietweetings_files import Film, Rating, Table, find_folder, read_table
 from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, is_tag, spelling
 from metalstm.errors import DataError
-from metalstm.files.paths import expanded, user_data_folder
-from metalstm.tasks.classes import SPLITS, ClassDataset, check_disjoint
-from metalstm.tasks.sampler import seeded_generator
+from metalstm.files.paths import dataset_root
+from metalstm.tasks.classes import ClassDataset, check_disjoint
 
 LIKED = 8  # of 10: a rating from which on a film counts as liked
 SIDES = ("not liked", "liked")  # a user's two classes
 FEWEST_USERS = 3  # one for each split
+SHARES = Shares(validation=0.1, test=0.2)
 DEFAULT = TokenSettings(max_words=8)
 
 Ratings = Mapping[str, Mapping[str, Rating]]  # by user and film
@@ -84,7 +83,7 @@ def load_movietweetings(
     Raises:
         DataError: the data is missing, broken, or has too few users.
     """
-    folder = find_folder(user_data_folder() / "movietweetings" if root is None else expanded(root))
+    folder = find_folder(dataset_root(root, "movietweetings"))
     table = read_table(folder)
     sides = {user: both for user, films in table.ratings.items() if (both := _sides(films, min_ratings)) is not None}
     if len(sides) < FEWEST_USERS:
@@ -93,7 +92,7 @@ def load_movietweetings(
             f"{FEWEST_USERS}",
             "use a smaller dataset.min_ratings, or name the folder of a larger edition with dataset.root",
         )
-    users = dict(zip(SPLITS, split_users(sorted(sides), split_seed), strict=True))
+    users = split_randomly(sorted(sides), SHARES, split_seed, "movietweetings")
     held_out = {*users["meta_validation"], *users["meta_test"]}
     known = Crowd({user: films for user, films in table.ratings.items() if user not in held_out})
     titles = {name: film.title[: settings.max_words] for name, film in table.films.items()}
@@ -139,14 +138,6 @@ def load_movietweetings(
         vocabulary=vocabulary.size,
         unit="user",
     )
-
-
-def split_users(names: list[str], split_seed: int) -> list[list[str]]:
-    """The users of meta-train, meta-validation and meta-test, each in order: 70 / 10 / 20%."""
-    validation, test = max(1, len(names) // 10), max(1, len(names) // 5)
-    order = torch.randperm(len(names), generator=seeded_generator(split_seed, "movietweetings", "split"))
-    sizes = [len(names) - validation - test, validation, test]
-    return [[names[i] for i in sorted(part.tolist())] for part in order.split(sizes)]
 
 
 def film_tags(film: Film) -> list[str]:

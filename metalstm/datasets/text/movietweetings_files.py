@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metalstm.datasets.text.tokens import words
-from metalstm.errors import DataError, Problem
+from metalstm.errors import DataError, Problem, first_few
 from metalstm.files.writing import read_bounded
 
 RATINGS, MOVIES = "ratings.dat", "movies.dat"
@@ -20,7 +20,6 @@ MEND = f"mend or remove this line, or fetch the file again from {SOURCE}"
 BEST = 10  # of ratings, which begin at 0
 TITLE = re.compile(r"(?P<title>.*?)(?: \((?P<year>\d{4})\))?", re.DOTALL)
 LARGEST = 2**28  # bytes of a file: ten times what the larger has
-SHOWN = 5  # problems of a kind named one by one
 
 
 class Film(NamedTuple):
@@ -150,6 +149,4 @@ def _lines(path: Path, bad: list[str], problems: list[Problem]) -> Iterator[tupl
 
 
 def _add(path: Path, bad: list[str], problems: list[Problem]) -> None:
-    problems += [Problem(f"{path}: {what}", MEND) for what in bad[:SHOWN]]
-    if len(bad) > SHOWN:
-        problems.append(Problem(f"{path}: {len(bad) - SHOWN} more such lines", MEND))
+    problems += first_few([Problem(f"{path}: {what}", MEND) for what in bad], "such lines", where=f"{path}: ")

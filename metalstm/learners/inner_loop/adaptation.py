@@ -22,12 +22,14 @@ class Adaptable(ABC):
 
     Args:
         model: its parameters are what the outer loop trains.
+        new_outputs: of a head that starts at zero, for other classes than the model was trained on; None: its own head.
     """
 
     reads_again = True  # at every inner step, with the weights of that step
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, new_outputs: int | None = None) -> None:
         self.model = model
+        self.new_outputs = new_outputs
 
     def weight_shapes(self) -> dict[str, torch.Size]:
         """Of every weight that adapts, without the tasks axis; 1 stands for a size that is known at test time only."""
@@ -37,9 +39,18 @@ class Adaptable(ABC):
     def encode(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
         """All that can be computed of examples before the first inner step, once for however many."""
 
-    @abstractmethod
     def start(self, encoded: Any, support: Examples) -> Weights:
-        """The weights before adapting, [T, ...] each; `encoded` is of the support set."""
+        """Return the weights before adapting, [T, ...] each; `encoded` is of the support set."""
+        tasks = len(support.inputs)
+        start = self.model.start(tasks)
+        if self.new_outputs is None:
+            return start
+        like, width = start["head_weight"], self.model.shape.feature_size
+        head = {
+            "head_weight": like.new_zeros(tasks, self.new_outputs, width),
+            "head_bias": like.new_zeros(tasks, self.new_outputs),
+        }
+        return {**start, **head}
 
     @abstractmethod
     def read(self, encoded: Any, weights: Weights) -> Tensor:
@@ -55,9 +66,6 @@ class WholeModel(Adaptable):
 
     def encode(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
         return self.model.prepare(examples.inputs, examples.lengths)
-
-    def start(self, encoded: Any, support: Examples) -> Weights:
-        return self.model.start(len(support.inputs))
 
     def read(self, encoded: Any, weights: Weights) -> Tensor:
         return self.model.read(encoded, weights)
@@ -78,7 +86,7 @@ class HeadOnly(Adaptable):
         return read_by_all(self.model, examples, generator)
 
     def start(self, encoded: Tensor, support: Examples) -> Weights:
-        start = self.model.start(len(support.inputs))
+        start = super().start(encoded, support)
         return {name: start[name] for name in HEAD}
 
     def read(self, encoded: Tensor, weights: Weights) -> Tensor:
@@ -88,29 +96,7 @@ class HeadOnly(Adaptable):
         return self.model.head(encoded, weights)
 
 
-class OtherHead(Adaptable):
-    """What `inner` is, but for where its head starts.
-
-    Args:
-        inner: what adapts.
-    """
-
-    def __init__(self, inner: Adaptable) -> None:
-        super().__init__(inner.model)
-        self.inner = inner
-        self.reads_again = inner.reads_again
-
-    def encode(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
-        return self.inner.encode(examples, generator)
-
-    def read(self, encoded: Any, weights: Weights) -> Tensor:
-        return self.inner.read(encoded, weights)
-
-    def outputs(self, encoded: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
-        return self.inner.outputs(encoded, weights, generator)
-
-
-class FromPrototypes(OtherHead):
+class FromPrototypes(Adaptable):
     """What `inner` is, but the head starts from the support set (Triantafillou et al. 2020, "Proto-MAML").
 
     Classification: w_k = 2 s p_k and b_k = -s |p_k|^2, which is a prototypical network, p_k the mean of class k's
@@ -124,7 +110,9 @@ class FromPrototypes(OtherHead):
     """
 
     def __init__(self, inner: Adaptable, kind: Kind, metric_scale: float | None = None) -> None:
-        super().__init__(inner)
+        super().__init__(inner.model)
+        self.inner = inner
+        self.reads_again = inner.reads_again
         self.kind = kind
         self.metric_scale = metric_scale
 
@@ -145,23 +133,14 @@ class FromPrototypes(OtherHead):
         scale = distance_scale(features.shape[-1], self.metric_scale)
         return {**start, "head_weight": 2 * scale * centres, "head_bias": -scale * centres.square().sum(dim=-1)}
 
+    def encode(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
+        return self.inner.encode(examples, generator)
 
-class NewHead(OtherHead):
-    """What `inner` is, but with a head that starts at zero: for other classes than the model was trained on."""
+    def read(self, encoded: Any, weights: Weights) -> Tensor:
+        return self.inner.read(encoded, weights)
 
-    def __init__(self, inner: Adaptable, outputs: int) -> None:
-        super().__init__(inner)
-        self.new = outputs
-
-    def start(self, encoded: Any, support: Examples) -> Weights:
-        start = self.inner.start(encoded, support)
-        tasks, width = len(support.inputs), self.model.shape.feature_size
-        like = start["head_weight"]
-        return {
-            **start,
-            "head_weight": like.new_zeros(tasks, self.new, width),
-            "head_bias": like.new_zeros(tasks, self.new),
-        }
+    def outputs(self, encoded: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
+        return self.inner.outputs(encoded, weights, generator)
 
 
 def read_by_all(model: Model, examples: Examples, generator: torch.Generator | None = None) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from metalstm.nn.base import Weights
+from metalstm.nn.second_pass import keep_conditions, kept_conditions
 
 # Weights, their rates, an order and a generator to the weights after an inner step.
 Update = Callable[..., dict[str, Tensor]]
@@ -35,24 +36,15 @@ class Recomputed(torch.autograd.Function):
         ctx: Any, update: Update, names: list[str], generator: torch.Generator | None, *tensors: Tensor
     ) -> tuple[Tensor, ...]:
         ctx.update, ctx.names = update, names
-        ctx.generator_state = None if generator is None else generator.get_state()
-        kind = tensors[0].device.type
-        ctx.rounding = (kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind), False)
-        ctx.save_for_backward(*tensors)
+        keep_conditions(ctx, generator, tensors)
         weights, rates = by_name(names, [tensor.detach().requires_grad_() for tensor in tensors])
         return tuple(update(weights, rates, "none", generator).values())
 
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *d_new: Tensor) -> Any:
-        generator = None
-        if ctx.generator_state is not None:
-            generator = torch.Generator()
-            generator.set_state(ctx.generator_state)
         wanted = ctx.needs_input_grad[3:]
-        tensors = [
-            tensor.detach().requires_grad_(wants) for tensor, wants in zip(ctx.saved_tensors, wanted, strict=True)
-        ]
+        tensors, generator = kept_conditions(ctx, wanted)
         with torch.enable_grad(), torch.autocast(*ctx.rounding):
             weights, rates = by_name(ctx.names, tensors)
             new = ctx.update(weights, rates, "second", generator)
