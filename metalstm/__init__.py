@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from metalstm.api import load as load
     from metalstm.api import meta_train as meta_train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Run", "load", "meta_train"]
 
 
