@@ -66,7 +66,6 @@ class Run:
         Raises:
             CheckpointError: the run is not over, or this is none.
         """
-
         try:
             content: dict[str, Any] = read_json(self.path / RESULT)
         except Unreadable as error:
@@ -79,7 +78,6 @@ class Run:
     @property
     def metrics(self) -> list[dict[str, float]]:
         """The records of `metrics.jsonl`: one for each training step, and one for each meta-validation."""
-
         return list(Records(self.path))
 
 
@@ -182,7 +180,6 @@ def load(
     Raises:
         MetalstmError: there is no run, no whole checkpoint, or not its data.
     """
-
     if not isinstance(run, (Run, str, PurePath)):
         raise ConfigError.of(f"run={run!r} is no run", "give what meta_train returned, or a run directory")
     path = run.path if isinstance(run, Run) else Run(run).path

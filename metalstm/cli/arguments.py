@@ -37,7 +37,6 @@ def completed(config_name: str, arguments: Sequence[str]) -> list[str]:
         CheckpointError: the run to go on with is none.
         ConfigError: its config, or one that a flag names, cannot be used.
     """
-
     given, _ = get_args_parser().parse_known_args(arguments)
     more = use_of_hydra(given)
     if config_name == "train":
@@ -84,7 +83,6 @@ def run_choices(overrides: Sequence[str]) -> list[str]:
 
 def resumed(overrides: Sequence[str]) -> Iterator[str]:
     """The run directories that overrides name to go on with; what Hydra will refuse is left to it."""
-
     parser = OverridesParser.create()
     for override in overrides:
         if name_of(override) == "resume" and not override.startswith("~"):
@@ -98,7 +96,6 @@ def resumed(overrides: Sequence[str]) -> Iterator[str]:
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Read a command line; one that Hydra has no flags for ends the process, as usual."""
-
     parser: argparse.ArgumentParser = get_args_parser()
     version_option(parser)
     return parser.parse_intermixed_args(arguments)  # settings may stand around flags
@@ -106,7 +103,6 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 def config_flags(given: argparse.Namespace) -> tuple[str, ...]:
     """Give the flags that say where another process composes from."""
-
     folder = None if given.config_dir is None else Path(given.config_dir).absolute()
     flags = {"--config-dir": folder, "--config-name": given.config_name}
     return tuple(f"{flag}={value}" for flag, value in flags.items() if value is not None)

@@ -52,7 +52,6 @@ def ending_with_errors() -> Iterator[None]:
 
 def version_option(parser: argparse.ArgumentParser) -> None:
     """Give a parser `--version`, which says this package's; in place of another's, if it has one."""
-
     said = f"metalstm {version('metalstm')}, torch {version('torch')}"
     existing = next((action for action in parser._actions if "--version" in action.option_strings), None)
     if existing is None:

@@ -38,7 +38,6 @@ def help_text(config_name: str, arguments: Sequence[str]) -> str:
     Raises:
         HydraException, OmegaConfBaseException: as `composition.composed`.
     """
-
     given = parsed(arguments)
     config = composed(
         given.config_name or config_name, given.overrides, True, folder=given.config_dir, main=given.config_path

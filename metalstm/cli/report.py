@@ -30,7 +30,6 @@ def main() -> None:
 
 def draw_missing(runs: list[Path]) -> None:
     """Draws what a single run should have and does not, and says so beside the table."""
-
     if len(runs) == 1:
         for name, file in missing.draw_missing(runs[0]):
             sys.stderr.write(f"{name:9} {file}\n")
@@ -67,7 +66,6 @@ def report(runs: list[Path], out: Path | None, target: float | None, form: str =
     Raises:
         ConfigError: runs without a result, or on different tasks; or `out` cannot be written.
     """
-
     read = on_the_same_tasks(runs_in(runs))
     common, found = read[0].tasks, curves(read)
     rows = comparison.rows(common, found, target)

@@ -94,7 +94,6 @@ def shown(args: argparse.Namespace) -> str:
     Raises:
         ConfigError: there is no such folder, or no such key, or a limit that is none.
     """
-
     check(args)
     found = chosen(listed(args.folder), args)
     runs = found[: args.limit]
@@ -137,17 +136,29 @@ def chosen(runs: Sequence[Listed], args: argparse.Namespace) -> list[Listed]:
 
 
 def fits(run: Listed, key: str, wanted: str) -> bool:
-    """Whether a run has one of the values wanted."""
+    """Return whether a run has one of the values wanted; numbers are compared as numbers."""
     value = run.entry()[key]
-    return any(fnmatchcase("" if value is None else str(value), one) for one in wanted.split(","))
+    text = "" if value is None else str(value)
+    return any(
+        fnmatchcase(text, one) or (isinstance(value, float) and is_number(one, value)) for one in wanted.split(",")
+    )
+
+
+def is_number(text: str, value: float) -> bool:
+    """Return whether a text is a number of this value."""
+    try:
+        return float(text) == value
+    except ValueError:
+        return False
 
 
 def as_table(runs: Sequence[Listed]) -> str:
     """Runs as lines of columns, their paths beside them or below."""
-
-    rows = []
+    rows, below = [], []
     for run in runs:
         step = f"{run.step}" if run.steps is None else f"{run.step}/{run.steps}"
         when = "-" if run.begun is None else f"{run.begun:%Y-%m-%d %H:%M}"
-        rows.append((run.state, step, when, run.result))
-    return table(("state", "step", "begun, UTC", "result", "run"), rows, [str(run.path) for run in runs])
+        goes_on = run.state == "interrupted"  # the command stands below, whole
+        rows.append((run.state, step, when, "go on with the command below" if goes_on else run.result))
+        below.append(run.result.removeprefix("go on with ") if goes_on else str(run.path))
+    return table(("state", "step", "begun, UTC", "result", "run"), rows, below)

@@ -53,7 +53,6 @@ def planned(given: argparse.Namespace) -> Sweep:
     Raises:
         ConfigError: a job would be refused, or one is there with other settings.
     """
-
     if given.config_path:
         raise ConfigError.of(
             f"--config-path={given.config_path} cannot be given with -m",

@@ -82,7 +82,6 @@ def check(jobs: Sequence[Job], compose: Callable[[Sequence[str]], DictConfig], c
 
 def check_data(left: Sequence[tuple[Job, TrainSettings]], refusals: Refusals) -> None:
     """As `check`, of the jobs that are not over, once their settings are in order; each dataset is made once."""
-
     by_dataset: dict[str, list[tuple[Job, TrainSettings]]] = {}
     for job, settings in left:
         by_dataset.setdefault(repr(settings.dataset), []).append((job, settings))
@@ -102,7 +101,6 @@ def check_data(left: Sequence[tuple[Job, TrainSettings]], refusals: Refusals) ->
 
 def checked_settings(job: Job, compose: Callable[[Sequence[str]], DictConfig]) -> TrainSettings:
     """A job's settings, which those of the run in its directory must agree with."""
-
     settings = train_settings(compose(job.overrides))
     if settings.resume is not None:
         raise ConfigError.of(
@@ -123,7 +121,6 @@ def checked_settings(job: Job, compose: Callable[[Sequence[str]], DictConfig]) -
 
 def settings_there(job: Job) -> dict[str, Any]:
     """The settings of the run in a job's directory; none where there is no run, or it cannot be read."""
-
     try:
         return flat(from_the_root(config_values(job.path)))
     except Unreadable:

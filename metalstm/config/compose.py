@@ -35,7 +35,6 @@ def our_configs(folder: str | None = None, main: str | None = None) -> Iterator[
     Raises:
         SearchPathException: there is no such folder.
     """
-
     version.setbase("1.3")
     bound_configs()
     path = create_config_search_path(main or "pkg://metalstm.configs")
@@ -71,7 +70,6 @@ def composed(
     Raises:
         HydraException, OmegaConfBaseException: as the command meets them; `command.as_ours` says them in our words.
     """
-
     with our_configs(folder, main):
         return compose(config_name, readable(overrides), return_hydra_config=with_hydra)
 
@@ -109,7 +107,6 @@ def readable_path(override: str, sweep: bool) -> str:
 
 def as_understood(value: str) -> Override | None:
     """A value as Hydra's grammar has it; None: it has none."""
-
     try:
         return OverridesParser.create().parse_override(f"path={value}")
     except HydraException:
@@ -123,7 +120,6 @@ def is_text(override: Override) -> bool:
 
 def setting_names(config_name: str) -> list[str]:
     """All settings and groups of a command, as the command line names them."""
-
     values = OmegaConf.to_container(composed(config_name, []))
     assert isinstance(values, dict)
     names = [str(name) for name in flat({str(key): value for key, value in values.items()})]

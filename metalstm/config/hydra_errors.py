@@ -19,7 +19,6 @@ from metalstm.registry import GROUPS
 
 def as_ours(error: Exception, config_name: str) -> MetalstmError | None:
     """An error as one that the person at the command line can mend; None: it is a mistake of this program."""
-
     if isinstance(error, MetalstmError):
         return error
     if isinstance(error, (HydraException, OmegaConfBaseException)):

@@ -80,7 +80,6 @@ def bound_configs() -> None:
 
     The class stays Hydra's own, for launchers hand what it has registered to other processes.
     """
-
     read = FileConfigSource.load_config
     if read.__module__ == __name__:  # it does already
         return

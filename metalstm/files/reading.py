@@ -108,7 +108,6 @@ def check_nodes(text: str) -> None:
         Unreadable: they are too many, or nested too deep.
         yaml.YAMLError: it is no YAML.
     """
-
     sizes: dict[str, int] = {}  # of whole nodes with an anchor
     opened: list[tuple[str | None, int]] = []  # anchor, and the number of nodes before it
     count = 0

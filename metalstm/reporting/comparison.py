@@ -164,7 +164,7 @@ def in_units(steps: int, row: Mapping[str, Any]) -> str:
 
 
 def number(value: float, accuracy: bool) -> str:
-    return f"{100 * value:.2f}%" if accuracy else f"{value:.4g}"
+    return f"{round(100 * value, 2) + 0.0:.2f}%" if accuracy else f"{value:.4g}"  # never -0.00
 
 
 def signed(value: float, accuracy: bool) -> str:

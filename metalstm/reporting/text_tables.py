@@ -50,7 +50,6 @@ def table(heading: Row, rows: Sequence[Row], below: Sequence[str]) -> str:
 
 def in_columns(heading: Row | None, rows: Sequence[Row], widths: Sequence[int]) -> str:
     """Rows in columns of such widths; what is wider goes on in the next line."""
-
     made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), show_header=heading is not None)
     for name, width in zip(heading or [""] * len(widths), widths, strict=True):
         made.add_column(Text(printable(name)), overflow="fold", width=width)
@@ -85,7 +84,6 @@ def parts(widths: Sequence[int], room: int) -> list[range]:
 
 def column_widths(heading: Row, rows: Sequence[Row]) -> list[int]:
     """What each column takes where its cells stay whole, and its heading may have several lines."""
-
     columns = zip(heading, *rows, strict=True)
     return [max(map(cell_len, [*name.split(), *map(printable, cells), ""])) for name, *cells in columns]
 
@@ -101,5 +99,4 @@ def rendered(made: Table, rows: Sequence[Row]) -> str:
 
 def console(file: io.StringIO) -> Console:
     """Plain text of the screen's width."""
-
     return Console(file=file, force_terminal=False, color_system=None)

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from metalstm.config.text import pasted
+from metalstm.config.text import command
 from metalstm.files.reading import Unreadable, check_is_file, read_json
 from metalstm.runs.layout import CHECKPOINTS, CONFIG, FAILED, IDENTITY, LOG, RESULT, TRIALS, UNREADABLE, begun
 from metalstm.runs.lock import is_held
@@ -96,7 +96,7 @@ def state_of(path: Path, settings: dict[str, str], step: int, validated: Outcome
     if untested and (pruned := pruned_by_its_search(path)) is not None:
         return "pruned", saved or step, pruned
     if saved:
-        return "interrupted", saved, f"go on with {pasted('resume', path)}"
+        return "interrupted", saved, f"go on with {command('metalstm-train', resume=path)}"
     return "failed", step, "it ended before its first checkpoint"
 
 

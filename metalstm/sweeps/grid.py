@@ -38,7 +38,6 @@ def combinations(overrides: Sequence[Any]) -> list[tuple[list[str], dict[str, st
 
 def sweep_name(overrides: Sequence[str]) -> str:
     """The name of a sweep's directory: what is swept, and a hash of the command's settings in any order."""
-
     lines = [str(line) for line in overrides]
     parsed = OverridesParser.create().parse_overrides(lines)
     swept = "_".join(override.key_or_group for override in parsed if override.is_sweep_override())

@@ -45,7 +45,6 @@ def one_by_one(jobs: Sequence[Job]) -> None:
     Raises:
         Interrupted: a signal has ended the one that was running, at a step boundary.
     """
-
     with Interruption() as interruption:
         for number, job in enumerate(jobs):
             if job.over:
@@ -67,7 +66,6 @@ def launch(jobs: Sequence[Job], folder: Path, config: Any) -> None:
     Raises:
         Interrupted: by a signal; jobs may go on from their last checkpoints.
     """
-
     left = [job._replace(path=job.path.absolute()) for job in jobs if not job.over]
     if not left:
         return

@@ -36,7 +36,6 @@ class Sweep(NamedTuple):
 
 def carry_out(sweep: Sweep) -> int:
     """Runs what is not over, and writes the summary; the first failed job's exit code, or 0."""
-
     start_log()
     try:
         sweep.path.mkdir(parents=True, exist_ok=True)
@@ -60,7 +59,6 @@ def carry_out(sweep: Sweep) -> int:
 
 def summarise(sweep: Sweep) -> None:
     """Shows and writes the sweep's table."""
-
     outcomes = []
     for job in sweep.jobs:
         failure = failure_of(job)

@@ -79,7 +79,7 @@ def failing_compiler(tmp_path: Path) -> str:
     return str(script)
 
 
-@pytest.mark.parametrize("trouble", ["unreadable", "missing", "failing", "none installed"])
+@pytest.mark.parametrize("trouble", ["unreadable", "missing", "failing", "writing nothing", "none installed"])
 def test_without_a_working_compiler_the_plain_sweeps_run(
     choose_sweeps: Choose, caplog: pytest.LogCaptureFixture, tmp_path: Path, failing_compiler: str, trouble: str
 ) -> None:
@@ -90,6 +90,8 @@ def test_without_a_working_compiler_the_plain_sweeps_run(
         choose_sweeps(METALSTM_FUSED=None, XDG_CACHE_HOME=str(cache), CC="gcc '")
     elif trouble == "failing":
         choose_sweeps(METALSTM_FUSED=None, XDG_CACHE_HOME=str(cache), CC=failing_compiler)
+    elif trouble == "writing nothing":
+        choose_sweeps(METALSTM_FUSED=None, XDG_CACHE_HOME=str(cache), CC="true")
     else:
         choose_sweeps(METALSTM_FUSED=None, XDG_CACHE_HOME=str(cache), CC=None, PATH=str(tmp_path))
     with caplog.at_level(logging.WARNING):
@@ -97,8 +99,8 @@ def test_without_a_working_compiler_the_plain_sweeps_run(
         assert is_plain(sweeps_for(torch.zeros(1)))
     assert [record.levelname for record in caplog.records] == ["WARNING"]  # once, not at each call
     assert "slower without a C compiler" in caplog.text
-    if trouble == "failing":
-        assert "cannot do this" in caplog.text
+    said = {"failing": "cannot do this", "writing nothing": "true ended well, but wrote no "}.get(trouble, "")
+    assert said in caplog.text
     assert compiled.describe() == "plain torch sweeps"
     assert not list(tmp_path.rglob("*.so"))
 

@@ -17,6 +17,7 @@ from metalstm.cli.report import parse
 from metalstm.errors import ConfigError
 from metalstm.evaluation.statistics import mean_and_ci95
 from metalstm.reporting import comparison
+from metalstm.reporting.comparison import number
 from metalstm.reporting.entries import Entry, curves, on_the_same_tasks, runs_in
 
 T95 = {2: 4.302653, 3: 3.182446}  # of Student's t, from tables: by degrees of freedom, two-sided
@@ -473,3 +474,7 @@ def test_differences_from_the_better_of_two_that_were_not_meta_trained() -> None
     assert rows["learner"]["over_scratch_ci95"] == pytest.approx(half)
     assert rows["strong"]["over_scratch"] == 0
     assert rows["weak"]["over_scratch"] == pytest.approx(-0.4)
+
+
+def test_there_is_no_minus_zero() -> None:
+    assert (number(-0.00001, True), number(-0.0001, True), number(-0.00001, False)) == ("0.00%", "-0.01%", "-1e-05")

@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from metalstm.cli import runs
+from metalstm.cli.runs import as_table, fits
+from metalstm.config.text import command
 from metalstm.errors import DivergedError, Interrupted
-from metalstm.runs.listing import listed, settings_of, whole
+from metalstm.runs.listing import Listed, listed, settings_of, whole
 from metalstm.runs.lock import HOLDER, LOCK, RunLock, is_held
 from metalstm.runs.logs import end_log, log_to_file, reason_logged, start_log
 
@@ -144,7 +146,7 @@ def test_running_in_another_process_and_killed(made: Any, tmp_path: Path) -> Non
     process.communicate()
     assert (path / HOLDER).exists()  # it had no time to tidy up
     (run,) = listed(tmp_path)
-    assert (run.state, run.step, run.result) == ("interrupted", 100, f"go on with resume={path}")
+    assert (run.state, run.step, run.result) == ("interrupted", 100, f"go on with metalstm-train resume={path}")
     with RunLock(path):  # asking did not take it
         pass
 
@@ -305,3 +307,23 @@ def test_torch_is_not_imported(tmp_path: Path) -> None:
     (tmp_path / "outputs").mkdir()
     ended = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.stdout.splitlines() == ["no runs under outputs", "False"]
+
+
+def a_run(path: Path, **known: Any) -> Listed:
+    return Listed(**dict.fromkeys(Listed._fields) | {"path": path, "step": 1, "result": ""} | known)  # type: ignore[arg-type]
+
+
+def test_numbers_are_filtered_as_numbers(tmp_path: Path) -> None:
+    runs = [a_run(tmp_path, state="finished", ci95=half) for half in (0.0, 0.5)]
+    assert [fits(run, "ci95", "0") for run in runs] == [True, False]
+    assert [fits(run, "ci95", "0.50,x") for run in runs] == [False, True]
+    assert not fits(runs[0], "ci95", "nan")
+
+
+def test_a_command_to_go_on_stands_whole_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    path = tmp_path / ("a long name " * 9)
+    said = f"go on with {command('metalstm-train', resume=path)}"
+    lines = as_table([a_run(path, state="interrupted", result=said)]).splitlines()
+    assert lines[-1].strip() == command("metalstm-train", resume=path)
+    assert "go on with the command below" in lines[-2]

@@ -184,6 +184,8 @@ def compile_c(compiler: list[str], c_file: Path, built: Path) -> None:
     for openmp in (("-fopenmp",), ()):
         done = call([*compiler, *FLAGS, *openmp, str(c_file), "-o", str(built), "-lm"])
         if done.returncode == 0:
+            if not built.exists():  # as of `true`, which does nothing and does it well
+                raise NoCompiler(f"{compiler[0]} ended well, but wrote no {built.name}")
             return
     raise NoCompiler(f"{compiler[0]} failed: {done.stderr.strip()[-300:]}")
 

@@ -92,7 +92,6 @@ def keep_plan(folder: Path, plan: Plan) -> None:
         ConfigError: another search is there; with each difference.
         CheckpointError: what is there cannot be read, or not written.
     """
-
     path = folder / PLAN
     mine = plan.described()
     if not path.exists():

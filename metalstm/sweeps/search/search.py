@@ -32,7 +32,6 @@ def search(given: Sequence[str]) -> None:
     Raises:
         MetalstmError: the settings are wrong, or the search was stopped, or no trial came to anything.
     """
-
     need_optuna()
     with screen_log():
         trials, folder, plan, settings = understood(given)
@@ -53,7 +52,6 @@ def run(trials: int, folder: Path, plan: Plan, settings: TrainSettings, interrup
         settings: of any trial.
         interruption: asked while one runs.
     """
-
     regression = settings.dataset.kind == "regression"
     metric = "mse" if regression else "accuracy"
     study = Study(folder, plan.spaces, "minimize" if regression else "maximize", settings.seed, defaults(plan))
@@ -75,7 +73,6 @@ def run(trials: int, folder: Path, plan: Plan, settings: TrainSettings, interrup
 
 def finish(folder: Path, plan: Plan, study: Study, best: Tried) -> None:
     """Says what was found."""
-
     log.info("the best:")
     for one in study.ranked()[:5]:
         log.info("%s", summary.line(one))
@@ -94,7 +91,6 @@ def understood(given: Sequence[str]) -> tuple[int, Path, Plan, TrainSettings]:
     Raises:
         ConfigError: it is wrong, or the settings at one end of a space are.
     """
-
     own = {"trials": "20", "search": ""}
     for text in given:
         name, _, value = text.partition("=")
@@ -129,14 +125,12 @@ def checked(overrides: Sequence[str]) -> TrainSettings:
     Raises:
         ConfigError: they are wrong.
     """
-
     with in_our_words("train"):
         return train_settings(composed("train", overrides))
 
 
 def defaults(plan: Plan) -> dict[str, float | str] | None:
     """What the searched settings are without a search, by name; None: one of them is in no space."""
-
     values = flat(plain(checked(plan.fixed)))
     values |= {group: values[f"{group}.name"] for group in GROUPS}
     found = {space.name: space.placed(values.get(space.name)) for space in plan.spaces}

@@ -71,7 +71,6 @@ def parse(overrides: Sequence[str]) -> tuple[list[str], list[Space]]:
         ConfigError: with every problem found in the spaces.
         HydraException: an override cannot be read.
     """
-
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     problems: list[Problem] = []
     fixed, spaces = [], []
@@ -103,7 +102,6 @@ def values_of(override: Override) -> Numbers | tuple[str, ...]:
     Raises:
         ValueError: it is empty, too large, or cannot be on a logarithmic scale; or a pattern.
     """
-
     sweep = override.value()
     if not isinstance(sweep, (ChoiceSweep, IntervalSweep, RangeSweep)):
         raise ValueError("patterns are not searched; name the choices")

@@ -74,7 +74,6 @@ def best_entry(plan: Plan, best: Tried, folder: Path, metric: str, trials: int) 
 
 def write(folder: Path, plan: Plan, study: Study, metric: str) -> None:
     """Writes the table, and the best trial where there is one."""
-
     found = {TABLE: table(study, metric)}
     best = study.best()
     if best is not None and best.value is not None:
