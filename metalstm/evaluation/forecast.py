@@ -30,7 +30,7 @@ def forecast(
     """Return the seconds of each phase after meta-training, in order, and first of the meta-validations within it.
 
     Args:
-        judge: of the meta-test.
+        evaluator: of the meta-test.
         learner: as it is now.
         shape: of the baselines' model.
         seed: of their starts.

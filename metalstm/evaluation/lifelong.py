@@ -75,7 +75,7 @@ def run_stream(
         streams: of tasks.
         count: R >= 2.
         mode: one of `MODES`.
-        judge: its protocol says how many steps a task is learned for; a learner that reads, reads all that there is.
+        evaluator: its protocol says how many steps a task is learned for; a learner that reads, reads all that there is.
         after: called after each stream with the number done so far.
     """
     found = []

@@ -133,7 +133,7 @@ def test_where_a_test_may_write_is_tried_before(
     assert in_process("train", *tiny(test_tasks=0)).code == 0
     run = only_run(Path())
     make(run / "tests")
-    monkeypatch.setattr("metalstm.evaluation.meta_test.Judge.evaluator", lambda *given: pytest.fail("tested"))
+    monkeypatch.setattr("metalstm.evaluation.meta_test.Evaluator.evaluate", lambda *given: pytest.fail("tested"))
     ended = in_process("test", f"run={run}", "tasks=4")
     assert ended.code == 2
     assert ended.err.startswith(f"error: the result would be written into {run}/tests, but that fails: No")

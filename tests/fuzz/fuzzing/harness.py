@@ -195,7 +195,7 @@ def without_training() -> Iterator[None]:
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.object(train, "meta_trainer", over))
-        stack.enter_context(mock.patch.object(Evaluator, "evaluator", over))
+        stack.enter_context(mock.patch.object(Evaluator, "evaluate", over))
         stack.enter_context(mock.patch.object(sweep, "carry_out", return_value=0))
         stack.enter_context(no_network())
         yield
