@@ -14,7 +14,7 @@ __all__ = ["Run", "load", "meta_train"]
 
 
 def __getattr__(name: str) -> Any:
-    """What Python is to use of this package, imported when it is first asked for."""
+    """Return what Python is to use of this package, imported when it is first asked for."""
     if name in __all__:
         from metalstm import api
 

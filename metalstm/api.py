@@ -115,7 +115,7 @@ def meta_train(*settings: str, **named: Any) -> Run:
 
 
 def composed_for_python(given: list[str]) -> DictConfig:
-    """The config of these settings.
+    """Return the config of these settings.
 
     Raises:
         ConfigError: Hydra refuses them, by errors of any kind.
@@ -127,7 +127,7 @@ def composed_for_python(given: list[str]) -> DictConfig:
 
 
 def checked(setting: Any) -> str:
-    """A setting as on the command line.
+    """Return a setting as on the command line.
 
     Raises:
         ConfigError: it is no text.
@@ -141,7 +141,7 @@ def checked(setting: Any) -> str:
 
 
 def as_override(name: str, value: Any) -> str:
-    """A setting given by its name, as the command line writes it.
+    """Return a setting given by its name, as the command line writes it.
 
     Raises:
         ConfigError: the value is none that a setting can have.
@@ -168,7 +168,7 @@ def load(
     allow_changed_data: bool = False,
     memory_budget: int | None = None,
 ) -> TrainedLearner:
-    """A run's learner at its best, with its data: ready to adapt to tasks that it has never seen.
+    """Return a run's learner at its best, with its data: ready to adapt to tasks that it has never seen.
 
     Args:
         run: from `meta_train`, or the directory of any run.

@@ -19,12 +19,12 @@ class Problem(NamedTuple):
 
 
 def printable(text: str) -> str:
-    """The text in one line, whatever a person has given that is quoted in it."""
+    """Return the text in one line, whatever a person has given that is quoted in it."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its kind where it says nothing."""
+    """Return the first line of what an error says, or its kind where it says nothing."""
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
@@ -67,7 +67,7 @@ class MetalstmError(Exception):
 
     @classmethod
     def of(cls, what: str, fix: str) -> MetalstmError:
-        """An error with a single problem."""
+        """Return an error with a single problem."""
         return cls(Problem(what, fix))
 
 
@@ -114,7 +114,7 @@ class Interrupted(MetalstmError):
 
 
 def unusable(error: OSError) -> MetalstmError:
-    """A file that a person's command names, or the screen, in our words."""
+    """Return a file that a person's command names, or the screen, in our words."""
     named = f"{error.filename or 'the output'} cannot be written or read: {error.strerror or error}"
     if error.filename is None:
         return ConfigError.of(named, "send the output to a screen, or to a file with room for it")

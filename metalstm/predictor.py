@@ -63,7 +63,7 @@ class TrainedLearner:
         return f"TrainedLearner({self.settings.learner.name} of {str(self.path)!r})"
 
     def learner(self, labels: int) -> Learner:
-        """The learner for so many labels.
+        """Return the learner for so many labels.
 
         Raises:
             ConfigError: it was trained for fewer.
@@ -74,7 +74,7 @@ class TrainedLearner:
 
     @own_torch()
     def task(self, number: int = 0, split: str = "meta_test") -> TaskBatch:
-        """A task of the run's data, `support` and `query`: of meta-test number n is the n-th that was tested on.
+        """Return a task of the run's data, `support` and `query`: of meta-test number n is the n-th that was tested on.
 
         Raises:
             ConfigError: there is no such split, or no such number.
@@ -125,7 +125,7 @@ class TrainedLearner:
         return Wanted(self.dataset, one_length and self.dataset.steps is not None)
 
     def support(self, given: Any, lengths: Any) -> tuple[Examples, list[str] | None]:
-        """The support set that `adapt` is given, and the names of its labels; None in regression.
+        """Return the support set that `adapt` is given, and the names of its labels; None in regression.
 
         Raises:
             DataError: it is none, or not of the run's kind.
@@ -166,7 +166,7 @@ class TrainedLearner:
 
 
 def counted(name: str, value: Any, least: int = 0) -> int:
-    """A whole number of at least `least`.
+    """Return a whole number of at least `least`.
 
     Raises:
         ConfigError: it is none.
@@ -196,7 +196,7 @@ class Adapted:
 
     @own_torch()
     def predict(self, query: Any, lengths: Any = None) -> Tensor:
-        """The probability of each label for each query, [Q, N] float64; in regression the numbers, [Q, O].
+        """Return the probability of each label for each query, [Q, N] float64; in regression the numbers, [Q, O].
 
         Args:
             query: inputs, as `TrainedLearner.adapt` takes them; or the `query` of a `task`, or a folder of files.

@@ -54,7 +54,10 @@ def check_asked(given: AdaptSettings) -> None:
 
 
 def unwritable(setting: str, name: str, overwrite: bool) -> list[Problem]:
-    """What is wrong with the place of a file that is to be written; a file that is there must be free to overwrite."""
+    """Return what is wrong with the place of a file that is to be written.
+
+    A file that is there must be free to overwrite.
+    """
     file = Path(name)
     fix = f"give {setting}=<a file in a folder of yours>"
     if file.exists() and not file.is_file():

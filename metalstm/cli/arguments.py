@@ -27,7 +27,7 @@ HYDRA = (
 
 
 def completed(config_name: str, arguments: Sequence[str]) -> list[str]:
-    """A command's arguments, with those that they leave to be understood.
+    """Return a command's arguments, with those that they leave to be understood.
 
     Args:
         config_name: the command, such as `train`.
@@ -58,7 +58,7 @@ def use_of_hydra(given: argparse.Namespace) -> list[str]:
 
 
 def own_config(given: argparse.Namespace, name: str) -> dict[str, object] | None:
-    """A config in the folder that `--config-dir` or `--config-path` names; None: it is not there."""
+    """Return a config in the folder that `--config-dir` or `--config-path` names; None: it is not there."""
     folder = given.config_dir or given.config_path
     file = Path(f"{folder}/{name.removesuffix('.yaml')}.yaml")
     config = own_yaml(file) if folder and file.is_file() else None
@@ -66,7 +66,7 @@ def own_config(given: argparse.Namespace, name: str) -> dict[str, object] | None
 
 
 def run_choices(overrides: Sequence[str]) -> list[str]:
-    """The choices of groups that the run to go on with was made with, but for those that are given.
+    """Return the choices of groups that the run to go on with was made with, but for those that are given.
 
     Raises:
         CheckpointError: it is no run.
@@ -82,7 +82,7 @@ def run_choices(overrides: Sequence[str]) -> list[str]:
 
 
 def resumed(overrides: Sequence[str]) -> Iterator[str]:
-    """The run directories that overrides name to go on with; what Hydra will refuse is left to it."""
+    """Yield the run directories that overrides name to go on with; what Hydra will refuse is left to it."""
     parser = OverridesParser.create()
     for override in overrides:
         if name_of(override) == "resume" and not override.startswith("~"):

@@ -30,7 +30,7 @@ def lazily(path: str) -> Callable[..., Any]:
 
 @contextmanager
 def ending_with_errors() -> Iterator[None]:
-    """A context for a whole command: what a person can mend is shown, and ends the process with its exit code."""
+    """Open a context for a whole command: what a person can mend is shown, and ends the process with its exit code."""
     prepare()
     try:
         try:

@@ -36,7 +36,6 @@ def run_command(config_name: str, check: Callable[[DictConfig], object], job: st
 
 def run_once(config_name: str, check: Callable[[DictConfig], object], job: str) -> MetalstmError | None:
     """As `run_command`; gives what went wrong, which has been said."""
-
     # Hydra would print its own errors, a traceback's end included; with this it raises them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
@@ -88,7 +87,7 @@ def run_once(config_name: str, check: Callable[[DictConfig], object], job: str) 
 
 
 def sweep_asked_for() -> argparse.Namespace | None:
-    """The command line where it asks for a sweep and nothing else."""
+    """Return the command line where it asks for a sweep and nothing else."""
     given = parsed(sys.argv[1:])
     other = (given.help, given.hydra_help, given.cfg, given.info, given.shell_completion, given.run)
     return given if given.multirun and not any(other) else None

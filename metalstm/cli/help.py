@@ -28,7 +28,7 @@ def asked_for(arguments: Sequence[str]) -> bool:
 
 
 def help_text(config_name: str, arguments: Sequence[str]) -> str:
-    """The help of a command.
+    """Return the help of a command.
 
     Args:
         config_name: the command, such as `train`.
@@ -64,12 +64,12 @@ class Sources:
 
     @classmethod
     def of(cls, searched: Sequence[Any]) -> Sources:
-        """The package's, and folders of a person's own in Hydra's list of what it has searched."""
+        """Return the package's, and folders of a person's own in Hydra's list of what it has searched."""
         own = [Path(str(source.path)) for source in searched if source.schema == "file"]
         return cls([files("metalstm.configs"), *own])
 
     def text(self, name: str) -> str:
-        """A file's text; nothing where there is none."""
+        """Return a file's text; nothing where there is none."""
         for folder in self.folders:
             file = folder.joinpath(f"{name}.yaml")
             if file.is_file():
@@ -77,7 +77,7 @@ class Sources:
         return ""
 
     def choices(self, group: str) -> list[str]:
-        """The names in a group."""
+        """Return the names in a group."""
         inner = [folder.joinpath(group) for folder in self.folders]
         found = {file.name for folder in inner if folder.is_dir() for file in folder.iterdir()}
         return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml") and name[0] not in "_.")
@@ -133,13 +133,13 @@ def row(left: str, right: str) -> str:
 
 
 def title(text: str) -> str:
-    """What a choice is, in the first words of its file."""
+    """Return what a choice is, in the first words of its file."""
     comments = [line[2:] for line in text.splitlines() if line.startswith("# ")]
     return " ".join(line for line in comments if not line.startswith("@"))
 
 
 def sections(text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """The parts of a command's file, each with a name, or none, and its settings' meanings."""
+    """Yield the parts of a command's file, each with a name, or none, and its settings' meanings."""
     text = re.sub(r"^(defaults|hydra):\n(?: .*\n|\n)*", "", text, flags=re.MULTILINE)
     named = re.split(r"^# (.*)\n", text, flags=re.MULTILINE)[1:]
     for name, body in zip(named[::2], named[1::2], strict=True):

@@ -21,7 +21,7 @@ FORMATS = ("table", "markdown", "json")
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     with ending_with_errors():
         args = parse()
         sys.stdout.write(report(args.runs, args.out, args.target, args.format))
@@ -61,7 +61,7 @@ def parse() -> argparse.Namespace:
 
 
 def report(runs: list[Path], out: Path | None, target: float | None, form: str = "table") -> str:
-    """Writes the comparison into `out`, and gives it in one of `FORMATS`.
+    """Write the comparison into `out`, and gives it in one of `FORMATS`.
 
     Raises:
         ConfigError: runs without a result, or on different tasks; or `out` cannot be written.

@@ -47,7 +47,7 @@ examples:
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     with ending_with_errors():
         args = parse()
         sys.stdout.write(shown(args))
@@ -89,7 +89,7 @@ def parse() -> argparse.Namespace:
 
 
 def shown(args: argparse.Namespace) -> str:
-    """The runs as they are asked for.
+    """Return the runs as they are asked for.
 
     Raises:
         ConfigError: there is no such folder, or no such key, or a limit that is none.
@@ -123,7 +123,7 @@ def check(args: argparse.Namespace) -> None:
 
 
 def chosen(runs: Sequence[Listed], args: argparse.Namespace) -> list[Listed]:
-    """The runs that fit the filters, sorted: what does not have the key comes last in either order."""
+    """Return the runs that fit the filters, sorted: what does not have the key comes last in either order."""
     filters = [text.partition("=")[::2] for text in args.filter]
     fitting = [run for run in runs if all(fits(run, key, value) for key, value in filters)]
 
@@ -153,7 +153,7 @@ def is_number(text: str, value: float) -> bool:
 
 
 def as_table(runs: Sequence[Listed]) -> str:
-    """Runs as lines of columns, their paths beside them or below."""
+    """Return runs as lines of columns, their paths beside them or below."""
     rows, below = [], []
     for run in runs:
         step = f"{run.step}" if run.steps is None else f"{run.step}/{run.steps}"

@@ -37,7 +37,7 @@ search.db (Optuna's; optuna-dashboard can show it).
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         prog="metalstm-search",
         usage=USAGE,

@@ -26,7 +26,7 @@ CONFIG_NAME = "train"
 
 
 def run_sweep(given: argparse.Namespace) -> None:
-    """The command; exits with the code of the first job that failed.
+    """Run the sweep; exit with the code of the first job that failed.
 
     Args:
         given: the command line as Hydra's parser reads it.
@@ -48,7 +48,7 @@ def read(given: argparse.Namespace) -> Sweep:
 
 
 def planned(given: argparse.Namespace) -> Sweep:
-    """The sweep that a command line asks for; nothing is written.
+    """Return the sweep that a command line asks for; nothing is written.
 
     Raises:
         ConfigError: a job would be refused, or one is there with other settings.

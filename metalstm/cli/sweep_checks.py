@@ -39,7 +39,7 @@ class Refusals:
 
     @contextmanager
     def of(self, *jobs: Job) -> Iterator[None]:
-        """A context in which jobs are checked."""
+        """Open a context in which jobs are checked."""
         try:
             with in_our_words(self.config_name):
                 yield
@@ -100,7 +100,7 @@ def check_data(left: Sequence[tuple[Job, TrainSettings]], refusals: Refusals) ->
 
 
 def checked_settings(job: Job, compose: Callable[[Sequence[str]], DictConfig]) -> TrainSettings:
-    """A job's settings, which those of the run in its directory must agree with."""
+    """Return a job's settings, which those of the run in its directory must agree with."""
     settings = train_settings(compose(job.overrides))
     if settings.resume is not None:
         raise ConfigError.of(
@@ -120,7 +120,7 @@ def checked_settings(job: Job, compose: Callable[[Sequence[str]], DictConfig]) -
 
 
 def settings_there(job: Job) -> dict[str, Any]:
-    """The settings of the run in a job's directory; none where there is no run, or it cannot be read."""
+    """Return the settings of the run in a job's directory; none where there is no run, or it cannot be read."""
     try:
         return flat(from_the_root(config_values(job.path)))
     except Unreadable:

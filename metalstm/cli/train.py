@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """The command: one run, or with `-m` a sweep of them, each in a process of its own."""
+    """Run the command: one run, or with `-m` a sweep of them, each in a process of its own."""
     if "METALSTM_SWEEP" in os.environ:
         end_with_sweep()
     sweep = sweep_asked_for()
@@ -52,7 +52,7 @@ def sets_components() -> bool:
 
 
 def begins(config: DictConfig) -> str:
-    """What a run is about, as far as its config says so before it is checked."""
+    """Return what a run is about, as far as its config says so before it is checked."""
     if config.get("resume") is not None:
         return f"going on with {config.resume}"
     return ", ".join(f"{group} {getattr(config.get(group), 'name', None)}" for group in ("dataset", "model", "learner"))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def at_odds(settings: TrainSettings) -> Iterator[Problem]:
-    """Settings that are in bounds, each by itself, but do not go together."""
+    """Yield settings that are in bounds, each by itself, but do not go together."""
     name = settings.dataset.name
     regression = settings.dataset.kind == "regression"
     if regression and settings.ways != 1:
@@ -50,7 +50,7 @@ def at_odds(settings: TrainSettings) -> Iterator[Problem]:
 
 
 def at_odds_with_train_ways(settings: TrainSettings, regression: bool) -> Iterator[Problem]:
-    """Settings that tasks of other ways in meta-training do not go with."""
+    """Yield settings that tasks of other ways in meta-training do not go with."""
     name = settings.learner.name
     if regression:
         yield Problem(

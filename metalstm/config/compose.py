@@ -26,7 +26,7 @@ from metalstm.files.paths import expanded
 
 @contextmanager
 def our_configs(folder: str | None = None, main: str | None = None) -> Iterator[None]:
-    """A context in which Hydra composes from `metalstm.configs`, whatever it is in use for outside of it.
+    """Open a context in which Hydra composes from `metalstm.configs`, whatever it is in use for outside of it.
 
     Args:
         folder: configs of a person's own, beside these: `--config-dir`.
@@ -59,7 +59,7 @@ def composed(
     folder: str | None = None,
     main: str | None = None,
 ) -> DictConfig:
-    """The config that a command has from such a command line.
+    """Return the config that a command has from such a command line.
 
     Args:
         config_name: the command, such as `train`.
@@ -75,7 +75,7 @@ def composed(
 
 
 def readable(overrides: Sequence[str], sweep: bool = False) -> list[str]:
-    """Overrides as Hydra can read them: a path that its grammar would refuse, cut or count is put in quotes.
+    """Return overrides as Hydra can read them: a path that its grammar would refuse, cut or count is put in quotes.
 
     Args:
         overrides: as they were given; options among them stay as they are.
@@ -106,7 +106,7 @@ def readable_path(override: str, sweep: bool) -> str:
 
 
 def as_understood(value: str) -> Override | None:
-    """A value as Hydra's grammar has it; None: it has none."""
+    """Return a value as Hydra's grammar has it; None: it has none."""
     try:
         return OverridesParser.create().parse_override(f"path={value}")
     except HydraException:

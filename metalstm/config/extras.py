@@ -15,7 +15,7 @@ PACKAGE = "metalstm"
 
 
 def install(extra: str) -> str:
-    """The command that installs an extra. The package is on no registry: it names where it was installed from.
+    """Return the command that installs an extra. The package is on no registry: it names where it was installed from.
 
     Where that is gone, or was no folder or file, the command names what the extra is made of.
     """
@@ -26,7 +26,7 @@ def install(extra: str) -> str:
 
 
 def installed_from() -> tuple[Path | None, bool]:
-    """The folder or wheel that the package was installed from, and whether it is used where it lies (PEP 610)."""
+    """Return where the package was installed from, and whether it is used where it lies (PEP 610)."""
     with suppress(OSError, ValueError, TypeError, KeyError, AttributeError, PackageNotFoundError):
         said = json.loads(distribution(PACKAGE).read_text("direct_url.json") or "{}")
         url = urlsplit(said["url"])
@@ -36,7 +36,7 @@ def installed_from() -> tuple[Path | None, bool]:
 
 
 def requirements(extra: str) -> Iterator[str]:
-    """What an extra is made of, those of other extras that it names included."""
+    """Yield what an extra is made of, those of other extras that it names included."""
     for line in distribution(PACKAGE).requires or []:
         wanted, _, marker = line.partition(";")
         if re.search(rf"extra == ['\"]{re.escape(extra)}['\"]", marker) is None:

@@ -24,7 +24,7 @@ LARGEST = 2**31  # no whole number without a bound of its own is as large: libra
 def bounded(
     minimum: float | None = None, above: float | None = None, below: float | None = None, maximum: float | None = None
 ) -> Any:
-    """A number: not smaller than `minimum`, larger than `above`, smaller than `below`, not larger than `maximum`."""
+    """Declare a number: at least `minimum`, larger than `above`, smaller than `below`, at most `maximum`."""
     return field(metadata={"minimum": minimum, "above": above, "below": below, "maximum": maximum})
 
 
@@ -33,17 +33,17 @@ def one_of(*choices: Any) -> Any:
 
 
 def none_or_some_of(*choices: str) -> Any:
-    """The text `none`, or one or more of the choices, each once, joined by `+`."""
+    """Return the text `none`, or one or more of the choices, each once, joined by `+`."""
     return field(metadata={"joined": choices})
 
 
 def path() -> Any:
-    """A file or folder, whose `~` is a home folder."""
+    """Return a file or folder, whose `~` is a home folder."""
     return field(metadata={"path": True})
 
 
 def path_names(schema: type, prefix: str = "") -> set[str]:
-    """The names of a schema's settings that are paths."""
+    """Return the names of a schema's settings that are paths."""
     return {prefix + item.name for item in dataclasses.fields(schema) if item.metadata.get("path")}
 
 
@@ -76,7 +76,7 @@ def typed(schema: type, values: Mapping[str, Any], prefix: str, problems: list[P
 
 
 def checked_value(item: dataclasses.Field[Any], declared: Any, value: Any, name: str) -> tuple[Any, list[Problem]]:
-    """The value in its field's type, and what is wrong with it."""
+    """Return the value in its field's type, and what is wrong with it."""
     kind = not_none(declared)
     if kind is not declared and value is None:
         return None, []

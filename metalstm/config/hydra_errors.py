@@ -18,7 +18,7 @@ from metalstm.registry import GROUPS
 
 
 def as_ours(error: Exception, config_name: str) -> MetalstmError | None:
-    """An error as one that the person at the command line can mend; None: it is a mistake of this program."""
+    """Return an error as one that the person at the command line can mend; None: it is a mistake of this program."""
     if isinstance(error, MetalstmError):
         return error
     if isinstance(error, (HydraException, OmegaConfBaseException)):
@@ -37,7 +37,7 @@ def as_ours(error: Exception, config_name: str) -> MetalstmError | None:
 
 @contextmanager
 def in_our_words(config_name: str) -> Iterator[None]:
-    """A context in which whatever a person can mend is raised as one of our errors.
+    """Open a context in which whatever a person can mend is raised as one of our errors.
 
     Raises:
         MetalstmError: in place of Hydra's errors, the system's, and those of memory.
@@ -65,7 +65,7 @@ def out_of_memory(error: Exception) -> bool:
 
 
 def launcher_remedy(choice: str) -> str:
-    """What to do about a launcher that is not there, such as `joblib`, which `cores` is made of."""
+    """Return what to do about a launcher that is not there, such as `joblib`, which `cores` is made of."""
     library = choice.split("_")[0]
     if library in ("joblib", "submitit", "ray"):
         return install(library)
@@ -74,7 +74,7 @@ def launcher_remedy(choice: str) -> str:
 
 
 def unknown_setting(name: str, known: list[str]) -> Problem:
-    """What is wrong with a name that is no setting.
+    """Return what is wrong with a name that is no setting.
 
     Args:
         name: as it was given.
@@ -91,7 +91,7 @@ def unknown_setting(name: str, known: list[str]) -> Problem:
 
 
 def config_problem(error: Exception, config_name: str) -> Problem:
-    """What Hydra found wrong with the command line, in our words where we know better ones."""
+    """Return what Hydra found wrong with the command line, in our words where we know better ones."""
     text = str(error)
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown:

@@ -53,13 +53,13 @@ def check_references(values: Mapping[Any, Any], where: str) -> None:
 
 
 def absolute(name: str, dots: str, reference: str) -> str:
-    """The whole name of a reference that stands in the value of `name`; each dot is a group above it."""
+    """Return the whole name of a reference that stands in the value of `name`; each dot is a group above it."""
     parts = name.split(".")[: -len(dots)] if dots else []
     return ".".join([*parts, reference])
 
 
 def own_yaml(file: Path) -> Any:
-    """The content of a config.
+    """Return the content of a config.
 
     Raises:
         ConfigError: it is too large, nested too deep, or broken.

@@ -41,7 +41,7 @@ BUDGETS = frozenset(
 
 
 def train_settings(config: DictConfig) -> TrainSettings:
-    """The settings in a composed config; see `checked`."""
+    """Return the settings in a composed config; see `checked`."""
     return checked(as_mapping(config))
 
 
@@ -102,7 +102,7 @@ def adapt_settings(config: DictConfig) -> AdaptSettings:
 
 
 def from_the_root(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings, nested or by their dotted names, with every path from the root: the same from whatever folder."""
+    """Return settings, nested or by their dotted names, with every path from the root."""
     return {
         name: from_the_root(value, f"{prefix}{name}.")
         if isinstance(value, Mapping)
@@ -114,7 +114,7 @@ def from_the_root(settings: Mapping[str, Any], prefix: str = "") -> dict[str, An
 
 
 def as_mapping(config: DictConfig) -> dict[str, Any]:
-    """The config's values with interpolations resolved; `???` stays where a value is missing."""
+    """Return the config's values with interpolations resolved; `???` stays where a value is missing."""
     try:
         written = OmegaConf.to_container(config, resolve=False)
         check_references(written if isinstance(written, dict) else {}, "the config")

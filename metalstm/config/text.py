@@ -14,7 +14,10 @@ from typing import Any
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """The remedy for an unknown name: a known one of the same letters, the end of it, or one that is spelt alike."""
+    """Return the remedy for an unknown name.
+
+    A known one of the same letters, the end of it, or one that is spelt alike.
+    """
     names = list(known)
     near = [one for one in names if one.replace(".", "_") == name.replace(".", "_")]
     near += [one for one in names if name.endswith(f"_{one}")] or difflib.get_close_matches(name, names, n=1)
@@ -22,14 +25,14 @@ def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as the command line writes it."""
+    """Return a value as the command line writes it."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
 
 def name_of(override: str) -> str:
-    """The setting or group that an override such as `+steps=10` is about."""
+    """Return the setting or group that an override such as `+steps=10` is about."""
     return override.lstrip("+~").split("=")[0].split("@")[0]
 
 
@@ -38,23 +41,23 @@ PLAIN = re.compile(r"(?!(?i:null|true|false|nan|[+-]?inf)$)[A-Za-z_./-][\w./:%+-
 
 
 def literal(text: str) -> str:
-    """The text with every `${` as it stands, which OmegaConf would take for the beginning of an interpolation."""
+    """Return the text with every `${` as it stands, and not as the beginning of an interpolation."""
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
 
 
 def in_quotes(text: str) -> str:
-    """The text between quotes of Hydra's grammar: backslashes count before a quote alone."""
+    """Return the text between quotes of Hydra's grammar: backslashes count before a quote alone."""
     escaped = re.sub(r"(\\*)(')", r"\1\1\\\2", text)
     return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
 
 
 def quoted(text: str) -> str:
-    """A text as an override's value, whatever stands in it."""
+    """Return a text as an override's value, whatever stands in it."""
     return in_quotes(literal(text))
 
 
 def as_override(value: Any) -> str:
-    """A value as Hydra reads it, in quotes where it must be."""
+    """Return a value as Hydra reads it, in quotes where it must be."""
     if isinstance(value, list):
         return f"[{','.join(map(as_override, value))}]"
     if not isinstance(value, (str, Path)):
@@ -64,28 +67,31 @@ def as_override(value: Any) -> str:
 
 
 def from_here(place: Path) -> str:
-    """A path as an argument, so that it is taken neither for an option nor for someone's home."""
+    """Return a path as an argument, so that it is taken neither for an option nor for someone's home."""
     return f".{os.sep}{place}" if str(place).startswith(("-", "~")) else str(place)
 
 
 def in_shell(word: str) -> str:
-    """A word as a shell reads it, in quotes where it must be."""
+    """Return a word as a shell reads it, in quotes where it must be."""
     inside = "'" in word and not re.search(r'["$`\\!]', word)  # the quotes are Hydra's, and easier to read so
     return f'"{word}"' if inside else shlex.quote(word)
 
 
 def shell(*words: str) -> str:
-    """A command of such words, to be pasted into a shell."""
+    """Return a command of such words, to be pasted into a shell."""
     return " ".join(map(in_shell, words))
 
 
 def pasted(name: str, value: Any) -> str:
-    """A setting that can be pasted into a shell, whatever its value: quoted for Hydra, and then for the shell."""
+    """Return a setting that can be pasted into a shell, whatever its value.
+
+    Quoted for Hydra, and then for the shell.
+    """
     return in_shell(f"{name}={as_override(value)}")
 
 
 def command(program: str, *arguments: Path, **settings: Any) -> str:
-    """A command that can be pasted into a shell, with paths as its arguments or with settings."""
+    """Return a command that can be pasted into a shell, with paths as its arguments or with settings."""
     given = (f"{name}={as_override(value)}" for name, value in settings.items())
     return shell(program, *map(from_here, arguments), *given)
 
@@ -99,17 +105,17 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def unlike(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The names that both have, under other values."""
+    """Return the names that both have, under other values."""
     return [name for name, value in one.items() if name in other and other[name] != value]
 
 
 def plain(settings: Any) -> dict[str, Any]:
-    """Settings as nested mappings."""
+    """Return settings as nested mappings."""
     return dataclasses.asdict(settings)
 
 
 def command_line() -> list[str]:
-    """The command as it was given, without the folder that it was found in."""
+    """Return the command as it was given, without the folder that it was found in."""
     return [Path(sys.argv[0]).name, *sys.argv[1:]]
 
 

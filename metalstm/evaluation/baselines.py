@@ -23,7 +23,7 @@ TUNING_TASKS = 20  # of meta-validation
 
 
 def phase_names() -> list[str]:
-    """What the phases of the baselines are called on the screen, in their order."""
+    """Return what the phases of the baselines are called on the screen, in their order."""
     return [f"from scratch, {optimizer}{part}" for optimizer in RATES for part in (": rates", "")]
 
 
@@ -99,7 +99,7 @@ def best_rate(
     at: Sequence[int],
     evaluate: Evaluate,
 ) -> tuple[float, int]:
-    """The rate and the number of steps that do best on meta-validation; `make` gives what adapts with a rate."""
+    """Return the rate and the number of steps that do best on meta-validation; `make` gives what adapts with a rate."""
     best = None
     with Progress(f"{what}: rates", len(rates), every=None) as progress:
         for number, lr in enumerate(rates, 1):

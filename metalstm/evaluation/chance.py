@@ -41,7 +41,7 @@ def is_chance(found: Tensor, ways: int) -> bool:
 
 
 def describe(kind: Kind, value: float, ways: int) -> str:
-    """What no better than chance means, in words."""
+    """Return what no better than chance means, in words."""
     if kind == "classification":
         return f"accuracy {value:.1%} is that of guessing one of {ways} ({1 / ways:.1%})"
     return f"mse {value:.4g} is no better than the mean of the support targets"
@@ -72,7 +72,7 @@ class ChanceWatch:
         self.errors: list[float] = []
 
     def see(self, step: int, value: float, tasks: TaskBatch) -> None:
-        """Takes the metric of a step's tasks."""
+        """Take the metric of a step's tasks."""
         if not self.first < step <= self.due:
             return
         self.values.append(value)

@@ -44,7 +44,7 @@ class Confusion:
         self.queries, self.taken, self.met = Counts(Counter(), Counter(), Counter())
 
     def add(self, tasks: TaskBatch, predictions: Tensor) -> None:
-        """Counts the predictions [T, Q, O] for some tasks."""
+        """Count the predictions [T, Q, O] for some tasks."""
         assert tasks.classes is not None
         labels = predictions.argmax(dim=-1).cpu().tolist()
         targets, classes = tasks.query.targets.cpu().tolist(), tasks.classes.cpu().tolist()
@@ -60,7 +60,7 @@ class Confusion:
         return Counts(self.queries, self.taken, self.met)
 
     def sum_up(self, parts: Sequence[Counts]) -> None:
-        """Makes the counts those of all parts, of which its own are one."""
+        """Make the counts those of all parts, of which its own are one."""
         self.queries = sum((part.queries for part in parts), Counter[int]())
         self.taken = sum((part.taken for part in parts), Counter[tuple[int, int]]())
         self.met = sum((part.met for part in parts), Counter[tuple[int, int]]())
@@ -75,7 +75,7 @@ class Confusion:
         return Interval("class", len(classes), ci95)
 
     def content(self) -> dict[str, Any]:
-        """The content of `confusion.json`; the hardest classes come first, with what they are taken for most."""
+        """Return the content of `confusion.json`; the hardest classes come first, with what they are taken for most."""
 
         def share(number: int) -> tuple[float, str]:
             return self.taken[number, number] / self.queries[number], self.names[number]
@@ -100,18 +100,18 @@ class Confusion:
         }
 
     def called(self, number: int) -> dict[str, Any]:
-        """A class's name, and what its first example looks like where that is an image."""
+        """Return a class's name, and what its first example looks like where that is an image."""
         if self.together or form_of(self.pool) != "image":
             return {"name": self.names[number]}
         return {"name": self.names[number], "image": image(self.pool.examples[number, 0])}
 
     def wrong(self, number: int) -> list[tuple[int, int]]:
-        """The classes that one is taken for, and how often; the most frequent first."""
+        """Return the classes that one is taken for, and how often; the most frequent first."""
         most = HARDEST if len(self.queries) <= HARDEST else TAKEN_FOR
         found = [(other, count) for (one, other), count in self.taken.items() if one == number and other != number]
         return sorted(found, key=lambda pair: (-pair[1], self.names[pair[0]]))[:most]
 
 
 def places(names: Sequence[str]) -> list[str]:
-    """What the classes of a group are called without the group's name: `liked` of `user 7/liked`."""
+    """Return what the classes of a group are called without the group's name: `liked` of `user 7/liked`."""
     return [name.rpartition("/")[2] for name in names]

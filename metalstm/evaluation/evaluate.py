@@ -30,7 +30,7 @@ class Adapts(Protocol):
         """Query predictions after each number of steps in `at`, [P, T, Q, O]."""
 
     def bytes_in_evaluation(self, tasks: TaskBatch) -> int:
-        """The memory that adapting to one of these tasks takes, from their shapes."""
+        """Return the memory that adapting to one of these tasks takes, from their shapes."""
 
 
 class Point(NamedTuple):
@@ -117,20 +117,23 @@ def meta_evaluate(
 
 
 def in_batches(shape: TaskShape, tasks: int) -> list[range]:
-    """The numbers of tasks 0, 1, ..., several at a time."""
+    """Return the numbers of tasks 0, 1, ..., several at a time."""
     at_a_time = max(1, SEQUENCES_AT_A_TIME // (shape.ways * (shape.shots + shape.queries)))
     return [range(start, min(start + at_a_time, tasks)) for start in range(0, tasks, at_a_time)]
 
 
 def within_budget(learner: Adapts, sampler: TaskSampler, numbers: range) -> list[range]:
-    """A batch of tasks in parts that the memory budget holds; what is computed of a task does not depend on them."""
+    """Return a batch of tasks in parts that the memory budget holds.
+
+    What is computed of a task does not depend on them.
+    """
     size = len(numbers) * learner.bytes_in_evaluation(longest(sampler, numbers.start))
     at_a_time = BUDGET.share(len(numbers), size)
     return [numbers[first : first + at_a_time] for first in range(0, len(numbers), at_a_time)]
 
 
 def longest(sampler: TaskSampler, number: int) -> TaskBatch:
-    """The shapes of a task whose sequences are as long as any; it has no content."""
+    """Return the shapes of a task whose sequences are as long as any; it has no content."""
     task = sampler(number)
     steps = sampler.source.examples.shape[2] if isinstance(sampler.source, ClassDataset) else None
     support, query = (stretched(examples, steps) for examples in (task.support, task.query))
@@ -138,7 +141,7 @@ def longest(sampler: TaskSampler, number: int) -> TaskBatch:
 
 
 def stretched(examples: Examples, steps: int | None) -> Examples:
-    """The shapes of one task's examples; `steps`: of each, None: as they are."""
+    """Return the shapes of one task's examples; `steps`: of each, None: as they are."""
     _, count, own, width = examples.inputs.shape
     inputs = torch.empty(1, count, steps or own, width, dtype=examples.inputs.dtype, device="meta")
     return Examples(inputs, examples.targets[:1].to("meta"))

@@ -29,7 +29,9 @@ FEW = 4  # features that can be drawn as lines; more become a picture of time an
 def gallery(
     learner: Adapts, sampler: TaskSampler, kind: Kind, steps: int, step_unit: str, device: torch.device
 ) -> dict[str, Any]:
-    """The content of `gallery.json`: the first task of the sampler, which is the same for all runs on the same tasks.
+    """Return the content of `gallery.json`.
+
+    The first task of the sampler, which is the same for all runs on the same tasks.
 
     Args:
         learner: what adapts to it.
@@ -66,7 +68,7 @@ def gallery(
 
 
 def kept(examples: Examples, kind: Kind, ways: int) -> list[int]:
-    """The numbers of the examples that are shown: the first of each class."""
+    """Return the numbers of the examples that are shown: the first of each class."""
     targets = examples.targets[0]
     if kind == "regression":
         return list(range(min(len(targets), PER_FUNCTION)))
@@ -87,7 +89,7 @@ def form_of(pool: ClassDataset | None) -> str:
 
 
 def examples_of(examples: Examples, which: Sequence[int], form: str, pool: ClassDataset | None) -> list[dict[str, Any]]:
-    """The examples with these numbers: `input` as its form has it, and `target`."""
+    """Return the examples with these numbers: `input` as its form has it, and `target`."""
     lengths = lengths_of(examples)[0]
     low, high = float(examples.inputs.min()), float(examples.inputs.max())
     made = []
@@ -99,7 +101,7 @@ def examples_of(examples: Examples, which: Sequence[int], form: str, pool: Class
 
 
 def drawable(values: Tensor, form: str, pool: ClassDataset | None, low: float, high: float) -> Any:
-    """An input [S, F]: a PNG in base64, a text, or numbers.
+    """Return an input [S, F]: a PNG in base64, a text, or numbers.
 
     Args:
         values: of the real steps.
@@ -134,7 +136,7 @@ def png(pixels: Tensor) -> str:
 
 
 def said(kind: Kind, outputs: Tensor) -> Any:
-    """What the outputs [O] for a query say: a label and its probability, or numbers."""
+    """Return what the outputs [O] for a query say: a label and its probability, or numbers."""
     if kind == "regression":
         return rounded(outputs.tolist())
     probability, label = outputs.softmax(dim=-1).max(dim=-1)

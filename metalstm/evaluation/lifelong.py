@@ -29,19 +29,25 @@ class Lifelong(NamedTuple):
     values: Tensor
 
     def final(self) -> Tensor:
-        """The mean over all tasks after the last one, [R]."""
+        """Return the mean over all tasks after the last one, [R]."""
         return self.values[-1].mean(dim=0)
 
     def learned(self) -> Tensor:
-        """The mean over tasks, each right after it was learned, [R]."""
+        """Return the mean over tasks, each right after it was learned, [R]."""
         return self.values[1:].diagonal().mean(dim=-1)
 
     def backward_transfer(self) -> Tensor:
-        """What later tasks did to earlier ones, [R]: mean of A[L, j] - A[j + 1, j] (Lopez-Paz & Ranzato 2017)."""
+        """Return what later tasks did to earlier ones, [R].
+
+        It is the mean of A[L, j] - A[j + 1, j] (Lopez-Paz & Ranzato 2017).
+        """
         return (self.values[-1, :-1] - self.values[1:-1].diagonal().T).mean(dim=0)
 
     def forward_transfer(self) -> Tensor:
-        """What earlier tasks did to later ones before they were learned, [R]: mean of A[j, j] - A[0, j], j > 0."""
+        """Return what earlier tasks did to later ones before they were learned, [R].
+
+        Mean of A[j, j] - A[0, j], j > 0.
+        """
         return (self.values[1:-1, 1:].diagonal().T - self.values[0, 1:]).mean(dim=0)
 
     def entry(self) -> dict[str, Any]:
@@ -68,14 +74,14 @@ def run_stream(
     evaluator: Evaluator,
     after: Callable[[int], None] = lambda done: None,
 ) -> Lifelong:
-    """Sends a learner through streams.
+    """Send a learner through streams.
 
     Args:
         learner: what learns.
         streams: of tasks.
         count: R >= 2.
         mode: one of `MODES`.
-        evaluator: its protocol says how many steps a task is learned for; a learner that reads, reads all that there is.
+        evaluator: its protocol says how many steps a task is adapted to; a learner that reads, reads all there is.
         after: called after each stream with the number done so far.
     """
     found = []

@@ -66,7 +66,7 @@ class MetaTested(NamedTuple):
 
 
 def made(name: str, make: Callable[..., dict[str, Any]], *given: Any) -> dict[str, Any] | None:
-    """What is made to look at; None, with a warning, where that fails: it costs no result."""
+    """Return what is made to look at; None, with a warning, where that fails: it costs no result."""
     with optional(name):
         return make(*given)
     return None
@@ -116,7 +116,10 @@ class Evaluator(NamedTuple):
         )
 
     def meta_test(self, learner: Adapts, confusion: Confusion | None = None) -> Curve:
-        """The learner's adaptation curve over `protocol.tasks` tasks; `confusion` counts what it says in the end."""
+        """Return the learner's adaptation curve over `protocol.tasks` tasks.
+
+        `confusion` counts what it says in the end.
+        """
         tasks = self.protocol.tasks
         progress = Progress(self.test.split.replace("_", "-"), tasks, every=max(1, tasks // 4))
 
@@ -146,7 +149,10 @@ class Evaluator(NamedTuple):
         return curve
 
     def seconds_per_step(self, learner: Adapts) -> float:
-        """What a step of adapting to one task takes: a single task, all steps, less none; the fastest of three."""
+        """Return what a step of adapting to one task takes: a single task, all steps, less none.
+
+        The fastest of three.
+        """
         steps = max(1, self.protocol.steps)
         task = self.test(0).to(self.device)
 
@@ -164,7 +170,7 @@ class Evaluator(NamedTuple):
         return evaluator(self.validation, self.test, test_tasks, self.kind, self.device, between, self.processes)
 
     def pick_rate(self, learner: Learner) -> float | None:
-        """Picks on meta-validation the rate of a learner that leaves it open, and gives it to the learner."""
+        """Pick on meta-validation the rate of a learner that leaves it open, and gives it to the learner."""
         if not leaves_rate_open(learner):
             return None
         assert isinstance(learner, OptimizerLearner)
@@ -180,7 +186,7 @@ class Evaluator(NamedTuple):
         return picked
 
     def baselines(self, shape: Shape, seed: int) -> dict[str, Baseline]:
-        """The model from scratch, by name: as many steps as the learner takes, and as many as do it good."""
+        """Return the model from scratch, by name: as many steps as the learner takes, and as many as do it good."""
         protocol = self.protocol
         if protocol.scratch_tasks == 0:
             return {}

@@ -27,7 +27,7 @@ SHOWN = 10  # predictions on the screen
 
 
 def predict(learner: Learner, support: Examples, query: Examples, steps: int, labels: int) -> Tensor:
-    """The probability of each label for each query example, [Q, N] float64 on the CPU.
+    """Return the probability of each label for each query example, [Q, N] float64 on the CPU.
 
     The learner may have more outputs than there are labels: the first ones stand for them, and the others are left out.
 
@@ -39,7 +39,7 @@ def predict(learner: Learner, support: Examples, query: Examples, steps: int, la
 
 @torch.no_grad()
 def answers(learner: Learner, adapted: Any, query: Examples) -> Tensor:
-    """What a learner answers to the queries of a task from what it knows of it, [Q, O] float64 on the CPU.
+    """Return what a learner answers to the queries of a task from what it knows of it, [Q, O] float64 on the CPU.
 
     Raises:
         DivergedError: an answer is not finite.
@@ -69,12 +69,12 @@ class Predicted(NamedTuple):
         return [self.labels[best] for best in self.probabilities.argmax(dim=1).tolist()]
 
     def true_labels(self) -> list[str | None]:
-        """The label of each file whose folder is named as one."""
+        """Return the label of each file whose folder is named as one."""
         folders = [PurePosixPath(name).parent.name for name in self.names]
         return [folder if folder in self.labels else None for folder in folders]
 
     def accuracy(self) -> Accuracy | None:
-        """The accuracy where each file lies in a folder named as a label; None: it cannot be known."""
+        """Return the accuracy where each file lies in a folder named as a label; None: it cannot be known."""
         true = self.true_labels()
         if None in true:
             return None
@@ -88,7 +88,7 @@ class Accuracy(NamedTuple):
     of: int
 
     def interval(self) -> tuple[float, float]:
-        """The 95% interval of the accuracy."""
+        """Return the 95% interval of the accuracy."""
         return proportion_ci95(self.correct, self.of)
 
     def __str__(self) -> str:
@@ -98,7 +98,7 @@ class Accuracy(NamedTuple):
 
 
 def as_csv(predicted: Predicted) -> bytes:
-    """A line for each example: its file, the label predicted, and the probability of each label."""
+    """Return a line for each example: its file, the label predicted, and the probability of each label."""
     lines = [["file", "prediction", *predicted.labels]]
     for name, best, row in zip(predicted.names, predicted.predictions(), predicted.probabilities.tolist(), strict=True):
         lines.append([name, best, *(f"{probability:.6f}" for probability in row)])
@@ -152,7 +152,7 @@ def as_table(predicted: Predicted, given: Sequence[int]) -> str:
 
 
 def accuracy_line(predicted: Predicted) -> list[str]:
-    """The accuracy in a line; or why there is none, where some files lie in folders of labels and others do not."""
+    """Return the accuracy in a line, or why there is none."""
     accuracy = predicted.accuracy()
     if accuracy is not None:
         return [f"accuracy  {accuracy}"]

@@ -29,7 +29,7 @@ def curve_entry(curve: Curve) -> list[dict[str, float]]:
 
 
 def baseline_entry(baseline: Baseline, unit: str | None) -> dict[str, Any]:
-    """A baseline's result; `tuned` says what meta-validation picked."""
+    """Return a baseline's result; `tuned` says what meta-validation picked."""
     point = baseline.curve.point(baseline.step)
     return {
         "value": point.value,
@@ -43,7 +43,7 @@ def baseline_entry(baseline: Baseline, unit: str | None) -> dict[str, Any]:
 
 
 def environment(seed: int, processes: int = 1) -> dict[str, Any]:
-    """What a result depends on besides its settings."""
+    """Return what a result depends on besides its settings."""
     packages = ("metalstm", "torch", "torchvision", "higher", "hydra-core", "omegaconf", "numpy")
     versions = {name: metadata.version(name) for name in packages}
     return {
@@ -58,7 +58,7 @@ def environment(seed: int, processes: int = 1) -> dict[str, Any]:
 
 
 def peak_memory_mib(device: torch.device) -> float:
-    """The most memory that this process has held so far, MiB: on a GPU of its tensors, else all of it."""
+    """Return the most memory that this process has held so far, MiB: on a GPU of its tensors, else all of it."""
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
     unit = 1 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
@@ -177,7 +177,7 @@ def lifelong_result(
 
 
 def per_task(tested: MetaTested) -> dict[str, Any]:
-    """The content of `per_task.json`: the metric of every test task at every point of every curve, [P, N] each.
+    """Return the content of `per_task.json`: the metric of every test task at every point of every curve, [P, N] each.
 
     Task n is the same one in all runs of one dataset, task shape and seed, so that learners can be compared in pairs.
     `units` [N] says which person or drive each task is of, where several tasks share one.
@@ -191,7 +191,7 @@ def per_task(tested: MetaTested) -> dict[str, Any]:
 
 
 def write_details(path: Path, tested: MetaTested) -> None:
-    """Writes what lies beside `result.json` in a folder: every task's metric, one task to look at, the hardest classes.
+    """Write what lies beside `result.json` in a folder: every task's metric, one task to look at, the hardest classes.
 
     The last two are for looking at: without them, which is a warning, there is a result.
 

@@ -85,7 +85,7 @@ def check_run(given: AdaptSettings, settings: TrainSettings) -> None:
 
 
 def check_whole(settings: TrainSettings, dataset: Dataset, folder: Path, own: OwnExamples) -> None:
-    """A perceptron reads all steps at once, and takes examples of one length alone."""
+    """Refuse examples of several lengths for a model that reads all steps at once, as a perceptron does."""
     if settings.model.one_length and dataset.steps is not None:
         check_steps(folder, own, dataset.steps)
 
@@ -117,7 +117,7 @@ def export_weights(
     labels: list[str],
     steps: int,
 ) -> None:
-    """Writes the weights, and the card beside them."""
+    """Write the weights, and the card beside them."""
     assert given.export is not None
     file = Path(given.export)
     exported = export(learner, settings.learner.name, examples, steps, labels, f"run {given.run}", file)
@@ -127,7 +127,7 @@ def export_weights(
 
 
 def write(setting: str, name: str, data: bytes) -> None:
-    """Writes a file that is whole or not there.
+    """Write a file that is whole or not there.
 
     Raises:
         ConfigError: it cannot be written.

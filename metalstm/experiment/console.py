@@ -42,7 +42,7 @@ def introduce(experiment: Experiment, training: MetaTrainer, run: TrackedRun) ->
 
 
 def task(settings: TrainSettings, dataset: Dataset) -> str:
-    """A task's shape: what is learned from, and what is asked."""
+    """Return a task's shape: what is learned from, and what is asked."""
     if dataset.kind == "regression":
         what, each = f"{settings.shots}-shot regression", ""
     else:
@@ -54,7 +54,7 @@ def task(settings: TrainSettings, dataset: Dataset) -> str:
 
 
 def plan(settings: TrainSettings) -> str:
-    """What is done in a step, between steps and after the last one."""
+    """Return what is done in a step, between steps and after the last one."""
     parts = [
         f"{settings.meta_batch_size} tasks a step",
         f"meta-validation every {settings.validate_every}",

@@ -65,7 +65,7 @@ def check_tasks_fit(settings: TrainSettings, dataset: Dataset, splits: Iterable[
 
 
 def remedy_for_few(settings: TrainSettings, name: str, holds: int, largest: int) -> str:
-    """What can be done where a class holds too few examples, and another one holds `largest`."""
+    """Return what can be done where a class holds too few examples, and another one holds `largest`."""
     take = settings.shots + max(settings.queries, settings.train_queries)
     remedies = [f"use shots+{name}<={holds}"] if holds >= 2 else []  # one of each
     if "min_examples" in settings.dataset.values() and take <= largest:

@@ -35,12 +35,12 @@ FIX = "give the directory that a run printed behind the word run"
 
 
 def kept(settings: TrainSettings) -> dict[str, Any]:
-    """The settings that are written down, by their dotted names, with paths from the root."""
+    """Return the settings that are written down, by their dotted names, with paths from the root."""
     return flat(from_the_root(plain(settings)) | NOT_KEPT)
 
 
 def unchangeable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings, by their dotted names, that say what a run is: no resume may change them."""
+    """Return the settings, by their dotted names, that say what a run is: no resume may change them."""
     return {name: value for name, value in settings.items() if name not in BUDGETS}
 
 
@@ -75,7 +75,7 @@ def config_values(path: Path) -> dict[str, Any]:
 
 
 def run_settings(path: Path) -> TrainSettings:
-    """The settings that a run directory was made with.
+    """Return the settings that a run directory was made with.
 
     Raises:
         CheckpointError: this is no run directory, or one of a newer format.
@@ -104,7 +104,7 @@ def run_settings(path: Path) -> TrainSettings:
 
 
 def run_identity(path: Path) -> dict[str, Any]:
-    """The content of a run's `run.json`.
+    """Return the content of a run's `run.json`.
 
     Raises:
         CheckpointError: this is no run directory, or one of a newer format.
@@ -149,5 +149,5 @@ def check_unedited(path: Path, now: Mapping[str, Any], then: Mapping[str, Any], 
 
 
 def fingerprint(path: Path) -> str:
-    """That of the data which a run began with."""
+    """Return that of the data which a run began with."""
     return str(run_identity(path)["fingerprint"])

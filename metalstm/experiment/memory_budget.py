@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def settle_budget(learner: Learner, sampler: TaskSampler, given: bool) -> None:
-    """Makes the budget large enough for one task of meta-training, where nobody has said how large it is.
+    """Make the budget large enough for one task of meta-training, where nobody has said how large it is.
 
     Args:
         learner: to train.
@@ -45,7 +45,7 @@ def settle_budget(learner: Learner, sampler: TaskSampler, given: bool) -> None:
 
 
 def go_on_with_budget(limit: int | None) -> None:
-    """Takes the budget that a run began with, of which its numbers depend in their last bits; None: it had none."""
+    """Take the budget that a run began with, of which its numbers depend in their last bits; None: it had none."""
     BUDGET.limit = limit
     if limit is not None and needed(limit) > (free := free_memory()):
         log.warning(

@@ -38,7 +38,7 @@ class Trained(NamedTuple):
 
 
 def trained_run(path: Path, dataset_root: str | None, allow_changed_data: bool, **changes: Any) -> Trained:
-    """Reads a run back, and prepares the machine for it.
+    """Read a run back, and prepares the machine for it.
 
     Args:
         path: the run directory.
@@ -70,7 +70,7 @@ def trained_run(path: Path, dataset_root: str | None, allow_changed_data: bool, 
 
 
 def trained_so_far(path: Path, checkpoints: Checkpoints, device: torch.device) -> tuple[int, float, float]:
-    """Steps, seconds that they took, and seconds of the run that this one started from."""
+    """Return steps, seconds that they took, and seconds of the run that this one started from."""
     newest = checkpoints.newest(LATEST, device)
     if newest is None:  # of a run that is over its best checkpoint may have been kept alone
         return trained_for(path)
@@ -79,7 +79,7 @@ def trained_so_far(path: Path, checkpoints: Checkpoints, device: torch.device) -
 
 
 def open_dataset(path: Path, settings: TrainSettings, root: str | None, allow_changed: bool) -> Dataset:
-    """The dataset of a run.
+    """Return the dataset of a run.
 
     Args:
         path: the run directory.
@@ -104,7 +104,7 @@ def open_dataset(path: Path, settings: TrainSettings, root: str | None, allow_ch
 
 
 def reader_of(dataset: Dataset) -> Reader:
-    """The reader of a person's own files.
+    """Return the reader of a person's own files.
 
     Raises:
         ConfigError: the dataset has none.
@@ -118,7 +118,7 @@ def reader_of(dataset: Dataset) -> Reader:
 
 
 def learner_for(path: Path, settings: TrainSettings, dataset: Dataset, labels: int | None) -> Learner:
-    """The run's learner at its best, for tasks of so many labels.
+    """Return the run's learner at its best, for tasks of so many labels.
 
     Args:
         path: the run directory.
@@ -153,7 +153,7 @@ def learner_for(path: Path, settings: TrainSettings, dataset: Dataset, labels: i
 
 
 def best_checkpoint(path: Path, checkpoints: Checkpoints, device: torch.device) -> Checkpoint:
-    """The best checkpoint of a run, or the newest where that is gone.
+    """Return the best checkpoint of a run, or the newest where that is gone.
 
     Raises:
         CheckpointError: there is none, or none is whole.

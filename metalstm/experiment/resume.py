@@ -61,12 +61,12 @@ class Resumed(NamedTuple):
 
 
 def change(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """A setting's change in words."""
+    """Return a setting's change in words."""
     return f"{name} from {shown(old[name])} to {shown(new[name])}"
 
 
 def resumed_settings(config: DictConfig, overrides: Sequence[str]) -> Resumed:
-    """The settings to go on with: the run's own, with the budgets that the command line gives.
+    """Return the settings to go on with: the run's own, with the budgets that the command line gives.
 
     Args:
         config: composed from the command line and the run's own choices of groups; `resume` is the run directory.
@@ -99,7 +99,7 @@ def resumed_settings(config: DictConfig, overrides: Sequence[str]) -> Resumed:
 
 
 def given_names(overrides: Sequence[str], old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """The settings that overrides such as `steps=10` and `dataset=glyphs` are about, by their dotted names.
+    """Return the settings that overrides such as `steps=10` and `dataset=glyphs` are about, by their dotted names.
 
     A choice of a group that the run has made as well is about nothing else: its settings are the run's own.
     """
@@ -116,7 +116,7 @@ def given_names(overrides: Sequence[str], old: Mapping[str, Any], new: Mapping[s
 
 
 def put(nested: dict[str, Any], name: str, value: Any) -> None:
-    """Sets a value in nested mappings by its dotted name."""
+    """Set a value in nested mappings by its dotted name."""
     *groups, last = name.split(".")
     for group in groups:
         nested = nested[group]
@@ -139,7 +139,7 @@ def check_budget(path: Path, steps: int, done: int) -> None:
 
 
 def checkpoints_of(path: Path, settings: TrainSettings, held: RunLock | None = None) -> Checkpoints:
-    """The checkpoints of a run: each is written with its settings, and refused where it was made with others.
+    """Return the checkpoints of a run: each is written with its settings, and refused where it was made with others.
 
     Args:
         path: the run directory.
@@ -156,7 +156,9 @@ def checkpoints_of(path: Path, settings: TrainSettings, held: RunLock | None = N
 
 @contextmanager
 def found_again(path: Path | None, setting: str) -> Iterator[None]:
-    """A context in which a run's data is read: whatever is wrong with it names the run and how to say where it is now.
+    """Open a context in which a run's data is read.
+
+    Whatever is wrong with it names the run and how to say where it is now.
 
     Args:
         path: the run directory; None: of a new run, whose messages are the dataset's own.

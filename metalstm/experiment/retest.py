@@ -95,7 +95,7 @@ def check_place(run: Path) -> None:
 
 
 def asked_shape(settings: TrainSettings, given: MetaTestSettings) -> TrainSettings:
-    """The run's settings, for tasks of the shape asked for.
+    """Return the run's settings, for tasks of the shape asked for.
 
     Raises:
         ConfigError: the learner takes no other number of classes than it was trained for.

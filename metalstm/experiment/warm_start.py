@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def start_from(path: Path, learner: Learner, dataset: Dataset, device: torch.device) -> float:
-    """Gives a learner's model the weights of a run's best checkpoint.
+    """Give a learner's model the weights of a run's best checkpoint.
 
     Not those of the head, unless an output means the same in all tasks: it told other classes apart.
 
@@ -74,12 +74,12 @@ def start_from(path: Path, learner: Learner, dataset: Dataset, device: torch.dev
 
 
 def model_of(learner: Learner) -> Model:
-    """The one model of a learner."""
+    """Return the one model of a learner."""
     return next(module for module in learner.modules() if isinstance(module, Model))
 
 
 def model_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """The weights of the model in a checkpoint.
+    """Return the weights of the model in a checkpoint.
 
     Raises:
         CheckpointError: there is no model in it.

@@ -85,5 +85,5 @@ PREDICTIONS = (".csv", ".json", ".jsonl")  # the endings of a file of prediction
 
 
 def card_of(export: str) -> str:
-    """The file beside exported weights that says what they are."""
+    """Return the file beside exported weights that says what they are."""
     return export.removesuffix(".safetensors") + ".md"

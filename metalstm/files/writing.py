@@ -56,7 +56,7 @@ def read_at_most(file: IO[bytes], declared: int, most: int) -> bytes:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """A context in which a file of a run is written: what goes wrong with it is said with its remedy.
+    """Open a context in which a file of a run is written: what goes wrong with it is said with its remedy.
 
     Raises:
         CheckpointError: the disk is full, or whatever else the system says.
@@ -76,7 +76,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def room(folder: Path) -> float:
-    """The bytes that are free where a folder is, or would be made; endless where the file system has no size."""
+    """Return the bytes that are free where a folder is, or would be made; endless where the file system has no size."""
     there = folder.absolute()
     while not there.exists():
         there = there.parent
@@ -110,7 +110,7 @@ def check_writable(folder: Path) -> None:
 
 
 def write_synced(path: Path, data: bytes, permissions: int = 0o666) -> None:
-    """Writes a file of a new name and waits until the disk has it; its permissions are these, less the umask."""
+    """Write a file of a new name and waits until the disk has it; its permissions are these, less the umask."""
     # Not exclusively: where a signal interrupts it, Python opens once more, and would find its own file.
     no_links = getattr(os, "O_NOFOLLOW", 0)
     with open(path, "wb", opener=lambda name, flags: os.open(name, flags | no_links, permissions)) as file:
@@ -120,7 +120,7 @@ def write_synced(path: Path, data: bytes, permissions: int = 0o666) -> None:
 
 
 def remove_leftovers(folder: Path, stem: str = "") -> None:
-    """Removes what a process that died in `write_atomically` has left in a folder, of files that begin with `stem`.
+    """Remove what a process that died in `write_atomically` has left in a folder, of files that begin with `stem`.
 
     Folders named alike, in which something was being made, are removed as well.
     """
@@ -132,7 +132,7 @@ def remove_leftovers(folder: Path, stem: str = "") -> None:
 
 
 def write_atomically(path: Path, data: bytes, permissions: int = 0o666) -> None:
-    """Writes a file so that its name only ever stands for the whole of it.
+    """Write a file so that its name only ever stands for the whole of it.
 
     Args:
         path: where.

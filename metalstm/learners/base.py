@@ -66,7 +66,7 @@ class Learner(ABC, nn.Module):
 
     @abstractmethod
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> MetaLoss:
-        """The loss over a meta-batch, differentiable with respect to the meta-parameters.
+        """Return the loss over a meta-batch, differentiable with respect to the meta-parameters.
 
         Args:
             tasks: the meta-batch.
@@ -76,7 +76,7 @@ class Learner(ABC, nn.Module):
 
     @abstractmethod
     def adapt(self, support: Examples, steps: int, adapted: Any = None) -> Iterator[Any]:
-        """Yields what is known of T tasks before learning from their support sets, and after each of `steps` steps.
+        """Yield what is known of T tasks before learning from their support sets, and after each of `steps` steps.
 
         A step is what the learner takes to learn: a gradient step, or one more shot that it reads. Each outcome is to
         be used before the next one is asked for.
@@ -97,7 +97,7 @@ class Learner(ABC, nn.Module):
         return next((module for module in self.modules() if isinstance(module, Model)), None)
 
     def bytes_in_training(self, tasks: TaskBatch, least: bool = False) -> int:
-        """The memory that `meta_loss` and its gradient take for one of these tasks.
+        """Return the memory that `meta_loss` and its gradient take for one of these tasks.
 
         Args:
             tasks: only their shapes count.
@@ -110,19 +110,19 @@ class Learner(ABC, nn.Module):
         return fixed + (max(passes) if least else sum(passes))
 
     def bytes_in_evaluation(self, tasks: TaskBatch) -> int:
-        """The memory that adapting to one of these tasks takes; its queries are answered in slices."""
+        """Return the memory that adapting to one of these tasks takes; its queries are answered in slices."""
         if self.network is None:
             return 0
         fixed = cost.bytes_of_inputs(self.network, tasks) + cost.bytes_of_weights(self.network)
         return fixed + cost.bytes_of_pass(self.network, tasks.support, "once")
 
     def start_of(self, tasks: TaskBatch) -> Any:
-        """What is known of tasks before anything was learned; None: what meta-training taught."""
+        """Return what is known of tasks before anything was learned; None: what meta-training taught."""
         return None
 
     @torch.no_grad()
     def adapted_to(self, support: Examples, steps: int, adapted: Any = None) -> Any:
-        """What is known after the last of the steps of `adapt`."""
+        """Return what is known after the last of the steps of `adapt`."""
         with self.rounding(support.inputs.device):
             *_, adapted = self.adapt(support, steps, adapted)
         return adapted
@@ -132,7 +132,7 @@ class Learner(ABC, nn.Module):
         return query
 
     def rounding(self, device: torch.device) -> AbstractContextManager[Any]:
-        """What learning and answering are computed under."""
+        """Return what learning and answering are computed under."""
         return nullcontext()
 
     @torch.no_grad()

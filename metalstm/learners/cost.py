@@ -21,7 +21,7 @@ def bytes_of(tensors: Iterable[Tensor]) -> int:
 
 
 def bytes_of_inputs(model: Model, task: TaskBatch) -> int:
-    """The inputs of one task, as they are drawn, put together and laid out."""
+    """Return the inputs of one task, as they are drawn, put together and laid out."""
     inputs = sum(bytes_of([examples.inputs[:1]]) for examples in task[:2])
     return inputs * (2 + model.layouts)
 
@@ -31,7 +31,7 @@ def bytes_of_weights(model: Model) -> int:
 
 
 def bytes_of_pass(model: Model, examples: Examples, keeps: Keeps, count: int | None = None) -> int:
-    """A pass of one task's examples, or of `count` of them; see `Model.bytes_of_pass`."""
+    """Return a pass of one task's examples, or of `count` of them; see `Model.bytes_of_pass`."""
     _, all_of_them, steps, width = examples.inputs.shape
     return model.bytes_of_pass(Size(all_of_them if count is None else count, steps, width), keeps)
 

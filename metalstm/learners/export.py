@@ -28,7 +28,7 @@ class Export(NamedTuple):
 
 
 def need_safetensors() -> None:
-    """Raises ConfigError where safetensors is not installed."""
+    """Raise ConfigError where safetensors is not installed."""
     try:
         import safetensors.torch  # noqa: F401
     except ImportError as error:
@@ -38,7 +38,7 @@ def need_safetensors() -> None:
 
 
 def check_exportable(learner: Learner, name: str) -> LSTMModel:
-    """The model whose weights can be exported.
+    """Return the model whose weights can be exported.
 
     Raises:
         ConfigError: the learner has none, or not of an LSTM.
@@ -57,7 +57,7 @@ def check_exportable(learner: Learner, name: str) -> LSTMModel:
 def export(
     learner: Learner, name: str, support: Examples | None, steps: int, labels: Sequence[str], source: str, file: Path
 ) -> Export:
-    """The weights after adapting; where there is no support set, those that adapting starts from.
+    """Return the weights after adapting; where there is no support set, those that adapting starts from.
 
     Args:
         learner: whose.
@@ -87,7 +87,7 @@ def export(
 
 
 def adapted_weights(learner: Learner, support: Examples, steps: int) -> Weights:
-    """The model's weights after so many steps on the support set of one task; not those that stay as they are.
+    """Return the model's weights after so many steps on the support set of one task; not those that stay as they are.
 
     Raises:
         ConfigError: the engine has weights of other names.

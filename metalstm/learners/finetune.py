@@ -51,7 +51,7 @@ class FineTune(OptimizerLearner):
         self.inner_steps = inner_steps
 
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> MetaLoss:
-        """The loss of one model for all tasks; where outputs differ in meaning a label is a class of all."""
+        """Return the loss of one model for all tasks; where outputs differ in meaning a label is a class of all."""
         examples = tasks.merged()
         targets = examples.targets
         if not self.same_outputs:

@@ -39,7 +39,7 @@ class GradientFreeLearner(Learner):
     def read(
         self, support: Tensor, targets: Tensor, adapted: Any = None, generator: torch.Generator | None = None
     ) -> Any:
-        """What is known after reading support sets.
+        """Return what is known after reading support sets.
 
         Args:
             support: [T, K, W] features; K may be 0.
@@ -62,7 +62,7 @@ class GradientFreeLearner(Learner):
         return MetaLoss(losses.mean(), task_metrics(self.kind, losses, outputs, tasks.query.targets))
 
     def adapt(self, support: Examples, steps: int, adapted: Any = None) -> Iterator[Any]:
-        """What is known after the first shots of every class; `ValueError` where the support set holds fewer."""
+        """Yield what is known after the first shots of every class; `ValueError` where the support set holds fewer."""
         features, targets = read_by_all(self.encoder, support), support.targets
         for shots in range(steps + 1):
             which = self.first_shots(targets, shots)
@@ -82,7 +82,7 @@ class GradientFreeLearner(Learner):
         return (number >= shots).int().argsort(dim=1, stable=True)[:, : int(chosen[0])]
 
     def as_numbers(self, targets: Tensor, like: Tensor) -> Tensor:
-        """What is known of the answers, as numbers to read: [T, K, O]; labels become one-hot."""
+        """Return what is known of the answers, as numbers to read: [T, K, O]; labels become one-hot."""
         if self.kind == "classification":
             targets = functional.one_hot(targets, self.outputs)
         return targets.to(like.dtype)

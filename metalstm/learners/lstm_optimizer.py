@@ -69,7 +69,7 @@ class LSTMOptimizer(Learner):
     def unroll(
         self, support: Examples, steps: int, generator: torch.Generator | None = None, start: Weights | None = None
     ) -> Iterator[Weights]:
-        """The weights before and after each update; `start`: those to start from, if not the learned ones."""
+        """Yield the weights before and after each update; `start`: those to start from, if not the learned ones."""
         encoded = self.adaptable.encode(support)
         start = self.adaptable.start(encoded, support) if start is None else start
         weights = torch.cat([weight.flatten(1) for weight in start.values()], dim=1)  # [T, P]

@@ -76,7 +76,7 @@ class MAML(Learner):
         self.task_chunk_size = task_chunk_size
 
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> MetaLoss:
-        """The query loss after adapting, averaged over tasks: Finn et al. 2017, Algorithm 2, line 8."""
+        """Return the query loss after adapting, averaged over tasks: Finn et al. 2017, Algorithm 2, line 8."""
         at_a_time = self.most_tasks(tasks.support.inputs.device) or tasks.tasks
 
         def outcome(part: TaskBatch) -> MetaLoss:
@@ -116,7 +116,7 @@ class MAML(Learner):
         return self.order == "second" and self.adaptable.reads_again and self.engine.most_tasks is None
 
     def bytes_in_second_order(self, tasks: TaskBatch, recompute: bool, queries: int | None = None) -> int:
-        """The memory of one task; `queries`: how many of its queries are read at a time, None: all."""
+        """Return the memory of one task; `queries`: how many of its queries are read at a time, None: all."""
         others = self.queries_kept * cost.bytes_of_pass(self.model, tasks.query, "once", queries)
         fixed = cost.bytes_of_inputs(self.model, tasks) + cost.bytes_of_weights(self.model)
         weights = 2 * self.inner_steps * cost.bytes_of(self.model.parameters())
@@ -125,7 +125,7 @@ class MAML(Learner):
         return fixed + weights + steps
 
     def saving_memory(self, tasks: TaskBatch, order: Order) -> Order:
-        """The order, with inner steps computed again where the budget does not hold them all."""
+        """Return the order, with inner steps computed again where the budget does not hold them all."""
         if order != "second" or not self.differentiates_reading:
             return order
         needed = tasks.tasks * self.bytes_in_second_order(tasks, recompute=False)

@@ -52,7 +52,7 @@ class MAMLPlusPlus(MAML):
         return losses, outputs
 
     def importance(self, progress: float) -> list[float]:
-        """The weight of the query loss after inner step 1, 2, ...; they sum to 1."""
+        """Return the weight of the query loss after inner step 1, 2, ...; they sum to 1."""
         others = 0.0
         if progress < self.multi_step_until:
             others = (1 - progress / self.multi_step_until) / self.inner_steps

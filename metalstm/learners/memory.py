@@ -78,7 +78,7 @@ class Memory(GradientFreeLearner):
         self.head_bias = nn.Parameter(torch.zeros(outputs))
 
     def nothing(self, support: Tensor) -> Remembered:
-        """What is known before anything was read."""
+        """Return what is known before anything was read."""
         tasks, _, width = support.shape
         state = self.lstm.zeros(tasks, support)
         label, features, labels, stored = (
@@ -131,21 +131,24 @@ class Memory(GradientFreeLearner):
         return functional.linear(answers, self.head_weight, self.head_bias)
 
     def recall(self, adapted: Remembered, query: Tensor) -> Tensor:
-        """What was stored at the examples most like a query: [T, Q, H + O]."""
+        """Return what was stored at the examples most like a query: [T, Q, H + O]."""
         asked, keys = (functional.normalize(features @ self.key.T, dim=-1) for features in (query, adapted.features))
         attention = (self.sharpness * asked @ keys.mT).softmax(dim=-1)  # [T, Q, K]
         return attention @ torch.cat((adapted.stored, adapted.labels), dim=-1)
 
     @staticmethod
     def order(count: int, generator: torch.Generator | None) -> Tensor:
-        """The order that examples are read in, the same for all tasks; without a generator always the same one."""
+        """Return the order that examples are read in, the same for all tasks.
+
+        Without a generator always the same one.
+        """
         if generator is None:
             generator = torch.Generator().manual_seed(0)
         return torch.randperm(count, generator=generator)
 
 
 def repeated(state: State, count: int) -> State:
-    """A state [T, H] for each of `count` sequences of a task: [T * count, H]."""
+    """Return a state [T, H] for each of `count` sequences of a task: [T * count, H]."""
     h, c = state
     return h.repeat_interleave(count, dim=0), c.repeat_interleave(count, dim=0)
 

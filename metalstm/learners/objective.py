@@ -32,7 +32,7 @@ def task_metric(kind: Kind, outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def task_metrics(kind: Kind, losses: Tensor, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-    """What is written down of a meta-batch, by name, [T] each, from losses [T] and outputs [T, B, O]."""
+    """Return what is written down of a meta-batch, by name, [T] each, from losses [T] and outputs [T, B, O]."""
     return {"loss": losses.detach(), metric_name(kind): task_metric(kind, outputs.detach(), targets)}
 
 

@@ -84,7 +84,7 @@ class OPLSTM(GradientFreeLearner):
         return with_one(query) @ adapted.mT
 
     def adapt(self, support: Examples, steps: int, adapted: Tensor | None = None) -> Iterator[Tensor]:
-        """What is known after reading the support set once, twice, ..."""
+        """Return what is known after reading the support set once, twice, ..."""
         return self.matrices(read_by_all(self.encoder, support), support.targets, steps, adapted)
 
 

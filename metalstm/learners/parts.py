@@ -23,7 +23,7 @@ def meta_loss(
 def in_parts(
     meta_loss_of: Callable[[TaskBatch], MetaLoss], learner: Learner, tasks: TaskBatch, at_a_time: int
 ) -> MetaLoss:
-    """A meta-loss that is a mean over tasks, with the graph of `at_a_time` tasks in memory.
+    """Return a meta-loss that is a mean over tasks, with the graph of `at_a_time` tasks in memory.
 
     Each part's gradient is taken at once and its graph let go; the loss returned has their mean as its gradient.
     """

@@ -44,7 +44,10 @@ class Reptile(OptimizerLearner):
         self.inner_batch = inner_batch
 
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> MetaLoss:
-        """A loss whose gradient is Reptile's; its value, and the metrics, are those of the examples trained on."""
+        """Return a loss whose gradient is Reptile's.
+
+        Its value, and the metrics, are those of the examples trained on.
+        """
         examples = tasks.merged()
         *_, trained = fine_tune(
             *(self.adaptable, self.kind, self.optimizer, self.lr, examples, self.inner_steps),

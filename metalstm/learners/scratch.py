@@ -50,7 +50,7 @@ class Scratch(OptimizerLearner):
         return super().adapt(support, steps, self.starts(support) if adapted is None else adapted)
 
     def starts(self, support: Examples, first: int = 0) -> dict[str, Tensor]:
-        """The random weights of as many tasks, [T, ...] each; `first`: the number of the first one."""
+        """Return the random weights of as many tasks, [T, ...] each; `first`: the number of the first one."""
         models = [start(self.shape, self.seed, first + task) for task in range(len(support.inputs))]
         names = [name for name, _ in models[0].named_parameters()]
         device = support.inputs.device
@@ -58,7 +58,7 @@ class Scratch(OptimizerLearner):
 
 
 def start(shape: Shape, seed: int, task: int) -> Model:
-    """The random start of the t-th task."""
+    """Return the random start of the t-th task."""
     return shape.build(seeded_generator(seed, "scratch", task))
 
 

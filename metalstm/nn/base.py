@@ -41,7 +41,7 @@ class Shape(Protocol):
         """The share of features that training drops."""
 
     def build(self, generator: torch.Generator) -> Model:
-        """A model of this shape; its start comes from `generator`."""
+        """Return a model of this shape; its start comes from `generator`."""
 
 
 class Inputs(NamedTuple):
@@ -84,7 +84,7 @@ class Model(ABC, nn.Module):
     shape: Shape
 
     def add_head(self, shape: Shape) -> None:
-        """A head that starts at zero, so that it prefers no class before it has seen one."""
+        """Add a head that starts at zero, so that it prefers no class before it has seen one."""
         self.head_weight = nn.Parameter(torch.zeros(shape.outputs, shape.feature_size))
         self.head_bias = nn.Parameter(torch.zeros(shape.outputs))
 
@@ -98,7 +98,7 @@ class Model(ABC, nn.Module):
         """
 
     def read(self, prepared: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
-        """The features of prepared inputs, [T, B, W]: everything but the head; in slices where memory is short.
+        """Return the features of prepared inputs, [T, B, W]: everything but the head; in slices where memory is short.
 
         Args:
             prepared: from `prepare`.
@@ -120,15 +120,15 @@ class Model(ABC, nn.Module):
 
     @abstractmethod
     def size_of(self, prepared: Any) -> Size:
-        """The size of prepared inputs."""
+        """Return the size of prepared inputs."""
 
     @abstractmethod
     def part(self, prepared: Any, which: slice) -> Any:
-        """Some of the examples of prepared inputs."""
+        """Return some of the examples of prepared inputs."""
 
     @abstractmethod
     def bytes_of_pass(self, size: Size, keeps: Keeps) -> int:
-        """The memory that a pass of one task's examples takes at its peak, but for its inputs and the weights.
+        """Return the memory that a pass of one task's examples takes at its peak, but for its inputs and the weights.
 
         Args:
             size: of the inputs.
@@ -142,7 +142,7 @@ class Model(ABC, nn.Module):
         """How many times `prepare` lays inputs out."""
 
     def start(self, tasks: int) -> dict[str, Tensor]:
-        """The model's own weights, as every task's before it has adapted: [T, ...] each, not copied."""
+        """Return the model's own weights, as every task's before it has adapted: [T, ...] each, not copied."""
         return {name: weight.expand(tasks, *weight.shape) for name, weight in self.named_parameters()}
 
     def head(self, features: Tensor, weights: Weights) -> Tensor:
@@ -151,7 +151,7 @@ class Model(ABC, nn.Module):
         return outputs.to(features.dtype)  # which autocast may have rounded
 
     def predict(self, prepared: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
-        """The outputs for prepared inputs, [T, B, O]."""
+        """Return the outputs for prepared inputs, [T, B, O]."""
         return self.head(self.read(prepared, weights, generator), weights)
 
     def forward(

@@ -200,7 +200,9 @@ class LSTMModel(Model):
         return self.shape.directions
 
     def join_both_ways(self, states: Tensor, lengths: Tensor | None) -> Tensor:
-        """The next layer's inputs: at each step, what the forward and the backward reading of an axis know of it.
+        """Return the next layer's inputs.
+
+        At each step, what the forward and the backward reading of an axis know of it.
 
         [T * D, S, B, H] to [T * D, S, B, 2H], each direction in its own reading order; unchanged for one direction.
         """

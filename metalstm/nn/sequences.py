@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 def mean_over_time(sequences: Tensor, lengths: Tensor | None) -> Tensor:
-    """The mean of the real steps: [G, S, B, F] and their [G, B] lengths to [G, B, F]."""
+    """Return the mean of the real steps: [G, S, B, F] and their [G, B] lengths to [G, B, F]."""
     if lengths is None:
         return sequences.mean(dim=1)
     over = torch.arange(sequences.shape[1], device=sequences.device).unsqueeze(1) >= lengths.unsqueeze(1)  # [G, S, B]
@@ -56,7 +56,7 @@ def columns_of(rows: Tensor) -> Tensor:
 
 
 def embedded(tokens: Tensor, table: Tensor) -> Tensor:
-    """The mean embedding of each step's tokens but 0, times the root of F; zero where there is none.
+    """Return the mean embedding of each step's tokens but 0, times the root of F; zero where there is none.
 
     Args:
         tokens: [T * D, S, B, K] int64, 0 <= token < V.

@@ -34,7 +34,7 @@ class SharedLSTM(nn.Module):
                 self.register_parameter(f"{name}_l{layer}", nn.Parameter(weight.squeeze(0)))
 
     def forward(self, inputs: Tensor, states: list[State] | None = None) -> tuple[Tensor, list[State]]:
-        """Reads sequences [S, B, F], S >= 1, from the states of all layers; None: zero.
+        """Read sequences [S, B, F], S >= 1, from the states of all layers; None: zero.
 
         Returns:
             The last layer's hidden states, [S, B, H], and the states of all layers after the last step.
@@ -49,5 +49,5 @@ class SharedLSTM(nn.Module):
         return values.squeeze(0), after
 
     def zeros(self, count: int, like: Tensor) -> list[State]:
-        """The state before anything was read, of as many sequences."""
+        """Return the state before anything was read, of as many sequences."""
         return [(like.new_zeros(count, self.hidden), like.new_zeros(count, self.hidden)) for _ in range(self.layers)]

@@ -22,7 +22,7 @@ Read = Callable[[Any, Weights, "torch.Generator | None"], Tensor]
 
 
 def read_in_slices(read: Read, slices: list[Any], weights: Weights, generator: torch.Generator | None = None) -> Tensor:
-    """The features of all slices, [T, B, W]; differentiable once with respect to the weights."""
+    """Return the features of all slices, [T, B, W]; differentiable once with respect to the weights."""
     if torch.is_grad_enabled() and any(weight.requires_grad for weight in weights.values()):
         features: Tensor = ReadAgain.apply(read, slices, list(weights), generator, *weights.values())
         return features

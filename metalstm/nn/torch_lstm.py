@@ -77,7 +77,7 @@ class PlainModel(nn.Module):
 
     @staticmethod
     def run(lstm: nn.Module, sequences: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The states of all steps, zero beyond the lengths, and the last ones: [B, S, ways * H] and [..., B, H]."""
+        """Return all states, zero beyond the lengths, and the last ones: [B, S, ways * H] and [..., B, H]."""
         if lengths is None:
             states, (last, _) = lstm(sequences)
             return states, last

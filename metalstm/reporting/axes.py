@@ -18,14 +18,17 @@ class Axis(NamedTuple):
 
 
 def linear(low: float, high: float, label: str, form: Callable[[float], str], most: int = 7) -> Axis:
-    """An even axis from `low` to `high`, of no more than so many ticks and one."""
+    """Return an even axis from `low` to `high`, of no more than so many ticks and one."""
     width = (high - low) or 1.0
     ticks = [(tick, form(tick)) for tick in round_numbers(low, high, most)]
     return Axis(lambda value: (value - low) / width, ticks, label)
 
 
 def logarithmic(values: Iterable[float], label: str) -> Axis:
-    """An axis of logarithms that holds the positive ones of `values`; what is not positive lies at its low end."""
+    """Return an axis of logarithms that holds the positive ones of `values`.
+
+    What is not positive lies at its low end.
+    """
     known = [value for value in values if math.isfinite(value) and value > 0] or [1.0]
     low, high = math.log10(min(known)), math.log10(max(known))
     low, high = low - 0.05 * (high - low or 1), high + 0.05 * (high - low or 1)
@@ -41,7 +44,7 @@ def logarithmic(values: Iterable[float], label: str) -> Axis:
 
 
 def of_steps(last: int, label: str) -> Axis:
-    """An axis of steps 0 to `last`: even at first, then by decades."""
+    """Return an axis of steps 0 to `last`: even at first, then by decades."""
 
     def along(step: float) -> float:
         return step / LINEAR_STEPS if step <= LINEAR_STEPS else 1 + math.log10(step / LINEAR_STEPS)

@@ -49,7 +49,7 @@ class Row(NamedTuple):
 
 
 def style_of(style: int | None) -> str:
-    """The classes of a curve's colour and dash."""
+    """Return the classes of a curve's colour and dash."""
     return "grey" if style is None else f"c{style % COLOURS} d{style // COLOURS % DASHES}"
 
 
@@ -116,7 +116,7 @@ def lines(title: str, drawn: Sequence[Line], x: Axis, y: Axis, level: tuple[floa
 
 
 def intervals(title: str, rows: Sequence[Row], x: Axis, zero: bool) -> Markup:
-    """A value with its 95% interval in each row, over one axis; `zero`: whether 0 has a line of its own."""
+    """Return a value with its 95% interval in each row, over one axis; `zero`: whether 0 has a line of its own."""
     names = [shortened(row.name) for row in rows]
     left, right, top = round(20 + LETTER * max(map(len, names))), 142, 8
     across, down = ROW_ACROSS, ROW * len(rows)
@@ -151,7 +151,7 @@ def intervals(title: str, rows: Sequence[Row], x: Axis, zero: bool) -> Markup:
 
 
 def window(x: float, y: float, width: float, height: float, parts: Sequence[Markup]) -> Markup:
-    """A part of a drawing that cuts off what lies outside of it."""
+    """Return a part of a drawing that cuts off what lies outside of it."""
     place = {"x": x, "y": y, "width": width, "height": height, "viewBox": f"{x} {y} {width} {height}"}
     return tag("svg", joined(parts), **place)
 
@@ -161,7 +161,7 @@ def drawing(title: str, width: int, height: float, parts: Sequence[Markup], clas
 
 
 def legend(drawn: Sequence[Line], results: Mapping[str, str] | None = None) -> Markup:
-    """What the curves that are not grey are, with a number of each by its name."""
+    """Return what the curves that are not grey are, with a number of each by its name."""
     items = [
         tag("li", swatch(line.style, line.joined), " ", line.name, " ", tag("b", (results or {}).get(line.name, "")))
         for line in drawn
@@ -171,7 +171,7 @@ def legend(drawn: Sequence[Line], results: Mapping[str, str] | None = None) -> M
 
 
 def swatch(style: int | None, joined: bool = True) -> Markup:
-    """A stretch of a curve's line; of points that no line goes through, one of them."""
+    """Return a stretch of a curve's line; of points that no line goes through, one of them."""
     drawn = tag("line", x1=1, x2=25, y1=6, y2=6, class_="line") if joined else tag("circle", cx=13, cy=6, r=4)
     class_ = f"swatch {style_of(style)}"
     return tag("svg", drawn, viewBox="0 0 26 12", width=26, height=12, class_=class_, aria_hidden="true")
@@ -187,5 +187,5 @@ def thinned(points: Sequence[Point], x: Axis, apart: float) -> list[Point]:
 
 
 def shortened(name: str) -> str:
-    """A name that fits beside a row; its ends say most."""
+    """Return a name that fits beside a row; its ends say most."""
     return name if len(name) <= NAME else f"{name[: NAME // 2]}…{name[-(NAME // 2) :]}"

@@ -22,7 +22,7 @@ def paired(one: Entry, other: Entry) -> tuple[float, float, int]:
 
 
 def steps_to(entry: Entry, target: float, higher_is_better: bool) -> int | None:
-    """The first step at which the curve's mean reaches the target; None: it never does."""
+    """Return the first step at which the curve's mean reaches the target; None: it never does."""
     for step, value in zip(entry.at, entry.means(), strict=True):
         if value >= target if higher_is_better else value <= target:
             return step
@@ -30,7 +30,7 @@ def steps_to(entry: Entry, target: float, higher_is_better: bool) -> int | None:
 
 
 def area(entry: Entry) -> float:
-    """The curve's mean over steps 0 to the one that the result is read after, by the trapezoid rule."""
+    """Return the curve's mean over steps 0 to the one that the result is read after, by the trapezoid rule."""
     points = [(step, value) for step, value in zip(entry.at, entry.means(), strict=True) if step <= entry.step]
     if len(points) == 1:
         return points[0][1]
@@ -64,7 +64,7 @@ def ranked(found: Sequence[Entry], higher_is_better: bool) -> list[Entry]:
 
 
 def rows(common: Mapping[str, Any], found: Sequence[Entry], target: float | None = None) -> list[dict[str, Any]]:
-    """The comparison in numbers, best first.
+    """Return the comparison in numbers, best first.
 
     Differences are paired, over the tasks that both were tested on: `difference` is from the best, `over_scratch` from
     the best of those that were not meta-trained, null where there is none.
@@ -93,7 +93,7 @@ def rows(common: Mapping[str, Any], found: Sequence[Entry], target: float | None
 
 
 def title(common: Mapping[str, Any], compared: Sequence[Mapping[str, Any]]) -> str:
-    """What is compared, in a sentence."""
+    """Return what is compared, in a sentence."""
     return (
         f"{common['dataset']}, {task_in_words(common)}: {common['metric']} on {common['split']} tasks, the same for "
         f"all rows, with 95% intervals over {plural(compared[0]['over'])}."
@@ -101,7 +101,7 @@ def title(common: Mapping[str, Any], compared: Sequence[Mapping[str, Any]]) -> s
 
 
 def cells(common: Mapping[str, Any], compared: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """The comparison's heading and rows in words."""
+    """Return the comparison's heading and rows in words."""
     higher = common["metric"] == "accuracy"
     best = compared[0]
     heading = [
@@ -132,7 +132,7 @@ def cells(common: Mapping[str, Any], compared: Sequence[Mapping[str, Any]]) -> t
 
 
 def markdown(common: Mapping[str, Any], compared: Sequence[Mapping[str, Any]]) -> str:
-    """The comparison's rows as a Markdown table."""
+    """Return the comparison's rows as a Markdown table."""
     heading, lines = cells(common, compared)
     rows = [" | ".join(cell.replace("|", r"\|") for cell in row) for row in [heading, *lines]]
     head, *table = [f"| {row} |" for row in rows]
@@ -156,7 +156,7 @@ def plural(unit: str) -> str:
 
 
 def in_units(steps: int, row: Mapping[str, Any]) -> str:
-    """A number of steps in words, with the time that they take where it was measured."""
+    """Return a number of steps in words, with the time that they take where it was measured."""
     words = counted(steps, row["unit"])
     if row["seconds_per_step"] is None or steps == 0:
         return words

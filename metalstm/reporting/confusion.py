@@ -50,7 +50,7 @@ def described(content: Mapping[str, Any], learner: str) -> Markup:
 
 
 def called(entry: Mapping[str, Any]) -> Markup:
-    """A class's name, and what an example of it looks like."""
+    """Return a class's name, and what an example of it looks like."""
     drawn = [image(entry["image"], f"an example of {entry['name']}", "small"), " "] if "image" in entry else []
     return joined([*drawn, entry["name"]])
 
@@ -65,7 +65,7 @@ def share(part: int, whole: int) -> str:
 
 
 def matrix(entries: Sequence[Mapping[str, Any]]) -> Markup:
-    """A heat map: rows are what is, columns what was said, in shares of the queries of tasks that had both."""
+    """Return a heat map: rows are what is, columns what was said, in shares of the queries of tasks that had both."""
     entries = sorted(entries, key=lambda entry: str(entry["name"]))
     names = [str(entry["name"]) for entry in entries]
     rows = []

@@ -56,20 +56,20 @@ class Entry:
 
 
 def runs_in(folders: Sequence[Path]) -> list[Path]:
-    """The run directories that folders stand for: themselves, or those below them that have a result."""
+    """Return the run directories that folders stand for: themselves, or those below them that have a result."""
     return [
         run for folder in folders for run in ([] if is_run(folder) else directories_with(RESULT, folder)) or [folder]
     ]
 
 
 def without_result(folders: Sequence[Path]) -> list[Path]:
-    """The run directories below folders that have no result, such as those of jobs that failed."""
+    """Return the run directories below folders that have no result, such as those of jobs that failed."""
     below = [run for folder in folders if not is_run(folder) for run in directories_with(IDENTITY, folder)]
     return [run for run in below if not (run / RESULT).exists()]
 
 
 def directories_with(name: str, folder: Path) -> list[Path]:
-    """The directories below a folder that have such a file and do not lie in a run, as its later tests do."""
+    """Return the directories below a folder that have such a file and do not lie in a run, as its later tests do."""
     try:
         below = sorted(path.parent for path in folder.rglob(name))
     except (OSError, ValueError):  # a name that no system takes; to read it says so
@@ -82,12 +82,12 @@ def is_run(folder: Path) -> bool:
 
 
 def curves(runs: Sequence[Run]) -> list[Entry]:
-    """The learners' curves, then the baselines'."""
+    """Return the learners' curves, then the baselines'."""
     return [*(run.learner for run in runs), *(entry for run in runs for entry in run.baselines)]
 
 
 def on_the_same_tasks(folders: Sequence[Path]) -> list[Run]:
-    """Runs that can be compared, each curve with a name that no other has.
+    """Run that can be compared, each curve with a name that no other has.
 
     A run is called by its learner; where two have the same, by the settings that tell them apart as well, or else by
     its folder. Baselines are taken from the first run that has any.
@@ -113,7 +113,7 @@ def on_the_same_tasks(folders: Sequence[Path]) -> list[Run]:
 
 
 def remedy(same: Sequence[Path]) -> str:
-    """What to do where there are runs on other tasks than these, the first one's."""
+    """Return what to do where there are runs on other tasks than these, the first one's."""
     if len(same) == 1:
         return f"{SAME}; {MEANS}"
     return f"{SAME}, e.g. {command('metalstm-report', *same)}; {MEANS}"
@@ -130,7 +130,7 @@ class Run(NamedTuple):
 
 
 def read_run(folder: Path) -> Run:
-    """A run from its files; `ConfigError` where they are not those of a run that is over."""
+    """Return a run from its files; `ConfigError` where they are not those of a run that is over."""
     result, per_task = (read(folder / name) for name in (RESULT, PER_TASK))
     path = folder / RESULT
     try:
@@ -164,13 +164,13 @@ def read_run(folder: Path) -> Run:
 
 
 def of_first(shared: Mapping[str, Any], tasks: int) -> dict[str, Any]:
-    """What intervals are over, for the first tasks; of a single unit nothing can be said of others."""
+    """Return what intervals are over, for the first tasks; of a single unit nothing can be said of others."""
     units = None if shared["units"] is None else shared["units"][:tasks]
     return {"over": shared["over"], "units": units} if units and len(set(units)) > 1 else {}
 
 
 def finite(curve: Mapping[str, Any]) -> dict[str, Any]:
-    """A curve with NaN for what is infinite, or as good as that: a task on which the learner diverged."""
+    """Return a curve with NaN for what is infinite, or as good as that: a task on which the learner diverged."""
     values = [[math.nan if is_too_large(value) else value for value in row] for row in curve["values"]]
     return {**curve, "values": values}
 
@@ -210,7 +210,7 @@ def is_too_large(value: Any) -> bool:
 
 
 def named(runs: Sequence[Run]) -> list[Run]:
-    """The same runs, their curves under names that no other has."""
+    """Return the same runs, their curves under names that no other has."""
     learners = [run.learner.name for run in runs]
     names = [run.learner.name if learners.count(run.learner.name) == 1 else None for run in runs]
     for learner in set(learners):
@@ -230,7 +230,10 @@ def named(runs: Sequence[Run]) -> list[Run]:
 
 
 def told_apart(alike: Sequence[Run]) -> list[str]:
-    """What tells runs of one learner from each other: `steps=10, inner_lr=0.1`, or the folder where settings do not."""
+    """Return what tells runs of one learner from each other.
+
+    `steps=10, inner_lr=0.1`, or the folder where settings do not.
+    """
     settings = [flat(settings_of(run)) for run in alike]
     every = dict.fromkeys(name for own in settings for name in own if name not in NOT_TOLD)
     differ = [name for name in every if any(own.get(name) != settings[0].get(name) for own in settings)]
@@ -261,7 +264,7 @@ def read(path: Path) -> Any:
 
 
 def tasks_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides which tasks a run was tested on."""
+    """Return what decides which tasks a run was tested on."""
     same = {name: result[name] for name in SAME_TASKS}
     for name in ("ways", "shots", "queries"):
         if not isinstance(same[name], int) or not 0 < same[name] < LARGEST:

@@ -24,7 +24,7 @@ COLOURS = ("#0b6e99", "#c8553d", "#7a7a7a", "#5b8c5a", "#8e5ea2")  # told apart 
 
 
 def draw_adaptation_curve(result: Mapping[str, Any], path: Path) -> bool:
-    """The learner's curve and its baselines' with their 95% intervals over the number of steps; see `draw`."""
+    """Return the learner's curve and its baselines' with their 95% intervals over the number of steps; see `draw`."""
     curves = {f"{result['learner']}, meta-trained": result["curve"]}
     curves |= {LABELS.get(name, name): baseline["curve"] for name, baseline in result["baselines"].items()}
     points = {
@@ -36,7 +36,7 @@ def draw_adaptation_curve(result: Mapping[str, Any], path: Path) -> bool:
 
 
 def draw_comparison(common: Mapping[str, Any], found: Sequence[Entry], path: Path) -> bool:
-    """The curves of several learners on the same tasks, the best first and each with its result; see `draw`.
+    """Return the curves of several learners on the same tasks, the best first and each with its result; see `draw`.
 
     Of many, the best ones are drawn and those from scratch.
     """
@@ -123,7 +123,7 @@ def draw(
 
 
 def new_figure(width: float, height: float) -> Any:
-    """An empty figure of so many inches; None, and a line in the log, without matplotlib (extra `figures`)."""
+    """Return an empty figure of so many inches; None, and a line in the log, without matplotlib (extra `figures`)."""
     if importlib.util.find_spec("matplotlib") is None:
         log.info("no figure: matplotlib is not installed (%s)", install("figures"))
         return None
@@ -136,7 +136,7 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def save(figure: Any, path: Path) -> None:
-    """Writes a figure, which is whole or not there."""
+    """Write a figure, which is whole or not there."""
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png")
     path.parent.mkdir(exist_ok=True)

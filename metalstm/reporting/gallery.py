@@ -19,7 +19,7 @@ MOST_WORDS = 24  # of a text
 
 
 def section(runs: Sequence[Run]) -> Section | None:
-    """The task of the first run that has one; None: no run has."""
+    """Return the task of the first run that has one; None: no run has."""
     for run in runs:
         content = read_optional(run.folder / GALLERY)
         if content is None:
@@ -69,7 +69,7 @@ def classification(content: Mapping[str, Any]) -> Markup:
 
 
 def answered(example: Mapping[str, Any], form: str, whole: tuple[float, float], names: Sequence[str]) -> Markup:
-    """A query, and what was said of it."""
+    """Return a query, and what was said of it."""
     said = []
     for when in ("before", "after"):
         label, probability = int(example[when]["label"]), float(example[when]["probability"])
@@ -96,7 +96,7 @@ def said_class(example: Mapping[str, Any]) -> str:
 
 
 def picture(content: Any, form: str, whole: tuple[float, float], name: str) -> Markup:
-    """An input as its form has it."""
+    """Return an input as its form has it."""
     if form in ("image", "heat_map"):
         return image(content, name, form.replace("_", "-"))
     if form == "text":
@@ -108,7 +108,7 @@ def picture(content: Any, form: str, whole: tuple[float, float], name: str) -> M
 
 
 def image(content: Any, name: str, class_: str) -> Markup:
-    """A PNG from its base64.
+    """Return a PNG from its base64.
 
     Raises:
         ValueError: it is none.
@@ -119,13 +119,13 @@ def image(content: Any, name: str, class_: str) -> Markup:
 
 
 def tag_void(name: str, **attributes: object) -> Markup:
-    """An element without an end."""
+    """Return an element without an end."""
     named = "".join(f' {key.rstrip("_")}="{escaped(value)}"' for key, value in attributes.items())
     return Markup(f"<{name}{named}>")
 
 
 def series(rows: Sequence[Sequence[float]], whole: tuple[float, float], name: str) -> Markup:
-    """A small picture of numbers over time, a line for each feature."""
+    """Return a small picture of numbers over time, a line for each feature."""
     low, high = whole
     drawn = []
     for feature in range(len(rows[0])):
@@ -143,7 +143,7 @@ def span(examples: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
 
 
 def regression(content: Mapping[str, Any]) -> Markup:
-    """A function of one position as it is and as it was predicted; of other inputs, predictions over targets."""
+    """Return a function of one position as it is and as it was predicted; of other inputs, predictions over targets."""
     support, query = content["support"], content["query"]
     function = all(
         len(row) == 1 and len(one["input"]) == len(one["target"]) for one in support + query for row in one["input"]

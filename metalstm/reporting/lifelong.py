@@ -25,7 +25,7 @@ IN_WORDS = {
 
 
 def summary(result: Mapping[str, Any]) -> str:
-    """The result as a person reads it."""
+    """Return the result as a person reads it."""
     scale, unit, digits = (100, "%", 1) if result["metric"] == "accuracy" else (1, "", 4)
 
     def cell(entry: Mapping[str, float], signed: bool) -> str:
@@ -48,7 +48,7 @@ def summary(result: Mapping[str, Any]) -> str:
 
 
 def draw_lifelong(result: Mapping[str, Any], path: Path) -> bool:
-    """A heat map for each mode: the metric of every task (columns) before the first task and after each (rows).
+    """Return a heat map for each mode: the metric of every task (columns) before the first task and after each (rows).
 
     Returns:
         Whether it was drawn; without matplotlib (extra `figures`) it is not, and the log says so.

@@ -27,7 +27,7 @@ def escaped(content: object) -> str:
 
 
 def tag(name: str, *content: object, **attributes: object) -> Markup:
-    """An element; `class_` stands for `class` and `stroke_width` for `stroke-width`, and what is None is left out."""
+    """Return an element; `class_` is `class`, `stroke_width` is `stroke-width`, and None is left out."""
     named = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escaped(value)}"'
         for key, value in attributes.items()
@@ -41,7 +41,7 @@ def joined(parts: Sequence[object]) -> Markup:
 
 
 def table(header: Sequence[object], rows: Sequence[Sequence[object]], class_: str | None = None) -> Markup:
-    """A table that scrolls by itself where the screen is narrower; its first column names the rows."""
+    """Return a table that scrolls by itself where the screen is narrower; its first column names the rows."""
     head = tag("thead", tag("tr", *(tag("th", cell, scope="col") for cell in header)))
     body = tag(
         "tbody",
@@ -51,15 +51,15 @@ def table(header: Sequence[object], rows: Sequence[Sequence[object]], class_: st
 
 
 def figure(name: str, drawing: Markup, caption: object, *below: object) -> Markup:
-    """A drawing that scrolls by itself where the screen is too narrow to read it, what explains it, and its caption."""
+    """Return a drawing that scrolls where the screen is too narrow, what explains it, and its caption."""
     return tag("figure", tag("div", drawing, class_="scroll", tabindex=0), *below, tag("figcaption", caption), id=name)
 
 
 def definitions(pairs: Sequence[tuple[object, object]]) -> Markup:
-    """A card of names and what they stand for."""
+    """Return a card of names and what they stand for."""
     return tag("dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs), class_="card")
 
 
 def folded(summary: object, *content: object) -> Markup:
-    """What is shown when it is asked for."""
+    """Return what is shown when it is asked for."""
     return tag("details", tag("summary", summary), *content)

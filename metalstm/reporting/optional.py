@@ -12,7 +12,7 @@ LARGEST = 2**28  # bytes; every task of every curve takes ten or so
 
 
 def read_optional(path: Path) -> dict[str, Any] | None:
-    """A file of JSON with one mapping; None: it is not there or broken."""
+    """Return a file of JSON with one mapping; None: it is not there or broken."""
     try:
         content = read_json(path, LARGEST)
     except Unreadable:
@@ -21,7 +21,7 @@ def read_optional(path: Path) -> dict[str, Any] | None:
 
 
 def found(content: Any, *names: str) -> Any:
-    """What a nested mapping has under names, one in the other; None: nothing."""
+    """Return what a nested mapping has under names, one in the other; None: nothing."""
     for name in names:
         if not isinstance(content, Mapping):
             return None

@@ -22,7 +22,7 @@ COLOURED = 8
 
 
 def page(runs: Sequence[Run], target: float | None = None, left_out: Sequence[Path] = ()) -> str:
-    """The report of runs on the same tasks.
+    """Return the report of runs on the same tasks.
 
     Args:
         runs: from `entries.on_the_same_tasks`.
@@ -67,7 +67,7 @@ def page(runs: Sequence[Run], target: float | None = None, left_out: Sequence[Pa
 
 
 def styles_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, int | None]:
-    """The colour and dash of each row: of many, those of the best ones and of what was not meta-trained."""
+    """Return the colour and dash of each row: of many, those of the best ones and of what was not meta-trained."""
     if len(rows) <= min(MOST_COLOURED, STYLES):
         return {row["name"]: place for place, row in enumerate(rows)}
     coloured = [*rows[:COLOURED], *(row for row in rows[COLOURED:] if row["training_s"] is None)][:MOST_COLOURED]
@@ -83,7 +83,7 @@ def title_of(common: Mapping[str, Any], runs: Sequence[Run]) -> str:
 def lead(
     common: Mapping[str, Any], runs: Sequence[Run], found: Sequence[Entry], rows: Sequence[Mapping[str, Any]]
 ) -> Markup:
-    """The result in words."""
+    """Return the result in words."""
     accuracy = common["metric"] == "accuracy"
     if accuracy:
         task = (
@@ -108,7 +108,7 @@ def lead(
 
 
 def document(title: str, body: Markup) -> str:
-    """A whole page."""
+    """Return a whole page."""
     head = tag(
         "head",
         Markup('<meta charset="utf-8">'),
@@ -122,7 +122,7 @@ def document(title: str, body: Markup) -> str:
 
 
 def write_report(folder: Path) -> None:
-    """Writes a run's own report into its folder.
+    """Write a run's own report into its folder.
 
     Raises:
         MetalstmError: it cannot be written, or a file of the run is broken.

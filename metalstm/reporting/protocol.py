@@ -17,13 +17,13 @@ FOLDED = 4  # commands that are shown without being asked for
 
 
 def same_in_all(runs: Sequence[Run], *names: str) -> Any:
-    """What all results have under names; None where they differ or have nothing."""
+    """Return what all results have under names; None where they differ or have nothing."""
     values = [found(run.result, *names) for run in runs]
     return values[0] if all(value == values[0] for value in values) else None
 
 
 def protocol(common: Mapping[str, Any], runs: Sequence[Run]) -> Section:
-    """What was measured and how, as far as it is the same for all runs."""
+    """Return what was measured and how, as far as it is the same for all runs."""
     tasks = {len(run.learner.final()) for run in runs}
     pairs: list[tuple[str, Any]] = [
         ("Data", data(common, runs)),
@@ -49,7 +49,7 @@ def protocol(common: Mapping[str, Any], runs: Sequence[Run]) -> Section:
 
 
 def interval_in_words(runs: Sequence[Run]) -> str:
-    """What intervals are over, and so which claims they hold for."""
+    """Return what intervals are over, and so which claims they hold for."""
     over = {run.learner.over for run in runs}
     units = " or ".join(plural(one) for one in sorted(over))
     said = f"95%, Student's t over {units}; one training run each"
@@ -64,7 +64,7 @@ def data(common: Mapping[str, Any], runs: Sequence[Run]) -> str:
 
 
 def dashed(name: Any) -> Any:
-    """A split's name as it is written in a sentence."""
+    """Return a split's name as it is written in a sentence."""
     return name.replace("_", "-") if isinstance(name, str) else name
 
 
@@ -124,7 +124,7 @@ def cost(runs: Sequence[Run], styles: Mapping[str, int | None]) -> Section:
 
 
 def reproduce(runs: Sequence[Run]) -> Section:
-    """The commands, as they were given and with all settings."""
+    """Return the commands, as they were given and with all settings."""
     blocks = [reproduced(run) for run in runs]
     if len(blocks) > FOLDED:
         blocks = [folded(f"The commands of all {len(runs)} runs", *blocks)]
@@ -147,7 +147,7 @@ def reproduced(run: Run) -> Markup:
 
 
 def as_given(run: Run) -> str | None:
-    """The command that began the run; None: it is not known, or does more or less than the run."""
+    """Return the command that began the run; None: it is not known, or does more or less than the run."""
     command = found(run.result, "command")
     if not isinstance(command, list) or not command or command[0] != "metalstm-train":
         return None
@@ -158,7 +158,7 @@ def as_given(run: Run) -> str | None:
 
 
 def with_all_settings(run: Run) -> str | None:
-    """A command with every setting of the run; None: its result does not have them."""
+    """Return a command with every setting of the run; None: its result does not have them."""
     settings = settings_of(run)
     if not settings:
         return None

@@ -22,7 +22,7 @@ IN_WORDS = {"scratch": "scratch, as many steps", "scratch_many_steps": "scratch,
 
 
 def called(name: str) -> str:
-    """A row's name as a stranger reads it."""
+    """Return a row's name as a stranger reads it."""
     return IN_WORDS.get(name, name)
 
 
@@ -43,7 +43,7 @@ def named(row: Mapping[str, Any], styles: Mapping[str, int | None]) -> Markup:
 
 
 def results(common: Mapping[str, Any], rows: Rows, styles: Mapping[str, int | None]) -> Section:
-    """The ranking."""
+    """Return the ranking."""
     accuracy = common["metric"] == "accuracy"
     drawn = [
         Row(
@@ -202,7 +202,7 @@ def target(common: Mapping[str, Any], rows: Rows, styles: Mapping[str, int | Non
 
 
 def shown(rows: Rows) -> Rows:
-    """The rows that are drawn: the first ones, and what was not meta-trained."""
+    """Return the rows that are drawn: the first ones, and what was not meta-trained."""
     return [row for place, row in enumerate(rows) if place < MOST_ROWS or row["training_s"] is None]
 
 
@@ -212,7 +212,7 @@ def drawn_of(rows: Rows) -> str:
 
 
 def interval_axis(rows: Sequence[Row], label: str, accuracy: bool, signed: bool) -> Any:
-    """An axis that holds all intervals; of differences 0 as well."""
+    """Return an axis that holds all intervals; of differences 0 as well."""
     ends = [
         row.value + sign * (row.half if math.isfinite(row.half) else 0.0)
         for row in rows

@@ -9,7 +9,7 @@ from metalstm.reporting.comparison import counted, task_in_words
 
 
 def summary(result: Mapping[str, Any]) -> str:
-    """The result as a person reads it."""
+    """Return the result as a person reads it."""
     scale, unit = (100, "%") if result["metric"] == "accuracy" else (1, "")
     digits = 2 if scale == 100 else 4
 

@@ -26,7 +26,9 @@ def wrapped(text: str) -> str:
 
 
 def table(heading: Row, rows: Sequence[Row], below: Sequence[str]) -> str:
-    """A line for each row, its last cell in several where it is too wide; each with a line of any width below it.
+    """Return a line for each row, its last cell in several where it is too wide.
+
+    Each with a line of any width below it.
 
     Where all have room beside their rows, they stand there, under the heading's last name.
 
@@ -57,7 +59,7 @@ def in_columns(heading: Row | None, rows: Sequence[Row], widths: Sequence[int]) 
 
 
 def table_in_parts(heading: Row, rows: Sequence[Row]) -> str:
-    """A table of many columns: those that do not fit come below, beside the first one again."""
+    """Return a table of many columns: those that do not fit come below, beside the first one again."""
     width = console(io.StringIO()).width
     first, *others = column_widths(heading, rows)
     first = min(first, width // 2)
@@ -72,7 +74,7 @@ def table_in_parts(heading: Row, rows: Sequence[Row]) -> str:
 
 
 def parts(widths: Sequence[int], room: int) -> list[range]:
-    """The columns from 1 on, as many at a time as there is room for."""
+    """Return the columns from 1 on, as many at a time as there is room for."""
     found, start, taken = [], 1, 0
     for column, width in enumerate(widths, start=1):
         if taken + GAP + width > room:
@@ -83,7 +85,7 @@ def parts(widths: Sequence[int], room: int) -> list[range]:
 
 
 def column_widths(heading: Row, rows: Sequence[Row]) -> list[int]:
-    """What each column takes where its cells stay whole, and its heading may have several lines."""
+    """Return what each column takes where its cells stay whole, and its heading may have several lines."""
     columns = zip(heading, *rows, strict=True)
     return [max(map(cell_len, [*name.split(), *map(printable, cells), ""])) for name, *cells in columns]
 

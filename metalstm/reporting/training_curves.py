@@ -25,7 +25,7 @@ class History(NamedTuple):
 
 
 def history(run: Run) -> History:
-    """What `metrics.jsonl` says of the metric that the run is judged by."""
+    """Return what `metrics.jsonl` says of the metric that the run is judged by."""
     metric = run.tasks["metric"]
     train: list[Any] = []
     validation: list[Any] = []
@@ -85,14 +85,14 @@ def line(name: str, style: int | None, points: Sequence[tuple[float, float, floa
 
 
 def binned(points: Sequence[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
-    """The means of as many points, one after the other, as make BINS of them."""
+    """Return the means of as many points, one after the other, as make BINS of them."""
     size = -(-len(points) // BINS) or 1
     parts = [points[first : first + size] for first in range(0, len(points), size)]
     return [(part[-1][0], fmean(value for _, value, _ in part), 0.0) for part in parts]
 
 
 def in_words(common: Mapping[str, Any]) -> str:
-    """The metric."""
+    """Return the metric."""
     return "accuracy" if common["metric"] == "accuracy" else "mean squared error"
 
 

@@ -68,7 +68,7 @@ class Checkpoints:
         self.keep = {LATEST: keep, BEST: keep + 1}
 
     def save(self, kind: str, step: int, state: dict[str, Any]) -> Path:
-        """Writes one, then removes the oldest ones of its kind.
+        """Write one, then removes the oldest ones of its kind.
 
         Raises:
             CheckpointError: it could not be written; the older ones are as they were. Or what the run writes is gone.
@@ -107,17 +107,17 @@ class Checkpoints:
         return final
 
     def drop_best_after(self, step: int) -> None:
-        """Removes best ones that are younger than the step a run goes on from: it may not come to them again."""
+        """Remove best ones that are younger than the step a run goes on from: it may not come to them again."""
         for path in self.paths(BEST):
             if path.name > f"{BEST}_{step:08d}~":
                 shutil.rmtree(path, ignore_errors=True)
 
     def paths(self, kind: str) -> list[Path]:
-        """The checkpoints of a kind, the newest first."""
+        """Return the checkpoints of a kind, the newest first."""
         return sorted(self.folder.glob(f"{kind}_*"), reverse=True)
 
     def newest(self, kind: str, device: torch.device) -> Checkpoint | None:
-        """The newest one that is whole, with a warning for each that is not; None where there is none at all.
+        """Return the newest one that is whole, with a warning for each that is not; None where there is none at all.
 
         Raises:
             CheckpointError: there are some, but none is whole; with a reason for each.
@@ -139,7 +139,7 @@ class Checkpoints:
 
 
 def read(path: Path, device: torch.device) -> Checkpoint:
-    """Reads a checkpoint after checking its size and checksum; nothing in it can be executed.
+    """Read a checkpoint after checking its size and checksum; nothing in it can be executed.
 
     Raises:
         CheckpointError: it is broken, of a newer format, or holds anything but tensors and plain data.
@@ -190,7 +190,7 @@ def is_state(content: Any, step: int) -> bool:
 
 @contextmanager
 def fitting(checkpoint: Checkpoint) -> Iterator[None]:
-    """A context in which a checkpoint's content is used.
+    """Open a context in which a checkpoint's content is used.
 
     Raises:
         CheckpointError: it is that of another model, or of another version.
@@ -205,7 +205,7 @@ def fitting(checkpoint: Checkpoint) -> Iterator[None]:
 
 
 def as_manifest(content: Mapping[str, Any]) -> bytes:
-    """What is written of a checkpoint's manifest, to the last byte: with a checksum of its own at the end."""
+    """Return what is written of a checkpoint's manifest, to the last byte: with a checksum of its own at the end."""
     named = {name: value for name, value in content.items() if name != "sha256"}
     return json.dumps(named | {"sha256": checksum(json.dumps(named).encode())}, indent=2).encode()
 
@@ -215,7 +215,7 @@ def checksum(data: bytes) -> str:
 
 
 def sync(folder: Path) -> None:
-    """Waits until the disk has a folder's entries."""
+    """Wait until the disk has a folder's entries."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

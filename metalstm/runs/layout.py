@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 def new_run_directory(parent: Path, name: str | None = None) -> Path:
-    """Makes a directory under `parent`, named by the time in UTC unless it has a name; two runs never share one.
+    """Make a directory under `parent`, named by the time in UTC unless it has a name; two runs never share one.
 
     Raises:
         ConfigError: the folder cannot be written to, or there is a run in it.
@@ -103,7 +103,7 @@ def in_mib(size: float) -> str:
 
 
 def write_json(path: Path, content: Mapping[str, Any], indent: int | None = 2) -> None:
-    """Writes a file that is whole or not there.
+    """Write a file that is whole or not there.
 
     Raises:
         CheckpointError: it cannot be written.
@@ -114,7 +114,7 @@ def write_json(path: Path, content: Mapping[str, Any], indent: int | None = 2) -
 
 
 def begin_again(path: Path) -> None:
-    """Removes what says that a run is over, and what was drawn of it."""
+    """Remove what says that a run is over, and what was drawn of it."""
     (path / RESULT).unlink(missing_ok=True)
     for name in (REPORT, CURVE):
         with suppress(OSError):
@@ -123,7 +123,10 @@ def begin_again(path: Path) -> None:
 
 @contextmanager
 def optional(what: str, remedy: str = "") -> Iterator[None]:
-    """A context for what a result can do without: whatever goes wrong with it is a warning that names the reason."""
+    """Open a context for what a result can do without.
+
+    Whatever goes wrong with it is a warning that names the reason.
+    """
     try:
         yield
     except Exception as error:
@@ -136,7 +139,7 @@ def optional(what: str, remedy: str = "") -> Iterator[None]:
 
 @contextmanager
 def shown_if_lost(content: str) -> Iterator[None]:
-    """A context in which a result is written: where it cannot be, its content is shown on the screen."""
+    """Open a context in which a result is written: where it cannot be, its content is shown on the screen."""
     try:
         yield
     except MetalstmError:

@@ -45,20 +45,20 @@ class Listed(NamedTuple):
     result: str  # in words, or the reason why it failed
 
     def entry(self) -> dict[str, Any]:
-        """The run as JSON has it."""
+        """Return the run as JSON has it."""
         when = None if self.begun is None else self.begun.isoformat()
         return self._asdict() | {"path": str(self.path), "begun": when}
 
 
 def listed(folder: Path) -> list[Listed]:
-    """The runs under a folder, the newest first."""
+    """Return the runs under a folder, the newest first."""
     runs = [described(path) for path in run_directories(folder)]
     known = sorted((run for run in runs if run.begun is not None), key=lambda run: str(run.begun), reverse=True)
     return known + [run for run in runs if run.begun is None]
 
 
 def run_directories(folder: Path) -> Iterator[Path]:
-    """The run directories under a folder; what lies in a run is not looked at."""
+    """Yield the run directories under a folder; what lies in a run is not looked at."""
     for place, folders, files in os.walk(folder):
         if IDENTITY in files or FAILED in files:
             folders.clear()
@@ -67,7 +67,7 @@ def run_directories(folder: Path) -> Iterator[Path]:
 
 
 def described(path: Path) -> Listed:
-    """A run from its files and its lock."""
+    """Return a run from its files and its lock."""
     settings = settings_of(tail(path / CONFIG))
     records = last_records(path)
     validated, tested = last_validation(records), Outcome()
@@ -82,7 +82,7 @@ def described(path: Path) -> Listed:
 
 
 def state_of(path: Path, settings: dict[str, str], step: int, validated: Outcome) -> tuple[str, int, str]:
-    """A run's state, its step, and what there is to say of it."""
+    """Return a run's state, its step, and what there is to say of it."""
     saved = max(map(step_of, path.glob(f"{CHECKPOINTS}/step_*")), default=0)
     untested = whole(settings, "test_tasks") == 0  # it is to end without a meta-test, as a trial of a search
     if is_held(path):
@@ -108,7 +108,7 @@ class Outcome(NamedTuple):
     ci95: float | None = None
 
     def words(self, before: str = "") -> str:
-        """The same for a person; nothing where nothing is known."""
+        """Return the same for a person; nothing where nothing is known."""
         if self.metric is None or self.value is None or self.ci95 is None:
             return ""
         scale, form, unit = (100, ".2f", "%") if self.metric == "accuracy" else (1, ".4g", "")
@@ -116,7 +116,7 @@ class Outcome(NamedTuple):
 
 
 def outcome_of(path: Path) -> Outcome:
-    """What a finished run's meta-test has shown."""
+    """Return what a finished run's meta-test has shown."""
     with suppress(*UNREADABLE):
         found = read_json(path / RESULT)
         return Outcome(str(found["metric"]), float(found["value"]), float(found["ci95"]))
@@ -124,7 +124,10 @@ def outcome_of(path: Path) -> Outcome:
 
 
 def settings_of(config: str) -> dict[str, str]:
-    """The settings of a run, and what it has chosen of each group: from the text, as YAML takes ten times as long."""
+    """Return the settings of a run, and what it has chosen of each group.
+
+    From the text, as YAML takes ten times as long.
+    """
     found = SETTING.findall(config) + CHOICE.findall(config)
     return {name: value.strip("'\"") for name, value in found}
 
@@ -145,7 +148,7 @@ def reason(path: Path) -> str | None:
 
 
 def pruned_by_its_search(path: Path) -> str | None:
-    """What a search says of a trial that it has pruned; None: it has not, or the run is no trial."""
+    """Return what a search says of a trial that it has pruned; None: it has not, or the run is no trial."""
     number = re.fullmatch(r"trial_(\d+)", path.name)
     table = path.parent / TRIALS
     if number is None or not table.is_file():
@@ -155,14 +158,14 @@ def pruned_by_its_search(path: Path) -> str | None:
 
 @lru_cache(maxsize=1)
 def pruned_trials(table: Path, changed: int) -> dict[int, str]:
-    """The pruned trials of a search, and at which step, from its table as it was when it was changed."""
+    """Return the pruned trials of a search, and at which step, from its table as it was when it was changed."""
     with suppress(*UNREADABLE):
         return {int(number): said for number, said in PRUNED.findall(table.read_text(encoding="utf-8"))}
     return {}
 
 
 def last_validation(records: list[dict[str, float]]) -> Outcome:
-    """The last meta-validation among records of `metrics.jsonl`."""
+    """Return the last meta-validation among records of `metrics.jsonl`."""
     for record in reversed(records):
         for name, value in record.items():
             metric = name.removeprefix("meta_validation/")
@@ -172,13 +175,13 @@ def last_validation(records: list[dict[str, float]]) -> Outcome:
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step that a checkpoint is of, by its name."""
+    """Return the step that a checkpoint is of, by its name."""
     found = re.match(r"step_(\d+)", checkpoint.name)
     return 0 if found is None else int(found.group(1))
 
 
 def tail(path: Path) -> str:
-    """The end of a text file; nothing where there is none."""
+    """Return the end of a text file; nothing where there is none."""
     try:
         check_is_file(path)
         with path.open("rb") as file:

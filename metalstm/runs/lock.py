@@ -39,7 +39,7 @@ class RunLock:
         self.files: dict[Path, IO[Any]] = {}  # that the run keeps open
 
     def __enter__(self) -> RunLock:
-        """Takes the lock.
+        """Take the lock.
 
         Raises:
             ConfigError: another process has it; names it.

@@ -21,7 +21,7 @@ company = Company()
 
 @contextmanager
 def reason_logged() -> Iterator[None]:
-    """A context in which what ends a run, but for a person who stops it, is written into its log."""
+    """Open a context in which what ends a run, but for a person who stops it, is written into its log."""
     try:
         yield
     except Interrupted:
@@ -76,7 +76,7 @@ def no_log() -> None:
 
 
 def start_log(level: int = logging.INFO) -> None:
-    """The package's log on the screen, from a level on; what the screen does not take ends nothing."""
+    """Show the package's log on the screen, from a level on; what the screen does not take ends nothing."""
     end_log()
     company.hold()
     logger = logging.getLogger("metalstm")
@@ -89,7 +89,7 @@ def start_log(level: int = logging.INFO) -> None:
 
 @contextmanager
 def screen_log(level: int = logging.INFO) -> Iterator[None]:
-    """A context with the package's log on the screen, which leaves it as it was before."""
+    """Open a context with the package's log on the screen, which leaves it as it was before."""
     start_log(level)
     try:
         yield
@@ -98,7 +98,7 @@ def screen_log(level: int = logging.INFO) -> Iterator[None]:
 
 
 def log_to_file(path: Path) -> IO[str]:
-    """The package's log in a file as well, with the time; gives the file."""
+    """Return the package's log in a file as well, with the time; gives the file."""
     with writing(path):
         to_file = LogFile(path, encoding="utf-8", errors="replace")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -108,7 +108,7 @@ def log_to_file(path: Path) -> IO[str]:
 
 
 def end_log() -> None:
-    """The package's log as it was before `start_log`: with whoever has imported it."""
+    """Leave the package's log as it was before `start_log`: to whoever has imported it."""
     logger = logging.getLogger("metalstm")
     for handler in list(logger.handlers):
         logger.removeHandler(handler)

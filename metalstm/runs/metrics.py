@@ -54,7 +54,7 @@ class Mark(NamedTuple):
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Mark:
-        """What a checkpoint's state says of the file."""
+        """Return what a checkpoint's state says of the file."""
         step = int(state["step"])
         last = step, VALIDATION if int(state["validated"]) == step else TRAIN
         size = state.get("metrics_bytes")
@@ -86,7 +86,7 @@ class MetricsFile:
         self.followers: list[Callable[[int, Mapping[str, float]], None]] = []
 
     def record(self, step: int, split: str, values: Mapping[str, float]) -> None:
-        """Writes `values` as `<split>/<name>`.
+        """Write `values` as `<split>/<name>`.
 
         Raises:
             CheckpointError: it cannot be written.
@@ -103,11 +103,11 @@ class MetricsFile:
             follow(step, named)
 
     def state(self) -> dict[str, int]:
-        """What a checkpoint keeps of it; see `Mark`."""
+        """Return what a checkpoint keeps of it; see `Mark`."""
         return {"metrics_lines": self.lines, "metrics_bytes": self.size, "metrics_crc32": self.checksum}
 
     def sync(self) -> None:
-        """Waits until the disk has all records: what a checkpoint counts must be there."""
+        """Wait until the disk has all records: what a checkpoint counts must be there."""
         with writing(self.path):
             os.fsync(self.file.fileno())
 
@@ -161,7 +161,7 @@ def mended(path: Path, mark: Mark) -> tuple[int, int, int]:
 
 
 def in_order(found: Iterable[Line]) -> Iterator[Line]:
-    """The lines that follow those before them and come before the next: neither again nor far too early."""
+    """Yield the lines that follow those before them and come before the next: neither again nor far too early."""
     before: Place = (0, "")
     placed: Iterator[tuple[Place, Line | None]] = ((line.place, line) for line in found)
     for (place, line), (after, _) in pairwise(chain(placed, [((sys.maxsize, ""), None)])):
@@ -171,7 +171,7 @@ def in_order(found: Iterable[Line]) -> Iterator[Line]:
 
 
 def lines(path: Path, start: int = 0, stop: float = float("inf")) -> Iterator[Line]:
-    """The lines that end, from a place in the file up to another; none where there is no file."""
+    """Yield the lines that end, from a place in the file up to another; none where there is no file."""
     if not path.is_file():
         return
     with path.open("rb") as file:
@@ -186,7 +186,7 @@ def lines(path: Path, start: int = 0, stop: float = float("inf")) -> Iterator[Li
 
 
 def rest_of_line(file: BinaryIO) -> int:
-    """Reads over what is left of a line; how many bytes that was."""
+    """Read over what is left of a line; how many bytes that was."""
     passed = 0
     while data := file.readline(AT_ONCE):
         passed += len(data)
@@ -196,7 +196,7 @@ def rest_of_line(file: BinaryIO) -> int:
 
 
 def parsed(line: bytes) -> dict[str, float] | None:
-    """The record that a line holds; None: it is damaged."""
+    """Return the record that a line holds; None: it is damaged."""
     try:
         record = json.loads(line.decode())  # bytes json would read in UTF-16, too
         step = record.pop("step")
@@ -208,7 +208,7 @@ def parsed(line: bytes) -> dict[str, float] | None:
 
 
 def checksum(path: Path, size: int) -> int | None:
-    """The CRC-32 of so many bytes at the beginning of a file; None: it has fewer."""
+    """Return the CRC-32 of so many bytes at the beginning of a file; None: it has fewer."""
     total = 0
     with path.open("rb") as file:
         while size and (data := file.read(min(size, AT_ONCE))):
@@ -235,7 +235,7 @@ class Records:
 
 
 def last_records(run: Path) -> list[dict[str, float]]:
-    """The last records that a run has written down, those within `TAIL` bytes of the end of its file."""
+    """Return the last records that a run has written down, those within `TAIL` bytes of the end of its file."""
     file = run / METRICS
     with suppress(OSError):
         found = lines(file, max(0, file.stat().st_size - TAIL))

@@ -45,12 +45,12 @@ def usable(memory: int) -> int:
 
 
 def needed(tensors: int) -> int:
-    """The bytes of which so many are usable."""
+    """Return the bytes of which so many are usable."""
     return int(tensors / USABLE) + 1
 
 
 def default_limit(device: torch.device) -> int:
-    """A budget that leaves as much free again, and more on a CPU with much memory."""
+    """Return a budget that leaves as much free again, and more on a CPU with much memory."""
     if device.type == "cuda":
         return 3 * torch.cuda.mem_get_info(device)[0] // 4
     on_this_host = max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # of `torchrun`
@@ -58,12 +58,12 @@ def default_limit(device: torch.device) -> int:
 
 
 def free_memory(root: Path = Path("/")) -> int:
-    """The bytes that this process can still take: of the machine, of its control groups and of `ulimit -v`."""
+    """Return the bytes that this process can still take: of the machine, of its control groups and of `ulimit -v`."""
     return max(0, min([*free_of_machine(root), *free_of_cgroups(root), *free_of_process(root)], default=MOST_ON_A_CPU))
 
 
 def free_of_machine(root: Path) -> Iterator[int]:
-    """What the kernel says is available; elsewhere half of what is built in."""
+    """Yield what the kernel says is available; elsewhere half of what is built in."""
     available = fields_of(root / "proc/meminfo").get("MemAvailable:")
     if available is not None:
         yield available * 2**10
@@ -72,7 +72,7 @@ def free_of_machine(root: Path) -> Iterator[int]:
 
 
 def free_of_cgroups(root: Path) -> Iterator[int]:
-    """What each control group of this process has left, of version 2 or 1; its file cache can be taken."""
+    """Yield what each control group of this process has left, of version 2 or 1; its file cache can be taken."""
     for line in text_of(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers not in ("", "memory"):
@@ -91,7 +91,7 @@ def free_of_cgroups(root: Path) -> Iterator[int]:
 
 
 def free_of_process(root: Path) -> Iterator[int]:
-    """What `ulimit -v` leaves."""
+    """Yield what `ulimit -v` leaves."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     pages = text_of(root / "proc/self/statm").split()
     if limit != resource.RLIM_INFINITY and pages:
@@ -99,13 +99,13 @@ def free_of_process(root: Path) -> Iterator[int]:
 
 
 def fields_of(file: Path) -> dict[str, int]:
-    """The numbers of a file of lines that are a name and a number."""
+    """Return the numbers of a file of lines that are a name and a number."""
     lines = (line.split() for line in text_of(file).splitlines())
     return {line[0]: int(line[1]) for line in lines if len(line) > 1 and line[1].isdigit()}
 
 
 def text_of(file: Path) -> str:
-    """What a file of the system says; empty where there is none."""
+    """Return what a file of the system says; empty where there is none."""
     try:
         return file.read_text(encoding="utf-8")
     except OSError:

@@ -10,7 +10,7 @@ from metalstm.runtime.malloc import keep_freed_memory
 
 
 def use_machine(device: str, threads: int | None, memory_budget: int | None = None) -> None:
-    """Sets the number of threads, how much memory is used and how it is kept, and makes sure of the device.
+    """Set the number of threads, how much memory is used and how it is kept, and makes sure of the device.
 
     Args:
         device: where to compute.
@@ -28,7 +28,7 @@ def use_machine(device: str, threads: int | None, memory_budget: int | None = No
 
 
 def use_budget(device: str, memory_budget: int | None) -> None:
-    """Sets how much memory is used; see `use_machine`."""
+    """Set how much memory is used; see `use_machine`."""
     BUDGET.limit = usable(default_limit(torch.device(device)) if memory_budget is None else memory_budget * MIB)
 
 

@@ -51,7 +51,7 @@ class Heartbeat:
             thread.start()
 
     def stop(self) -> None:
-        """Ends both, for a thread in the middle of a call to the store when Python ends would abort the process."""
+        """End both, for a thread in the middle of a call to the store when Python ends would abort the process."""
         self.stopped.set()
         for thread in self.threads:
             thread.join(3 * EVERY)  # longer where the store no longer answers: then it is left behind
@@ -78,7 +78,7 @@ class Heartbeat:
                 self.end(", ".join(lost))
 
     def end(self, lost: str) -> None:
-        """Ends this process at once, whatever its main thread is waiting for."""
+        """End this process at once, whatever its main thread is waiting for."""
         error = LostProcessError.of(
             f"process {self.rank} of {self.count} has not heard of process {lost} for {MISSED * EVERY:.0f} s",
             self.remedy(),

@@ -10,7 +10,7 @@ M_MMAP_MAX = -4
 
 
 def keep_freed_memory() -> bool:
-    """Keeps large freed buffers for the next step, instead of handing them back to the system.
+    """Keep large freed buffers for the next step, instead of handing them back to the system.
 
     By default glibc maps every large buffer anew, and the system clears it page by page: a quarter of the time of a
     second-order step. The process then holds on to the most memory that it ever needed.

@@ -50,7 +50,7 @@ class Processes:
         return self.rank == 0
 
     def take_device(self, name: str) -> None:
-        """Makes `cuda` mean a GPU of this process's own, and sends gradients from GPU to GPU.
+        """Make `cuda` mean a GPU of this process's own, and sends gradients from GPU to GPU.
 
         Raises:
             ConfigError: there is none.
@@ -61,19 +61,22 @@ class Processes:
         return slice(tasks)
 
     def stream(self, purpose: str) -> str:
-        """The name of a random stream for what is drawn for each task of a share by itself."""
+        """Return the name of a random stream for what is drawn for each task of a share by itself."""
         return purpose
 
     def average(self, loss: Tensor, parameters: Sequence[Tensor], tasks: int) -> Tensor:
-        """The loss over all processes' tasks, of which this one's is the mean over `tasks`; gradients likewise."""
+        """Return the loss over all processes' tasks, of which this one's is the mean over `tasks`.
+
+        Gradients likewise.
+        """
         return loss
 
     def means(self, metrics: Mapping[str, Tensor]) -> dict[str, float]:
-        """The means of metrics [T] over all processes' tasks."""
+        """Return the means of metrics [T] over all processes' tasks."""
         return {name: value.mean().item() for name, value in metrics.items()}
 
     def gathered(self, value: T) -> list[T]:
-        """What all processes have, in their order."""
+        """Return what all processes have, in their order."""
         return [value]
 
     def all_reduce(self, number: int | None) -> int | None:
@@ -81,7 +84,7 @@ class Processes:
         return number
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """What the first process makes."""
+        """Return what the first process makes."""
         return make()
 
     def share_path(self, path: Path | None) -> Path:
@@ -101,7 +104,7 @@ class Processes:
 
     @contextmanager
     def one_of_each_host_first(self) -> Iterator[None]:
-        """A context for what leaves something behind for the other processes of its host, such as a cache."""
+        """Open a context for what leaves something behind for the other processes of its host, such as a cache."""
         yield
 
 

@@ -27,7 +27,7 @@ def in_notebook() -> bool:
 
 
 def bar_type() -> Any:
-    """A notebook has a bar of its own, where it has the widgets for it."""
+    """Return a notebook has a bar of its own, where it has the widgets for it."""
     if not in_notebook():
         return tqdm
     from tqdm import auto
@@ -136,7 +136,7 @@ class Progress:
         log.info("%s", f"{self.what} {self.done}/{self.total}  {self.line()}")
 
     def line(self) -> str:
-        """What the last ones gave, how many a second, and the time left."""
+        """Return what the last ones gave, how many a second, and the time left."""
         seconds = max(time.monotonic() - self.started - self.pauses, 1e-9)
         if self.done == self.start < self.total:
             rest = max(0.0, AHEAD.phases.get(self.what, 0) - seconds) + AHEAD.after(self.what)
@@ -157,7 +157,7 @@ class Progress:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """A context of work that is another phase's."""
+        """Open a context of work that is another phase's."""
         began = time.monotonic()
         try:
             yield

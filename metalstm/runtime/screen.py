@@ -28,7 +28,7 @@ class Lasting(io.FileIO):
 
 
 def prepare() -> None:
-    """Makes the standard streams fit for use; errors may be said on any screen, and are never in the way."""
+    """Make the standard streams fit for use; errors may be said on any screen, and are never in the way."""
     for descriptor, name in enumerate(STREAMS):
         if getattr(sys, name) is None:  # closed when the process began; a file of a run must not take its place
             nowhere = os.open(os.devnull, os.O_RDWR)
@@ -44,7 +44,10 @@ def prepare() -> None:
 
 
 def lasting(stream: Any) -> Any:
-    """The same stream so that nothing written to it fails; one that is no screen of this process stays as it is."""
+    """Return the same stream so that nothing written to it fails.
+
+    One that is no screen of this process stays as it is.
+    """
     with suppress(AttributeError, OSError, ValueError):  # a notebook's, a test's
         if stream.fileno() in (1, 2) and not isinstance(getattr(stream.buffer, "raw", None), Lasting):
             with suppress(OSError):

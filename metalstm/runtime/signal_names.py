@@ -10,6 +10,6 @@ STOPPED = tuple(128 + number for number in BY_NAME)  # exit codes of what was st
 
 
 def handled() -> list[signal.Signals]:
-    """The signals to heed: not a hang-up that was ignored from the start, as by `nohup`."""
+    """Return the signals to heed: not a hang-up that was ignored from the start, as by `nohup`."""
     ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return [number for number in SIGNALS if not (ignored and number == signal.SIGHUP)]

@@ -52,6 +52,6 @@ class Interruption:
             raise self.error(what, fix)
 
     def error(self, what: str, fix: str) -> Interrupted:
-        """What ends the run. SIGUSR1 and SIGUSR2 are a scheduler's warning before SIGTERM and count as that."""
+        """Return what ends the run. SIGUSR1 and SIGUSR2 are a scheduler's warning before SIGTERM and count as that."""
         number = self.heeded if self.heeded in BY_NAME else signal.SIGTERM
         return Interrupted(number, Problem(f"{what} by {signal.Signals(self.heeded or number).name}", fix))

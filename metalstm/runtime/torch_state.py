@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def own_torch() -> Iterator[None]:
-    """A context with torch's usual settings, which leaves a caller's as they were.
+    """Open a context with torch's usual settings, which leaves a caller's as they were.
 
     Within: float32 on the CPU unless said otherwise, gradients, no autocast. Afterwards the default dtype, the number
     of threads and the random state are the caller's again.

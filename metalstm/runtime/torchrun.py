@@ -24,7 +24,7 @@ TO_SPEAK = 2.0  # seconds; as soon as one process has ended, `torchrun` stops th
 
 @contextmanager
 def processes_together() -> Iterator[Processes]:
-    """A context with the processes of this run, as `torchrun` has started them; without it, this one alone.
+    """Open a context with the processes of this run, as `torchrun` has started them; without it, this one alone.
 
     If one of them fails, the others end too. Only the first to fail says why.
 
@@ -69,7 +69,7 @@ def processes_together() -> Iterator[Processes]:
 
 
 def code_of_first_failure(store: Store, rank: int, exit_code: int) -> int | None:
-    """The exit code of the process that failed first; None: it is this one, which is to say why."""
+    """Return the exit code of the process that failed first; None: it is this one, which is to say why."""
     try:
         failed, code = store.compare_set("failed", "", f"{rank} {exit_code}").split()
     except RuntimeError:  # the store is gone, and so is whoever else might say it

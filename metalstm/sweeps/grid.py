@@ -37,7 +37,7 @@ def combinations(overrides: Sequence[Any]) -> list[tuple[list[str], dict[str, st
 
 
 def sweep_name(overrides: Sequence[str]) -> str:
-    """The name of a sweep's directory: what is swept, and a hash of the command's settings in any order."""
+    """Return the name of a sweep's directory: what is swept, and a hash of the command's settings in any order."""
     lines = [str(line) for line in overrides]
     parsed = OverridesParser.create().parse_overrides(lines)
     swept = "_".join(override.key_or_group for override in parsed if override.is_sweep_override())
@@ -45,7 +45,7 @@ def sweep_name(overrides: Sequence[str]) -> str:
 
 
 def job_names(swept: Sequence[dict[str, str]]) -> list[str]:
-    """The names of jobs' directories by their values, e.g. `learner-maml_seed-0`; no two are the same."""
+    """Return the names of jobs' directories by their values, e.g. `learner-maml_seed-0`; no two are the same."""
     names = [in_file_name("_".join(f"{name}-{value}" for name, value in job.items())) or "job" for job in swept]
     return [
         name
@@ -56,7 +56,7 @@ def job_names(swept: Sequence[dict[str, str]]) -> list[str]:
 
 
 def in_file_name(text: str) -> str:
-    """The text in letters that file systems, shells and Hydra's grammar take as they are."""
+    """Return the text in letters that file systems, shells and Hydra's grammar take as they are."""
     return re.sub(r"[^A-Za-z0-9_.+-]", "-", text)
 
 

@@ -84,7 +84,7 @@ class Failure(NamedTuple):
 def run_job(
     job: Job, cwd: Path, interruption: Interruption | None = None, quiet: bool = False, owner: Owner | None = None
 ) -> Failure | None:
-    """Runs a job, or goes on with it; one that is over is left as it is.
+    """Run a job, or goes on with it; one that is over is left as it is.
 
     Args:
         job: what to run; how it failed stands in its directory, until it is tried again.
@@ -115,7 +115,7 @@ def run_job(
 
 
 def started(job: Job, cwd: Path, quiet: bool) -> subprocess.Popen[bytes]:
-    """A process that runs a job, or goes on with it; see `run_job`.
+    """Return a process that runs a job, or goes on with it; see `run_job`.
 
     Raises:
         CheckpointError: its directory cannot be written.
@@ -153,7 +153,7 @@ class Stopped(NamedTuple):
 
 
 def ended(process: subprocess.Popen[bytes], stopped: Stopped) -> int:
-    """Waits for a process, passing on a signal once; its exit code, or less than 0 where a signal ended it."""
+    """Wait for a process, passing on a signal once; its exit code, or less than 0 where a signal ended it."""
     passed_on = False
     while True:
         with suppress(subprocess.TimeoutExpired):
@@ -165,7 +165,7 @@ def ended(process: subprocess.Popen[bytes], stopped: Stopped) -> int:
 
 
 def wait_until_free(path: Path) -> None:
-    """Waits for the job of a sweep that was killed to end; whoever stays longer is named by what is started then."""
+    """Wait for the job of a sweep that was killed to end; whoever stays longer is named by what is started then."""
     if (path / LOCK).exists():
         with suppress(Timeout, OSError, NotImplementedError), FileLock(path / LOCK, timeout=PATIENCE):
             pass
@@ -184,7 +184,7 @@ def reason(path: Path, code: int) -> str:
 
 
 def errors_of(path: Path) -> str:
-    """What a failed job has written on standard error."""
+    """Return what a failed job has written on standard error."""
     with suppress(OSError):
         return (path / ERRORS).read_text(encoding="utf-8", errors="replace")
     return ""

@@ -40,7 +40,7 @@ def again() -> str:
 
 
 def one_by_one(jobs: Sequence[Job]) -> None:
-    """Runs the jobs that are not over, one after the other.
+    """Run the jobs that are not over, one after the other.
 
     Raises:
         Interrupted: a signal has ended the one that was running, at a step boundary.
@@ -91,7 +91,7 @@ def launch(jobs: Sequence[Job], folder: Path, config: Any) -> None:
 
 
 def owner(launcher: Any) -> Owner | None:
-    """The process that the jobs of a launcher end with; None: they are a cluster's, whose queue outlives it."""
+    """Return the process that the jobs of a launcher end with; None: they are a cluster's, whose queue outlives it."""
     elsewhere = "Slurm" in launcher._target_ or OmegaConf.select(launcher, "ray.init.address") is not None
     return None if elsewhere else Owner.here()
 
@@ -144,7 +144,7 @@ def end_with(owner: Owner) -> None:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """A context that SIGINT, SIGTERM and SIGHUP end with `Interrupted`."""
+    """Open a context that SIGINT, SIGTERM and SIGHUP end with `Interrupted`."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Interrupted(number, Problem(f"the sweep was stopped by {signal.Signals(number).name}", again()))
@@ -158,7 +158,7 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 def say_failure(number: int, job: Job) -> None:
-    """Shows on standard error what a failed job has written there."""
+    """Show on standard error what a failed job has written there."""
     failure = failure_of(job)
     if failure is not None:
         said = errors_of(job.path).strip() or f"error: {failure.reason}\n  fix: see {job.path / 'train.log'}"

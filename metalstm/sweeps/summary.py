@@ -38,7 +38,7 @@ class Row(NamedTuple):
 
 
 def rows(outcomes: Sequence[Outcome]) -> list[Row]:
-    """A row for each setting, in the sweep's order; the best of those on the same tasks is marked."""
+    """Return a row for each setting, in the sweep's order; the best of those on the same tasks is marked."""
     settings: dict[tuple[tuple[str, str], ...], list[Outcome]] = {}
     for outcome in outcomes:
         key = tuple((name, value) for name, value in outcome.swept.items() if name != SEED)
@@ -74,7 +74,7 @@ def is_best(one: Row, among: Sequence[Row]) -> bool:
 
 
 def table(made: Sequence[Row]) -> str:
-    """The rows as a person reads them, and why jobs failed."""
+    """Return the rows as a person reads them, and why jobs failed."""
     names = list(made[0].swept)
     metrics = sorted({one.metric for one in made if one.metric})
     lines = [["", *names, " or ".join(metrics), "95% CI", "over"]]
@@ -92,7 +92,7 @@ def table(made: Sequence[Row]) -> str:
 
 
 def as_csv(made: Sequence[Row]) -> str:
-    """The rows as a table of values; accuracies are fractions."""
+    """Return the rows as a table of values; accuracies are fractions."""
     lines: list[list[object]] = [[*made[0].swept, "metric", "value", "ci95", "ci95_over", "seeds", "best", "failed"]]
     for one in made:
         figures = ["" if math.isnan(value) else value for value in (one.value, one.ci95)]

@@ -35,7 +35,7 @@ class Sweep(NamedTuple):
 
 
 def carry_out(sweep: Sweep) -> int:
-    """Runs what is not over, and writes the summary; the first failed job's exit code, or 0."""
+    """Run what is not over, and writes the summary; the first failed job's exit code, or 0."""
     start_log()
     try:
         sweep.path.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def carry_out(sweep: Sweep) -> int:
 
 
 def summarise(sweep: Sweep) -> None:
-    """Shows and writes the sweep's table."""
+    """Show and writes the sweep's table."""
     outcomes = []
     for job in sweep.jobs:
         failure = failure_of(job)

@@ -68,7 +68,9 @@ class ClassDataset:
         return self.examples.shape[0]
 
     def groups(self) -> list[list[int]]:
-        """The classes that have a whole in common, such as an alphabet or a domain: what their names say before `/`.
+        """Return the classes that have a whole in common, such as an alphabet or a domain.
+
+        What their names say before `/`.
 
         Classes that belong together are a group; where names say nothing, all are one.
         """
@@ -81,7 +83,7 @@ class ClassDataset:
         return list(found.values())
 
     def smallest(self) -> tuple[str, int]:
-        """The class with the fewest examples, and their number."""
+        """Return the class with the fewest examples, and their number."""
         if self.counts is None:
             return self.names[0], self.examples.shape[1]
         which = int(self.counts.argmin())
@@ -120,7 +122,7 @@ class ClassDataset:
         return tasks if self.augment is None else tasks.of_tasks(shard)
 
     def sample_classes(self, tasks: int, ways: int, generator: torch.Generator) -> Tensor:
-        """The classes of each task, [T, ways]."""
+        """Return the classes of each task, [T, ways]."""
         if self.together is None:
             return distinct(tasks, 1, self.classes, ways, generator).squeeze(1)
         groups = torch.randint(self.classes // self.together, (tasks, 1), generator=generator)

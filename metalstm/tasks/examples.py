@@ -27,7 +27,7 @@ class Examples(NamedTuple):
         return Examples(self.inputs.to(device), self.targets.to(device), lengths)
 
     def of_tasks(self, which: slice) -> Examples:
-        """The examples of some of the tasks."""
+        """Return the examples of some of the tasks."""
         lengths = None if self.lengths is None else self.lengths[which]
         return Examples(self.inputs[which], self.targets[which], lengths)
 
@@ -74,7 +74,7 @@ class TaskBatch(NamedTuple):
         return joined([self.support, self.query], dim=1)
 
     def split(self, at_a_time: int | None) -> Iterator[TaskBatch]:
-        """The same tasks in meta-batches of at most `at_a_time`; None: in one."""
+        """Yield the same tasks in meta-batches of at most `at_a_time`; None: in one."""
         size = self.tasks if at_a_time is None else at_a_time
         for first in range(0, self.tasks, size):
             yield self.of_tasks(slice(first, first + size))

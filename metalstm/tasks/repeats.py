@@ -26,7 +26,7 @@ class ClassContent(NamedTuple):
 
 
 def empty_data(splits: Mapping[str, object]) -> list[str]:
-    """A warning for each way in which examples of classes tell nothing."""
+    """Return a warning for each way in which examples of classes tell nothing."""
     pools = {split: source for split, source in splits.items() if isinstance(source, ClassDataset)}
     classes = [of_class for split, pool in pools.items() for of_class in contents(split, pool)]
     if len({example for each in classes for example in each.examples}) == 1:

@@ -26,7 +26,7 @@ class TaskSource(Protocol):
 
 
 def seeded_generator(seed: int, *names: str | int) -> torch.Generator:
-    """A CPU generator whose stream depends on `seed` and on what it is for, and on nothing else.
+    """Return a CPU generator whose stream depends on `seed` and on what it is for, and on nothing else.
 
     The names are hashed, so that neighbouring steps and splits get unrelated streams.
     """

@@ -52,7 +52,7 @@ class Streams:
         return most if self.per_group is None else min(most, self.per_group)
 
     def __call__(self, number: int) -> list[TaskBatch]:
-        """The tasks of a stream, each as a meta-batch of one."""
+        """Return the tasks of a stream, each as a meta-batch of one."""
         generator = seeded_generator(self.seed, "stream", self.split, number)
         if not isinstance(self.source, ClassDataset):
             return [self.source.sample(1, self.shape, generator) for _ in range(self.tasks)]
@@ -62,7 +62,7 @@ class Streams:
         ]
 
     def sample_classes(self, pool: ClassDataset, generator: torch.Generator) -> list[Tensor]:
-        """The classes of each task, [ways]."""
+        """Return the classes of each task, [ways]."""
         groups = pool.groups()
         found: list[Tensor] = []
         for place in torch.randperm(len(groups), generator=generator).tolist():

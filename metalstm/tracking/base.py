@@ -36,7 +36,7 @@ class TrackedRun(NamedTuple):
         return f"{path.parent.name}/{path.name}"
 
     def known_id(self, tracker: str) -> str | None:
-        """What a tracker has called the run at an earlier start."""
+        """Return what a tracker has called the run at an earlier start."""
         file = self.path / f"{tracker}.json"
         return str(read_json(file)["run_id"]) if file.exists() else None
 
@@ -53,19 +53,22 @@ class Tracker(ABC):
 
     @abstractmethod
     def begin(self, run: TrackedRun) -> None:
-        """Opens what is written to."""
+        """Open what is written to."""
 
     @abstractmethod
     def log(self, records: Sequence[Record]) -> None:
-        """Writes records, in order; soon afterwards a person can see them."""
+        """Write records, in order; soon afterwards a person can see them."""
 
     @abstractmethod
     def end(self, ending: Ending) -> None:
-        """Closes what is written to."""
+        """Close what is written to."""
 
 
 def result_values(result: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of `result.json` as metrics: `<split>/<metric>` of the learner and the baselines, with intervals."""
+    """Return the numbers of `result.json` as metrics.
+
+    `<split>/<metric>` of the learner and the baselines, with intervals.
+    """
     split, metric = result["split"], result["metric"]
     entries = {"": result} | {f"{name}_": entry for name, entry in result["baselines"].items()}
     values = {}

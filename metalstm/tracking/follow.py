@@ -65,7 +65,7 @@ def look(name: str, run: TrackedRun) -> str:
 
 
 def make_tracker(name: str) -> Tracker:
-    """A tracker by its name; imports its library."""
+    """Return a tracker by its name; imports its library."""
     module, _, kind = LIBRARIES[name].tracker.partition(".")
     tracker: Tracker = getattr(import_module(f"metalstm.tracking.{module}"), kind)()
     return tracker
@@ -121,7 +121,7 @@ class Following(threading.Thread):
                 self.waiting.append(record)
 
     def close(self, ending: Ending) -> None:
-        """Waits until all is delivered, but not forever."""
+        """Wait until all is delivered, but not forever."""
         self.ending = ending
         self.over.set()
         self.join(PATIENCE)
@@ -135,7 +135,7 @@ class Following(threading.Thread):
 
 
 def as_record(read: Mapping[str, float], now: float) -> Record:
-    """A record that was written before, as of now."""
+    """Return a record that was written before, as of now."""
     return Record(int(read["step"]), {name: value for name, value in read.items() if name != "step"}, now)
 
 
@@ -159,12 +159,12 @@ class Tracking:
         self.followers = [Following(name, make, run, records) for name in names]
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
-        """Passes on one line of `metrics.jsonl`."""
+        """Pass on one line of `metrics.jsonl`."""
         for follower in self.followers:
             follower.put(Record(step, values, time.time()))
 
     def result(self, result: Mapping[str, Any]) -> None:
-        """Passes on the numbers of `result.json`, at the last step."""
+        """Pass on the numbers of `result.json`, at the last step."""
         self.record(result["training"]["steps"], result_values(result))
 
     def __enter__(self) -> Tracking:

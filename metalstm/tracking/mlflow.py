@@ -57,7 +57,7 @@ class MLflow(Tracker):
         }
 
     def find(self, run: TrackedRun) -> Any:
-        """The run, if it has been tracked here before."""
+        """Return the run, if it has been tracked here before."""
         run_id = run.known_id("mlflow")
         try:
             return None if run_id is None else self.client.get_run(run_id)
@@ -65,7 +65,7 @@ class MLflow(Tracker):
             return None
 
     def experiment(self, run: TrackedRun) -> str:
-        """The id of what all runs are in."""
+        """Return the id of what all runs are in."""
         found = self.client.get_experiment_by_name(EXPERIMENT)
         if found is None:
             try:
@@ -76,7 +76,7 @@ class MLflow(Tracker):
         return str(found.experiment_id)
 
     def log_settings(self, settings: Mapping[str, Any], known: Mapping[str, str]) -> None:
-        """Logs settings as parameters; those that a resumed run has changed as a tag, as parameters cannot change."""
+        """Log settings as parameters; those that a resumed run has changed as a tag, as parameters cannot change."""
         texts = {name: shown(value) for name, value in settings.items()}
         new = [Param(name, text) for name, text in texts.items() if name not in known]
         for first in range(0, len(new), PARAMS_AT_ONCE):
@@ -111,7 +111,7 @@ def tracking_uri(run: TrackedRun) -> str:
 
 
 def make_database(path: Path) -> None:
-    """Makes an empty database, which is whole or not there.
+    """Make an empty database, which is whole or not there.
 
     MLflow takes seconds for it, and can do nothing with one that a process killed meanwhile has left.
     """

@@ -52,7 +52,7 @@ class TensorBoard(Tracker):
 
 
 def hyperparameters(run: TrackedRun) -> Any:
-    """The settings, for TensorBoard's HPARAMS, where runs are compared by them."""
+    """Return the settings, for TensorBoard's HPARAMS, where runs are compared by them."""
     start = SessionStartInfo(group_name=run.name, start_time_secs=time.time())
     for name, value in run.settings.items():
         ParseDict(shown(value) if value is None or isinstance(value, list) else value, start.hparams[name])

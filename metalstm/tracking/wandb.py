@@ -65,7 +65,7 @@ class WandB(Tracker):
         self.check_room()
 
     def check_room(self) -> None:
-        """A process of the library's own writes, and says nothing where the disk is full.
+        """Refuse a full disk: the library's own process, which writes, says nothing of it.
 
         Raises:
             OSError: it is.

@@ -46,13 +46,13 @@ class OuterOptimizer:
         self.adam = torch.optim.Adam(self.parameters or [torch.zeros(0)], lr=lr)
 
     def rate(self, step: int) -> float:
-        """The rate at step 1, 2, ..., a function of the step alone."""
+        """Return the rate at step 1, 2, ..., a function of the step alone."""
         if self.schedule == "constant":
             return self.lr
         return self.lr * 0.5 * (1 + math.cos(math.pi * (step - 1) / self.steps))
 
     def jump(self, step: int) -> tuple[float, float] | None:
-        """The rate that step was taken at, and that of the next one, where another schedule goes on from there."""
+        """Return the rates of a step and of the next one, where another schedule goes on from there."""
         last = float(self.adam.param_groups[0]["lr"])
         if not self.parameters or math.isclose(last, self.rate(step), rel_tol=1e-9, abs_tol=1e-30):
             return None

@@ -77,7 +77,10 @@ def read_clip(data: bytes, seconds: float) -> Clip:
 
 
 def first_samples(file: soundfile.SoundFile, seconds: float) -> tuple[NDArray[np.int32] | NDArray[np.float32], bool]:
-    """The samples [N, M] of the first seconds, as 32 bits or as floats in full scale; and whether there are more."""
+    """Return the samples [N, M] of the first seconds, as 32 bits or as floats in full scale.
+
+    And whether there are more.
+    """
     check_header(file)
     check_whole(file)
     check_length(file.frames, file.samplerate)
@@ -130,7 +133,7 @@ def mixed(samples: NDArray[np.int32] | NDArray[np.float32]) -> tuple[NDArray[np.
 
 
 def window_length(rate: int) -> int:
-    """Samples of a frame."""
+    """Return samples of a frame."""
     return round(rate * WINDOW_MS / 1000)
 
 
@@ -148,7 +151,10 @@ def count_rates(paths: Iterable[Path]) -> Counter[int]:
 
 
 def common_rate(rates: Counter[int]) -> int:
-    """The sampling rate at which the frames of all recordings are made: the lowest, so that it tells no class apart."""
+    """Return the sampling rate at which the frames of all recordings are made.
+
+    The lowest, so that it tells no class apart.
+    """
     return min(FULL_RATE, max(LOWEST_RATE, min(rates, default=FULL_RATE)))
 
 
@@ -165,7 +171,7 @@ def said_of_rates(rates: Counter[int]) -> str:
 
 
 def at_rate(clip: Clip, rate: int) -> Clip:
-    """The clip as frames of a rate are made of it.
+    """Return the clip as frames of a rate are made of it.
 
     Bands are laid over the spectrum by frequency: at FULL_RATE faster clips hold all bands, and keep their own rate.
     """

@@ -91,7 +91,7 @@ def load_speech_commands(
 
 
 def _check_enough(folder: Path, keywords: Keywords, distinct: bool) -> None:
-    """Raises DataError: too few keywords to split, or a single speaker where support and query need two."""
+    """Raise DataError: too few keywords to split, or a single speaker where support and query need two."""
     problems = []
     if len(keywords) < FEWEST_KEYWORDS:
         problems.append(
@@ -114,7 +114,7 @@ def _check_enough(folder: Path, keywords: Keywords, distinct: bool) -> None:
 
 
 def scale_over(values: Tensor, lengths: Tensor, train: Tensor) -> Scale:
-    """What gives each band of the keywords `train` (indices) mean 0 and standard deviation 1.
+    """Return what gives each band of the keywords `train` (indices) mean 0 and standard deviation 1.
 
     Args:
         values: log-mel frames [C, E, S, F].
@@ -142,7 +142,7 @@ def _sources(keywords: Keywords) -> Tensor:
 
 
 def _pool(keywords: Keywords, values: Tensor, lengths: Tensor, sources: Tensor | None, which: Tensor) -> ClassDataset:
-    """The chosen keywords; counts and lengths only where they differ."""
+    """Return the chosen keywords; counts and lengths only where they differ."""
     names = [list(keywords)[i] for i in which.tolist()]
     counts = torch.tensor([len(keywords[name]) for name in names])
     there = lengths[which]
@@ -156,7 +156,7 @@ def _pool(keywords: Keywords, values: Tensor, lengths: Tensor, sources: Tensor |
 
 
 def more_of(pool: ClassDataset) -> ClassDataset:
-    """The same keywords and as many more, played backwards; all distorted, anew each time that they are drawn."""
+    """Return the same keywords and as many more, played backwards; all are distorted anew in each draw."""
 
     def twice(tensor: Tensor | None) -> Tensor | None:
         return None if tensor is None else tensor.repeat(2, 1) if tensor.dim() == 2 else tensor.repeat(2)

@@ -86,7 +86,7 @@ def read_frames(folder: Path, keywords: Keywords, frames: FrameSettings) -> Cont
 
 
 def _decode(keywords: Keywords, frames: FrameSettings) -> Content:
-    """Raises DataError naming the files that cannot be read."""
+    """Raise DataError naming the files that cannot be read."""
     names = [(name, [each.file for each in recordings]) for name, recordings in keywords.items()]
     digest = hashlib.sha256(json.dumps([DECODE_VERSION, frames, names]).encode())
     problems: list[Problem] = []
@@ -131,7 +131,7 @@ def read_recording(data: bytes, frames: FrameSettings, rate: int) -> Read:
 
 
 def recording_reader(frames: FrameSettings, rate: int, scale: Scale) -> Reader:
-    """The reader of a person's own recordings, as those of a dataset were read."""
+    """Return the reader of a person's own recordings, as those of a dataset were read."""
 
     def read(data: bytes) -> list[Example]:
         recording = read_recording(data, frames, rate)

@@ -34,7 +34,7 @@ Keywords = dict[str, list[Recording]]  # by name, both in order of their names
 
 
 def find_keywords(root: Path, most: int | None) -> Keywords:
-    """The recordings of each keyword.
+    """Return the recordings of each keyword.
 
     Args:
         root: the folder of the data, with the keywords' folders in it or in its `dataset/`.
@@ -65,7 +65,7 @@ def find_keywords(root: Path, most: int | None) -> Keywords:
 
 
 def _folders(place: Path) -> list[str]:
-    """The folders that stand for keywords, sorted; none where there is no such place."""
+    """Return the folders that stand for keywords, sorted; none where there is no such place."""
     try:
         with os.scandir(place) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(NO_KEYWORD))

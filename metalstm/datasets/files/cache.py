@@ -28,7 +28,7 @@ Content = dict[str, Any]  # tensors and plain data only
 def cached(
     stem: str, key: str, beside: Path, make: Callable[[], Content], fits: Callable[[Content], bool] = lambda _: True
 ) -> Content:
-    """What `make` gives, from the cache where an earlier call left it.
+    """Return what `make` gives, from the cache where an earlier call left it.
 
     The cache file lies beside the data or, where nothing can be written there, in the user's cache folder. One that
     is damaged, belongs to something else, or may have been written by somebody who could not change the data, is made
@@ -59,7 +59,7 @@ def _readable(beside: Path) -> Iterator[Path]:
 
 
 def _read(path: Path, beside: Path, key: str, fits: Callable[[Content], bool]) -> Content | None:
-    """The content of a cache file; None where there is no whole one for this key."""
+    """Return the content of a cache file; None where there is no whole one for this key."""
     try:
         header, _, body = read_own(path, owners_of_data(beside)).partition(b"\n")
     except FileNotFoundError:

@@ -24,7 +24,7 @@ FAILURES = (
 
 @contextmanager
 def downloading(root: Path, subfolder: str, what: str, by_hand: str) -> Iterator[Path]:
-    """A temporary folder to download into; its `subfolder` moves to the root when all has gone well.
+    """Open a temporary folder to download into; its `subfolder` moves to the root when all has gone well.
 
     Args:
         root: made where there is none.
@@ -53,7 +53,7 @@ def downloading(root: Path, subfolder: str, what: str, by_hand: str) -> Iterator
 
 @contextmanager
 def _impatient_sockets() -> Iterator[None]:
-    """torchvision sets no time limit: a server that falls silent would hang the run for good."""
+    """Set a time limit, which torchvision does not: a server that falls silent would hang the run for good."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(PATIENCE)
     try:

@@ -43,7 +43,7 @@ def kind_of(path: Path) -> str | None:
 
 
 def find_classes(root: Path, kind: str | None = None) -> tuple[str, Classes]:
-    """The kind of all files, and those of each class: a sub-folder.
+    """Return the kind of all files, and those of each class: a sub-folder.
 
     Args:
         root: the folder with the classes' folders.
@@ -56,7 +56,7 @@ def find_classes(root: Path, kind: str | None = None) -> tuple[str, Classes]:
 
 
 def sub_folders(root: Path) -> list[Path]:
-    """The visible sub-folders.
+    """Return the visible sub-folders.
 
     Raises:
         DataError: there are none.
@@ -72,7 +72,7 @@ def sub_folders(root: Path) -> list[Path]:
 
 
 def files_of(root: Path, folders: Mapping[str, Path], kind: str | None = None, least: int = 1) -> tuple[str, Classes]:
-    """The kind of all files, and those in each class's folder, at least so many; see `find_classes`."""
+    """Return the kind of all files, and those in each class's folder, at least so many; see `find_classes`."""
     problems: list[Problem] = []
     classes: Classes = {}
     nested: list[Path] = []
@@ -125,7 +125,7 @@ def find_files(root: Path, kind: str) -> list[Path]:
 
 
 def entries(folder: Path, problems: list[Problem]) -> tuple[list[Path], list[Path]]:
-    """The visible folders and files in a folder, by name; what cannot be read is added to `problems`."""
+    """Return the visible folders and files in a folder, by name; what cannot be read is added to `problems`."""
     folders: list[Path] = []
     files: list[Path] = []
     try:
@@ -154,7 +154,7 @@ def entries(folder: Path, problems: list[Problem]) -> tuple[list[Path], list[Pat
 
 
 def of_one_kind(root: Path, files: list[Path], wanted: str | None, problems: list[Problem]) -> str:
-    """The kind of the files; those of no known kind are said to be left out."""
+    """Return the kind of the files; those of no known kind are said to be left out."""
     counts = Counter(kind_of(file) for file in files)
     unknown = [file for file in files if kind_of(file) is None]
     if unknown:

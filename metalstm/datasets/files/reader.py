@@ -47,7 +47,7 @@ class Reader:
     content: Callable[[Path], bytes] = lambda path: read_bounded(path)
 
     def read(self, path: Path) -> list[Example]:
-        """The examples in a file, one or more.
+        """Return the examples in a file, one or more.
 
         Raises:
             DataError: it cannot be read.
@@ -86,12 +86,12 @@ class BrokenLine(BrokenFile):
 
 
 def broken(path: Path, error: BaseException) -> Problem:
-    """The problem of a file that cannot be read."""
+    """Return the problem of a file that cannot be read."""
     return Problem(f"{path}{reason(error)}", error.fix if isinstance(error, BrokenFile) else MEND)
 
 
 def reason(error: BaseException) -> str:
-    """What stands behind a file's name where it is broken."""
+    """Return what stands behind a file's name where it is broken."""
     if isinstance(error, BrokenLine):
         return f", line {error.line}: {error}"
     if isinstance(error, BrokenFile):
@@ -118,17 +118,17 @@ class Scale(NamedTuple):
 
 
 def scale_of(known: Tensor, flat: float | Tensor) -> Scale:
-    """The scale of values [N, F]; a feature whose standard deviation is not above `flat` is shifted alone."""
+    """Return the scale of values [N, F]; a feature whose standard deviation is not above `flat` is shifted alone."""
     known = known.double()
     mean, deviation = known.mean(dim=0), known.std(dim=0, correction=0)
     return Scale(mean.float(), deviation.where(deviation > flat, 1).float())
 
 
 def whole(values: Tensor, note: str = "") -> list[Example]:
-    """The examples of a file that is one."""
+    """Return the examples of a file that is one."""
     return [Example(None, values, note)]
 
 
 def as_float(values: Tensor) -> Tensor:
-    """Inputs as a model reads them: 0..255 as 0..1, all else as it is."""
+    """Return inputs as a model reads them: 0..255 as 0..1, all else as it is."""
     return values.float() / 255 if values.dtype == torch.uint8 else values

@@ -31,7 +31,7 @@ class OwnExamples(NamedTuple):
 
 
 def read_support(folder: Path, reader: Reader) -> tuple[list[str], OwnExamples]:
-    """The labels, which are the names of the sub-folders in order, and the examples in them.
+    """Return the labels, which are the names of the sub-folders in order, and the examples in them.
 
     Raises:
         DataError: with every problem found; or fewer than two labels.
@@ -47,7 +47,7 @@ def read_support(folder: Path, reader: Reader) -> tuple[list[str], OwnExamples]:
 
 
 def read_query(folder: Path, reader: Reader) -> OwnExamples:
-    """The examples in a folder and its sub-folders.
+    """Return the examples in a folder and its sub-folders.
 
     Raises:
         DataError: with every problem found; or there is none.
@@ -56,7 +56,7 @@ def read_query(folder: Path, reader: Reader) -> OwnExamples:
 
 
 def read_files(folder: Path, reader: Reader, files: Sequence[tuple[Path, int]]) -> OwnExamples:
-    """The examples of files with their labels.
+    """Return the examples of files with their labels.
 
     Raises:
         DataError: naming the files that cannot be read.

@@ -40,7 +40,7 @@ class Counts(NamedTuple):
 
 
 def download_cifar100(root: Path) -> None:
-    """Fetches and unpacks the archive into `root/cifar-100-python` by torchvision, which checks its MD5.
+    """Fetch and unpacks the archive into `root/cifar-100-python` by torchvision, which checks its MD5.
 
     Raises:
         DataError: it failed; says what to put where by hand.
@@ -73,7 +73,7 @@ def present(root: Path) -> dict[Path, list[str]]:
 
 
 def find_folder(root: Path) -> Path:
-    """The root or its `cifar-100-python/`, whichever holds all three files.
+    """Return the root or its `cifar-100-python/`, whichever holds all three files.
 
     Raises:
         DataError: neither does.
@@ -129,7 +129,7 @@ def read_images(folder: Path, names: list[str], counts: Counts) -> NDArray[np.ui
 
 
 def _class_names(path: Path, names: list[str], problems: list[Problem]) -> list[str]:
-    """The classes' names by label."""
+    """Return the classes' names by label."""
     content = _unpickled(path, problems)
     if content is None:
         return names
@@ -207,7 +207,7 @@ def check_tuples(data: bytes) -> None:
 
 
 def _unpickled(path: Path, problems: list[Problem]) -> dict[Any, Any] | None:
-    """A file's mapping; None where there is a problem."""
+    """Return a file's mapping; None where there is a problem."""
     try:
         data = read_bounded(path, LARGEST)
         check_tuples(data)

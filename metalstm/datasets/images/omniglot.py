@@ -135,7 +135,7 @@ def read_characters(folder: Path, counts: Counts) -> Characters:
 
 
 def _decode(parts: list[Part], shape: tuple[int, ...]) -> Content:
-    """Raises DataError naming the images that cannot be read."""
+    """Raise DataError naming the images that cannot be read."""
     images = np.empty((shape[0] * shape[1], SIDE, SIDE), dtype=np.uint8)
     problems: list[Problem] = []
     members = counted(_members(parts), "decoding Omniglot", len(images))
@@ -176,7 +176,7 @@ def image_from_png(data: bytes) -> NDArray[np.uint8]:
 
 
 def _split(characters: Characters, split: Split, split_seed: int, counts: Counts) -> dict[str, Tensor]:
-    """Indices of the characters of each split, ascending."""
+    """Return indices of the characters of each split, ascending."""
     count, background = len(characters.names), characters.background
     train, validation = counts.meta_train, counts.meta_validation
     if split == "random":
@@ -192,7 +192,7 @@ def _split(characters: Characters, split: Split, split_seed: int, counts: Counts
 
 
 def _pool(characters: Characters, chosen: Tensor, rotated: bool) -> ClassDataset:
-    """The chosen characters, followed by the same turned by 90, 180 and 270 degrees."""
+    """Return the chosen characters, followed by the same turned by 90, 180 and 270 degrees."""
     images = characters.images[chosen]
     names = [characters.names[i] for i in chosen.tolist()]
     quarters = (1, 2, 3) if rotated else ()
@@ -203,7 +203,7 @@ def _pool(characters: Characters, chosen: Tensor, rotated: bool) -> ClassDataset
 
 
 def more_of(pool: ClassDataset, augment: float, mirrored: bool) -> ClassDataset:
-    """The same classes, followed by the same in a mirror where `mirrored`; bent by `augment` when drawn."""
+    """Return the same classes, followed by the same in a mirror where `mirrored`; bent by `augment` when drawn."""
     images, names = pool.examples, pool.names
     if mirrored:
         images = torch.cat((images, images.flip(-1)))

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def download_omniglot(root: Path) -> None:
-    """Fetches and unpacks both zips into `root/omniglot-py`, the layout of torchvision.
+    """Fetch and unpacks both zips into `root/omniglot-py`, the layout of torchvision.
 
     Raises:
         DataError: it failed; says which two zips to put where by hand.

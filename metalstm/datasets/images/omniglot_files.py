@@ -60,7 +60,7 @@ class Part:
 
     @contextmanager
     def opened(self) -> Iterator[Callable[[str], bytes]]:
-        """A function that reads a member's bytes.
+        """Open a function that reads a member's bytes.
 
         Raises (the function):
             OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error: the member is broken, or too large.
@@ -104,7 +104,7 @@ def present(root: Path) -> dict[str, list[Path]]:
 
 
 def find_parts(root: Path, counts: Counts) -> list[Part]:
-    """The background and the evaluation set, each from the first place where it is whole.
+    """Return the background and the evaluation set, each from the first place where it is whole.
 
     Raises:
         DataError: for each part that is nowhere whole: what was found and what is wanted.
@@ -133,7 +133,7 @@ def find_parts(root: Path, counts: Counts) -> list[Part]:
 
 
 def _listed(path: Path, name: str) -> Part:
-    """The image files of a zip or folder.
+    """Return the image files of a zip or folder.
 
     Raises:
         DataError: it cannot be read, is no whole zip, or has entries outside itself.

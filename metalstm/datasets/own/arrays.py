@@ -30,7 +30,7 @@ class Wanted(NamedTuple):
     one_length: bool  # whether its model takes sequences of the dataset's length alone
 
     def inputs(self, given: Any, lengths: Any = None) -> tuple[Tensor, Tensor | None]:
-        """Inputs of one task, [1, B, S, F], and how many steps of each are real, [1, B]; None: all.
+        """Return inputs of one task, [1, B, S, F], and how many steps of each are real, [1, B]; None: all.
 
         Args:
             given: [B, S, F], or B sequences [S, F] that may differ in length.
@@ -65,7 +65,7 @@ class Wanted(NamedTuple):
             )
 
     def numbers(self, values: Tensor) -> Tensor:
-        """The values as float32, pixels of 0..255 as 0..1."""
+        """Return the values as float32, pixels of 0..255 as 0..1."""
         pixels = self.dataset.images
         if values.dtype == torch.uint8 and not pixels:
             raise DataError.of(
@@ -88,7 +88,7 @@ class Wanted(NamedTuple):
         return values
 
     def tokens(self, values: Tensor) -> Tensor:
-        """The values as int64, each a token of the run's vocabulary."""
+        """Return the values as int64, each a token of the run's vocabulary."""
         last = self.dataset.vocabulary - 1
         if values.is_floating_point() or int(values.min()) < 0 or int(values.max()) > last:
             raise DataError.of(
@@ -128,7 +128,7 @@ class Wanted(NamedTuple):
         return values.long().unsqueeze(0), known or [str(label) for label in range(int(values.max()) + 1)]
 
     def whole(self, examples: Examples) -> Examples:
-        """The examples of a task, checked.
+        """Return the examples of a task, checked.
 
         Raises:
             DataError: they are not what the run reads, or of several tasks.
@@ -202,7 +202,7 @@ def tensor(what: str, given: Any, remedy: str = NUMBERS) -> Tensor:
 
 
 def native(array: Any) -> Any:
-    """The array in a type that torch has.
+    """Return the array in a type that torch has.
 
     Raises:
         TypeError: it holds no numbers.

@@ -23,7 +23,7 @@ DATE = re.compile(r"\d{4}[-/]\d\d?[-/]\d\d?(?:[T ]\d\d?:\d\d.*)?")
 
 
 def number(cell: str, decimal: Decimal) -> float | None:
-    """The number in a cell; None: there is none."""
+    """Return the number in a cell; None: there is none."""
     try:
         if decimal == "point" or not set(cell) & set(".,"):
             return float(cell)
@@ -62,7 +62,7 @@ def decimal_of(cells: Sequence[str]) -> Decimal:
 
 
 def seconds(column: Sequence[str]) -> list[float] | None:
-    """Times as seconds from the first; None: they are none, or not in a form that can be told."""
+    """Return times as seconds from the first; None: they are none, or not in a form that can be told."""
     if all(map(TIME.fullmatch, column)):
         return over_midnight([clock(cell) for cell in column])
     if not all(map(DATE.fullmatch, column)):

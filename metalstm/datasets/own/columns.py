@@ -65,7 +65,7 @@ class Settled(NamedTuple):
 
 
 def settle(tables: Sequence[Table], settings: TableSettings) -> Settled:
-    """The columns of all tables, as the first of them has them.
+    """Return the columns of all tables, as the first of them has them.
 
     Raises:
         BrokenFile: columns are named that there are not.
@@ -120,7 +120,7 @@ def look_again(written: list[Table], names: tuple[str, ...]) -> list[str]:
 
 
 def meant_otherwise(columns: list[Column]) -> str:
-    """What a column of all tables may be instead of a measurement; empty: nothing else."""
+    """Return what a column of all tables may be instead of a measurement; empty: nothing else."""
     steps = np.concatenate([np.diff(column) for column in columns])
     firsts = [column[0] for column in columns]
     if not len(steps):

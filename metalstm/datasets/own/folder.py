@@ -47,7 +47,7 @@ def load_folder(
     tokens: TokenSettings = TOKENS,
     tables: TableSettings = TABLES,
 ) -> Dataset:
-    """The classes in a folder, each in the split that its folder or a file says, or dealt out by a permutation.
+    """Return the classes in a folder, each in the split that its folder or a file says, or dealt out by a permutation.
 
     Numbers of tables and recordings are shifted and scaled by each feature's mean and standard deviation over the
     meta-train classes; the vocabulary of texts is made of these classes alone.
@@ -120,7 +120,7 @@ class Texts(NamedTuple):
 
 
 def read_texts(classes: Classes, settings: ReadingSettings) -> Texts:
-    """Raises DataError naming the files that cannot be read."""
+    """Raise DataError naming the files that cannot be read."""
     texts: dict[str, list[list[str]]] = {name: [] for name in classes}
     found: list[tuple[Path, Lines]] = []
     digests: list[bytes] = []
@@ -233,7 +233,7 @@ def images_reader(size: int, channels: int) -> Callable[[bytes], list[Example]]:
 
 
 def table_reader(columns: Columns, tables: TableSettings, most: int, scale: Scale) -> Reader:
-    """Reads a table's columns, by what the run has learned of them, as scaled steps [S, F]."""
+    """Read a table's columns, by what the run has learned of them, as scaled steps [S, F]."""
 
     def read(data: bytes) -> list[Example]:
         suffix = ".npy" if data.startswith(b"\x93NUMPY") else ".csv"
@@ -243,7 +243,7 @@ def table_reader(columns: Columns, tables: TableSettings, most: int, scale: Scal
 
 
 def details(made: Made) -> tuple[str, ...]:
-    """What was found, for the log."""
+    """Return what was found, for the log."""
     held = [
         int(count)
         for pool in made.pools.values()

@@ -65,7 +65,7 @@ def read_all(root: Path, kind: str, classes: Classes, settings: ReadingSettings,
 
 
 def stamp(file: Path) -> str:
-    """Changes when the file does."""
+    """Change when the file does."""
     try:
         status = file.stat()
     except OSError as error:
@@ -74,7 +74,7 @@ def stamp(file: Path) -> str:
 
 
 def decode(kind: str, classes: Classes, settings: ReadingSettings, tables: TableSettings) -> Content:
-    """Raises DataError naming the files that cannot be read."""
+    """Raise DataError naming the files that cannot be read."""
     digest = hashlib.sha256(json.dumps([VERSION, kind, settings]).encode())
     problems: list[Problem] = []
     found: list[tuple[Path, Read]] = []
@@ -131,7 +131,7 @@ def content_of(file: Path, rows: int) -> bytes:
 
 
 def digest_of(name: bytes, file: Path) -> bytes:
-    """A digest of a file's name and content, which may be larger than memory."""
+    """Return a digest of a file's name and content, which may be larger than memory."""
     digest = hashlib.sha256(name)
     with file.open("rb") as opened:
         while part := opened.read(2**20):
@@ -140,7 +140,7 @@ def digest_of(name: bytes, file: Path) -> bytes:
 
 
 def settle_or_refuse(raw: list[tuple[Path, Table]], tables: TableSettings) -> Settled:
-    """The columns of all tables; `DataError` names the first file where they cannot be told."""
+    """Return the columns of all tables; `DataError` names the first file where they cannot be told."""
     try:
         return settle([table for _, table in raw], tables)
     except UNREADABLE as error:
@@ -150,7 +150,7 @@ def settle_or_refuse(raw: list[tuple[Path, Table]], tables: TableSettings) -> Se
 def in_columns(
     raw: list[tuple[Path, Table]], settled: Settled, rows: int
 ) -> tuple[list[tuple[Path, Read]], list[Problem]]:
-    """The tables with their columns in order, and what is wrong with others."""
+    """Return the tables with their columns in order, and what is wrong with others."""
     whose = f"{next((file for file, table in raw if table.header is not None), raw[0][0])} has"
     found: list[tuple[Path, Read]] = []
     problems: list[Problem] = []

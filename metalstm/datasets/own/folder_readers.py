@@ -58,7 +58,7 @@ def rows_of(image: Tensor, channels: int) -> Tensor:
 
 
 def read_table(data: bytes, suffix: str, rows: int, settings: TableSettings) -> Table:
-    """The first rows of a csv or npy file, and a few more where it has them."""
+    """Return the first rows of a csv or npy file, and a few more where it has them."""
     if suffix.lower() != ".npy":
         return read_csv(data, rows, settings)
     values = read_npy(data)

@@ -42,14 +42,14 @@ class SplitSettings(NamedTuple):
 
 
 def split_of(word: str) -> str | None:
-    """The split that a word stands for."""
+    """Return the split that a word stands for."""
     plain = re.sub(r"[- ]", "_", word.strip().casefold())
     plain = re.sub(r"_?(set|split|data|images|classes)$|^(images|data)_", "", plain)
     return next((split for split, words in WORDS.items() if plain in words), None)
 
 
 def class_folders(root: Path) -> tuple[dict[str, Path], dict[str, str] | None]:
-    """The folder of each class; and its split, where the folders are sub-folders of train, val and test.
+    """Return the folder of each class; and its split, where the folders are sub-folders of train, val and test.
 
     Raises:
         DataError: a class is in two splits, a split is missing, or there are folders beside them.
@@ -95,7 +95,7 @@ def has_folders(folder: Path) -> bool:
 
 
 def large_enough(root: Path, sizes: Mapping[str, int], least: int | None) -> list[str]:
-    """The classes with examples enough; the others are said to be left out.
+    """Return the classes with examples enough; the others are said to be left out.
 
     Raises:
         DataError: a class has none, or no class has as many as are asked for.
@@ -118,7 +118,7 @@ def large_enough(root: Path, sizes: Mapping[str, int], least: int | None) -> lis
 
 
 def deal(root: Path, names: list[str], given: Mapping[str, str] | None, settings: SplitSettings) -> Chosen:
-    """The classes of each split.
+    """Return the classes of each split.
 
     Args:
         root: the folder of the data.
@@ -156,7 +156,7 @@ def deal(root: Path, names: list[str], given: Mapping[str, str] | None, settings
 
 
 def read_split_file(path: Path, names: Iterable[str]) -> dict[str, str]:
-    """The split of each class, as a file says; classes that it does not name are left out.
+    """Return the split of each class, as a file says; classes that it does not name are left out.
 
     Raises:
         DataError: it cannot be read, or names classes that there are not, or one twice.
@@ -199,7 +199,7 @@ def pairs_of_json(text: str) -> list[tuple[str, str]]:
 
 
 def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A mapping of JSON; `ValueError` where a name stands in it twice, of which only the last would count."""
+    """Return a mapping of JSON; `ValueError` where a name stands in it twice, of which only the last would count."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a name stands in it more than once")

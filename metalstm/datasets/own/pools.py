@@ -12,13 +12,13 @@ from metalstm.tasks.classes import ClassDataset
 
 
 def grouped(content: Content, counts: list[int]) -> list[list[Tensor]]:
-    """The sequences of each class, from all in a row."""
+    """Return the sequences of each class, from all in a row."""
     sequences = iter(content["values"].split(content["steps"].tolist()))
     return [[next(sequences) for _ in range(count)] for count in counts]
 
 
 def pool(names: list[str], sequences: dict[str, list[Tensor]], scale: Scale | None) -> ClassDataset:
-    """The classes of a split; counts and lengths only where they differ."""
+    """Return the classes of a split; counts and lengths only where they differ."""
     own = [[each if scale is None else scale(each) for each in sequences[name]] for name in names]
     counts = torch.tensor([len(examples) for examples in own])
     padded = pad_sequence([each for examples in own for each in examples], batch_first=True)

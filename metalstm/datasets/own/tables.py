@@ -57,7 +57,7 @@ class Line(NamedTuple):
 
 
 def table_content(path: Path, rows: int) -> bytes:
-    """The start of a csv file: as many lines as hold its first rows, whatever its size.
+    """Return the start of a csv file: as many lines as hold its first rows, whatever its size.
 
     Raises:
         BrokenLine: a line is longer than one may be.
@@ -80,7 +80,7 @@ def table_content(path: Path, rows: int) -> bytes:
 
 @contextmanager
 def long_cells() -> Iterator[None]:
-    """A context in which a cell may be a whole line, as it is to separators that the line does not have."""
+    """Open a context in which a cell may be a whole line, as it is to separators that the line does not have."""
     before = csv.field_size_limit(LONGEST_LINE)
     try:
         yield
@@ -90,7 +90,7 @@ def long_cells() -> Iterator[None]:
 
 @long_cells()
 def read_csv(data: bytes, rows: int, settings: TableSettings) -> Table:
-    """The first rows of a csv file, and a few more where it has them.
+    """Return the first rows of a csv file, and a few more where it has them.
 
     Raises:
         BrokenFile, BrokenLine: it is no table of numbers; with the setting that would read it, if there is one.
@@ -117,7 +117,10 @@ def read_csv(data: bytes, rows: int, settings: TableSettings) -> Table:
 
 
 def kept_lines(text: str, most: int) -> tuple[list[Line], str | None, str]:
-    """The first lines but for blank ones and comments; the separator, if the file names it; the comment before them."""
+    """Return the first lines but for blank ones and comments.
+
+    The separator, if the file names it; the comment before them.
+    """
     lines: list[Line] = []
     separator, comment = None, ""
     for place, line in enumerate(io.StringIO(text, newline=None), start=1):
@@ -134,7 +137,7 @@ def kept_lines(text: str, most: int) -> tuple[list[Line], str | None, str]:
 
 
 def separator_of(lines: list[str]) -> str:
-    """The separator by which most cells are values; of a table with a single column any."""
+    """Return the separator by which most cells are values; of a table with a single column any."""
     best, chosen = (0.0, 0), max(",;\t", key=lines[0].count)
     rest = lines[1:] or lines
     if not set(lines[0]) & set(SEPARATORS) and all(number(line, "comma") is not None for line in rest):
@@ -152,7 +155,7 @@ def separator_of(lines: list[str]) -> str:
 
 
 def cells(line: Line, separator: str, strict: bool = True) -> list[str]:
-    """The cells of a line, without the spaces around them."""
+    """Return the cells of a line, without the spaces around them."""
     text = line.text.replace("\t", " ") if separator == " " else line.text
     reader = csv.reader([text.strip(" ")], delimiter=separator, strict=strict, skipinitialspace=True)
     try:
@@ -175,13 +178,13 @@ def is_header(first: list[str], second: list[str]) -> bool:
 
 
 def comment_names(comment: str, separator: str, width: int) -> list[str]:
-    """The names of the columns in a comment before the first row, as numpy.savetxt writes them; or none."""
+    """Return the names of the columns in a comment before the first row, as numpy.savetxt writes them; or none."""
     found = cells(Line(0, comment), separator, strict=False)
     return found if len(found) == width and not any(map(is_value, found)) else []
 
 
 def named(said: Sequence[str], width: int) -> tuple[str, ...]:
-    """A name for each column, no two the same; a header that is one short has none for the first."""
+    """Return a name for each column, no two the same; a header that is one short has none for the first."""
     given = ["", *said] if len(said) == width - 1 else list(said) or [""] * width
     names: list[str] = []
     for place, name in enumerate(given, start=1):
@@ -200,7 +203,10 @@ def read_plain(lines: list[Line], separator: str, width: int) -> Numbers | None:
 
 
 def read_cells(lines: list[Line], separator: str, table: Table, settings: TableSettings) -> Table:
-    """The table cell by cell: with decimal commas, thousands and time stamps, or an error that names the line."""
+    """Return the table cell by cell.
+
+    With decimal commas, thousands and time stamps, or an error that names the line.
+    """
     rows = [cells(line, separator) for line in lines]
     width = len(table.names)
     if width == len(rows[0]) and width > 1 and not any(row[-1] for row in rows):  # a separator at the end of each line
@@ -236,12 +242,12 @@ def is_read(name: str, settings: TableSettings) -> bool:
 
 
 def in_setting(setting: str, name: str) -> str:
-    """A setting of one column's name, as it is typed."""
+    """Return a setting of one column's name, as it is typed."""
     return f"{setting}=[{name if name.isalnum() else quoted(name)}]"
 
 
 def number_in(line: Line, cell: str, name: str, decimal: Decimal) -> float:
-    """The number in a cell.
+    """Return the number in a cell.
 
     Raises:
         BrokenLine: there is none, or it is not finite.

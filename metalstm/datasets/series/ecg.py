@@ -120,7 +120,7 @@ def load_ecg(root: Path | None, split_seed: int = 0, settings: BeatSettings = DE
 
 
 def cut_beats(record: Record, settings: BeatSettings) -> list[Tensor]:
-    """The beats of each of KINDS, [beats, S] float32, mV with mean 0; those too close to an end are left out."""
+    """Return the beats of each of KINDS, [beats, S] float32, mV with mean 0; those too close to an end are left out."""
     from scipy.signal import resample_poly  # wfdb brings it
 
     ratio = Fraction(settings.rate / record.rate).limit_denominator(1000)
@@ -147,7 +147,7 @@ def chosen(beats: Tensor, most: int, generator: torch.Generator) -> Tensor:
 
 
 def _pool(records: dict[str, list[Tensor]], scale: float) -> ClassDataset:
-    """The two classes of each record, which belong together."""
+    """Return the two classes of each record, which belong together."""
     classes = [of_kind / scale for kinds in records.values() for of_kind in kinds]
     return ClassDataset(
         pad_sequence(classes, batch_first=True).unsqueeze(-1),

@@ -40,7 +40,7 @@ class Record(NamedTuple):
 
 
 def need_wfdb() -> Any:
-    """The package `wfdb`.
+    """Return the package `wfdb`.
 
     Raises:
         ConfigError: it is not installed.
@@ -56,7 +56,7 @@ def need_wfdb() -> Any:
 
 
 def find_records(root: Path) -> list[Path]:
-    """The records of a folder, by name and without a suffix.
+    """Return the records of a folder, by name and without a suffix.
 
     Args:
         root: the folder with the records, or with one folder that has them.
@@ -94,7 +94,7 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _stems(folder: Path) -> dict[str, set[str]]:
-    """The parts of each record, sorted by name; annotations alone are no record, as the database has some."""
+    """Return the parts of each record, sorted by name; annotations alone are no record, as the database has some."""
     stems: dict[str, set[str]] = {}
     for name in sorted(os.listdir(folder)):
         stem, part = os.path.splitext(name)

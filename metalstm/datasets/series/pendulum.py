@@ -105,7 +105,7 @@ class PendulumFamily:
 
 
 def load_pendulum(window: int) -> Dataset:
-    """The pendulum family. The splits share it: a pendulum is never met twice, as with the sinusoid.
+    """Return the pendulum family. The splits share it: a pendulum is never met twice, as with the sinusoid.
 
     Args:
         window: torques of a try, at least 1; 0.05 s each.

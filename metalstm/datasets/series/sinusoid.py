@@ -70,7 +70,7 @@ def uniform(bounds: tuple[float, float], size: tuple[int, ...], generator: torch
 
 
 def load_sinusoid(form: Form = "points", window: int = 8) -> Dataset:
-    """The sinusoid family in one of two forms.
+    """Return the sinusoid family in one of two forms.
 
     The splits share the family: a function is never met twice, since each split's sampler draws from a stream of its
     own, and so meta-test functions are new ones of the kind that was trained on. There is no seed, for there is

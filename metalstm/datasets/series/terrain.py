@@ -66,7 +66,7 @@ class Drives:
         return self.window + self.horizon
 
     def unfit(self, shots: int, queries: int) -> list[Problem]:
-        """What is wrong with asking for so many examples of a stretch."""
+        """Return what is wrong with asking for so many examples of a stretch."""
         return unfit(self.stretch, self.span, shots, queries)
 
     def sample(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
@@ -175,7 +175,7 @@ def load_terrain(
 
 
 def _long_enough(logs: Logs, stretch: int) -> Logs:
-    """The logs of `stretch` rows or more.
+    """Return the logs of `stretch` rows or more.
 
     Raises:
         ConfigError: naming each terrain that has none.

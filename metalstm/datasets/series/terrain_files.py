@@ -70,7 +70,7 @@ def read_logs(root: Path) -> Logs:
 
 
 def _folders(place: Path) -> list[str]:
-    """The folders of a place, sorted, but for hidden ones; none where there is no such place."""
+    """Return the folders of a place, sorted, but for hidden ones; none where there is no such place."""
     try:
         with os.scandir(place) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
@@ -83,7 +83,7 @@ def _csv_files(folder: Path) -> list[str]:
 
 
 def read_log(path: Path) -> Tensor:
-    """The rows of a log, [N, 4] float32.
+    """Return the rows of a log, [N, 4] float32.
 
     Raises:
         ValueError, csv.Error: saying what is wrong with the file, and on which line.

@@ -26,7 +26,7 @@ Queries = dict[str, list[list[str]]]  # by intent, in order: the words of each q
 
 
 def find_folder(root: Path) -> Path:
-    """The root or its `data/`, whichever holds both files.
+    """Return the root or its `data/`, whichever holds both files.
 
     Raises:
         DataError: neither does, or the root cannot be read.

@@ -141,13 +141,13 @@ def load_movietweetings(
 
 
 def film_tags(film: Film) -> list[str]:
-    """A film's genres and its decade."""
+    """Return a film's genres and its decade."""
     genres = [f"genre {genre}" for genre in film.genres] or ["genre none"]
     return [*genres, "decade none" if film.year is None else f"decade {film.year // 10 * 10}"]
 
 
 def _sides(films: Mapping[str, Rating], min_ratings: int) -> tuple[list[str], list[str]] | None:
-    """The films that a user did not like and those they did, by time; None where one side has too few."""
+    """Return the films that a user did not like and those they did, by time; None where one side has too few."""
     by_time = sorted(films, key=lambda film: (films[film].time, film))
     liked = [film for film in by_time if films[film].value >= LIKED]
     others = [film for film in by_time if films[film].value < LIKED]

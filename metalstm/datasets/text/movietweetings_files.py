@@ -48,7 +48,7 @@ class Table:
 
 
 def find_folder(root: Path) -> Path:
-    """The root or the one folder in it that holds both files.
+    """Return the root or the one folder in it that holds both files.
 
     Raises:
         DataError: none does, several do, or the root cannot be read.
@@ -131,7 +131,7 @@ def _read_ratings(path: Path, table: Table, problems: list[Problem]) -> None:
 
 
 def _lines(path: Path, bad: list[str], problems: list[Problem]) -> Iterator[tuple[int, str]]:
-    """The lines that are not empty, by number."""
+    """Yield the lines that are not empty, by number."""
     try:
         content = read_bounded(path, LARGEST)
     except (OSError, ValueError) as error:

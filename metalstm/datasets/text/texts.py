@@ -36,7 +36,7 @@ class Lines(NamedTuple):
 
 
 def read_lines(data: bytes, max_words: int | None) -> Lines:
-    """The first words of each line."""
+    """Return the first words of each line."""
     found = Lines({}, 0, {}, False)
     most = None if max_words is None else max_words + 1
     for number, line in enumerate(re.split("\r\n|\n|\r", as_text(data)), start=1):
@@ -53,7 +53,7 @@ def read_lines(data: bytes, max_words: int | None) -> Lines:
 
 
 def text_content(path: Path) -> bytes:
-    """A text's content; `ValueError` where it is larger than a text may be."""
+    """Return a text's content; `ValueError` where it is larger than a text may be."""
     return read_bounded(path, LARGEST_TEXT)
 
 
@@ -82,7 +82,7 @@ def as_text(data: bytes) -> str:
 
 
 def others() -> list[str]:
-    """The encodings that are known by their mark."""
+    """Return the encodings that are known by their mark."""
     return sorted({name.upper() for name in MARKS.values() if not name.startswith("utf-8")})
 
 
@@ -102,5 +102,5 @@ def line_reader(vocabulary: Vocabulary, max_words: int | None) -> Callable[[byte
 
 
 def left_out(lines: int, such: str) -> str:
-    """A word on the lines without a word."""
+    """Return a word on the lines without a word."""
     return f"{lines} lines without a word are left out, such as {such}"

@@ -94,7 +94,7 @@ class Vocabulary:
         return 1 + (self.settings.ngrams_per_word if self.settings.subwords else 0)
 
     def tokens(self, word: str) -> list[int]:
-        """The tokens of a word, 1 to K of them; of a tag 0 or 1."""
+        """Return the tokens of a word, 1 to K of them; of a tag 0 or 1."""
         own = [self.words[word]] if word in self.words else []
         if is_tag(word):
             return own
@@ -106,7 +106,7 @@ class Vocabulary:
         return own + [first + zlib.crc32(part.encode()) % self.settings.ngram_buckets for part in parts]
 
     def share_unknown(self, texts: Iterable[Text]) -> float:
-        """The share of running words that are not in the vocabulary, 0..1."""
+        """Return the share of running words that are not in the vocabulary, 0..1."""
         known = [word in self.words for text in texts for word in text]
         return known.count(False) / max(1, len(known))
 
@@ -117,7 +117,9 @@ def is_tag(word: str) -> bool:
 
 
 def words(text: str, most: int | None = None) -> list[str]:
-    """The words of a text in lower case, at most so many: letters with their marks, digits, and apostrophes inside.
+    """Return the words of a text in lower case, at most so many.
+
+    Letters with their marks, digits, and apostrophes inside.
 
     A character of a script without spaces (Chinese, Japanese, Thai, ...) is a word, and so is an emoji. All else parts
     words and is dropped. The typographic apostrophe counts as the plain one, and an accent is part of its letter
@@ -127,13 +129,13 @@ def words(text: str, most: int | None = None) -> list[str]:
 
 
 def normalised(text: str) -> str:
-    """The text as words are cut from it; an emoji is the same whatever selects its style."""
+    """Return the text as words are cut from it; an emoji is the same whatever selects its style."""
     lower = unicodedata.normalize("NFKC", text).lower()
     return lower.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").replace("\N{VARIATION SELECTOR-16}", "")
 
 
 def ngrams(word: str) -> list[str]:
-    """The distinct character n-grams of `<word>`, shorter ones first, each length from front to back."""
+    """Return the distinct character n-grams of `<word>`, shorter ones first, each length from front to back."""
     marked = f"<{word}>"
     return list(dict.fromkeys(marked[at : at + n] for n in NGRAM_LENGTHS for at in range(len(marked) - n + 1)))
 
@@ -159,7 +161,7 @@ def rarity(examples: Tensor, counts: Tensor | None, vocabulary: int) -> Tensor:
 
 
 def encode(classes: Sequence[Sequence[Text]], vocabulary: Vocabulary) -> tuple[Tensor, Tensor, Tensor]:
-    """The examples of classes as a `ClassDataset` takes them; a step is a word.
+    """Return the examples of classes as a `ClassDataset` takes them; a step is a word.
 
     Args:
         classes: C times up to E texts of one word or more.
@@ -185,7 +187,10 @@ def encode(classes: Sequence[Sequence[Text]], vocabulary: Vocabulary) -> tuple[T
 
 
 def spelling(classes: Sequence[Sequence[Text]], vocabulary: Vocabulary) -> dict[tuple[int, ...], str]:
-    """The word that a step [K] of `encode` stands for, so that examples can be read; of words alike the first one."""
+    """Return the word that a step [K] of `encode` stands for, so that examples can be read.
+
+    Of words alike the first one.
+    """
     found: dict[tuple[int, ...], str] = {}
     for word in dict.fromkeys(word for texts in classes for text in texts for word in text):
         tokens = vocabulary.tokens(word)

@@ -54,11 +54,11 @@ class Adaptable(ABC):
 
     @abstractmethod
     def read(self, encoded: Any, weights: Weights) -> Tensor:
-        """The features that the head answers from, [T, B, W]."""
+        """Return the features that the head answers from, [T, B, W]."""
 
     @abstractmethod
     def outputs(self, encoded: Any, weights: Weights, generator: torch.Generator | None = None) -> Tensor:
-        """The outputs with these weights, [T, B, O]."""
+        """Return the outputs with these weights, [T, B, O]."""
 
 
 class WholeModel(Adaptable):
@@ -144,7 +144,7 @@ class FromPrototypes(Adaptable):
 
 
 def read_by_all(model: Model, examples: Examples, generator: torch.Generator | None = None) -> Tensor:
-    """The features [T, B, W] of examples that all tasks read with the same weights: one large pass."""
+    """Return the features [T, B, W] of examples that all tasks read with the same weights: one large pass."""
     tasks, count = examples.inputs.shape[:2]
     if count == 0:
         like = next(model.parameters())

@@ -53,7 +53,7 @@ class Engine(Protocol):
         generator: torch.Generator | None = None,
         start: Weights | None = None,
     ) -> Iterator[Adapted]:
-        """Yields the model before adapting and after each of `steps` steps.
+        """Yield the model before adapting and after each of `steps` steps.
 
         Args:
             support: to adapt to.
@@ -112,7 +112,7 @@ class BatchedEngine:
         self, encoded: Any, targets: Tensor, weights: Weights, rates: Weights, order: Order,
         generator: torch.Generator | None,
     ) -> dict[str, Tensor]:  # fmt: skip
-        """The weights after one step of gradient descent on the support loss."""
+        """Return the weights after one step of gradient descent on the support loss."""
         with torch.enable_grad():
             losses = task_loss(self.kind, self.adaptable.outputs(encoded, weights, generator), targets)
             gradients = torch.autograd.grad(losses.sum(), list(weights.values()), create_graph=order == "second")

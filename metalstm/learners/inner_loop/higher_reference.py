@@ -89,7 +89,7 @@ class HigherEngine:
 
     @staticmethod
     def predict(fast: nn.Module, weights: Weights, examples: Examples) -> Tensor:
-        """The answers of a patched module with these weights to the B examples of one task, [1, B, O]."""
+        """Return the answers of a patched module with these weights to the B examples of one task, [1, B, O]."""
         lengths = None if examples.lengths is None else examples.lengths.squeeze(0)
         outputs: Tensor = fast(examples.inputs.squeeze(0), lengths, params=tuple(weights.values()))
         return outputs.unsqueeze(0)

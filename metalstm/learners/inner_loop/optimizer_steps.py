@@ -31,7 +31,7 @@ def fine_tune(
     batch: int | None = None,
     generator: torch.Generator | None = None,
 ) -> Iterator[dict[str, Tensor]]:
-    """Yields the weights before training and after each of `steps` steps; they are updated in place.
+    """Yield the weights before training and after each of `steps` steps; they are updated in place.
 
     Args:
         adaptable: what is trained, every task's weights by themselves.

@@ -30,7 +30,7 @@ def forward_cell(product: Tensor, c_before: Tensor, gates: Tensor, c: Tensor, h:
 
 
 def backward_cell(gates: Tensor, c: Tensor, c_before: Tensor, d_h: Tensor, d_c: Tensor, d_z: Tensor) -> None:
-    """The derivative of one step (back-propagation through time).
+    """Compute the derivative of one step (back-propagation through time).
 
     Args:
         gates: [G, B, 4H], activations.
@@ -60,7 +60,7 @@ def tangent_forward_cell(
     c_dot: Tensor,
     h_dot: Tensor,
 ) -> None:
-    """The tangent of one step.
+    """Compute the tangent of one step.
 
     Args:
         product: [G, B, 4H], h_dot' W_h.
@@ -92,7 +92,7 @@ def tangent_backward_cell(
     d_c_dot: Tensor,
     d_z_dot: Tensor,
 ) -> None:
-    """The tangent of `backward_cell`.
+    """Compute the tangent of `backward_cell`.
 
     Args:
         gates, c, c_before: as in `backward_cell`.

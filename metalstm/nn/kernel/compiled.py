@@ -38,7 +38,7 @@ class Sweep(ctypes.Structure):
 
 
 def sweeps_for(tensor: Tensor, precision: torch.dtype | None = None) -> Sweeps:
-    """The fastest sweeps for tensors like this one, matrix products rounded to `precision` unless None."""
+    """Return the fastest sweeps for tensors like this one, matrix products rounded to `precision` unless None."""
     if tensor.device.type == "cpu" and tensor.dtype == torch.float32 and precision is None:
         return fused_sweeps() or plain_sweeps()
     return plain_sweeps(precision)
@@ -46,7 +46,7 @@ def sweeps_for(tensor: Tensor, precision: torch.dtype | None = None) -> Sweeps:
 
 @functools.cache
 def fused_sweeps() -> Sweeps | None:
-    """The compiled sweeps; None where `METALSTM_FUSED=0` says so, or a warning has said why there are none."""
+    """Return the compiled sweeps; None where `METALSTM_FUSED=0` says so, or a warning has said why there are none."""
     if os.environ.get("METALSTM_FUSED") == "0":
         return None
     try:
@@ -65,7 +65,7 @@ def fused_sweeps() -> Sweeps | None:
 
 
 def loaded(library: Library) -> Sweeps:
-    """The sweeps of a library. What is loaded is the content that was checked, whatever becomes of the file.
+    """Return the sweeps of a library. What is loaded is the content that was checked, whatever becomes of the file.
 
     Raises:
         OSError: the system cannot load it.
@@ -83,12 +83,12 @@ def loaded(library: Library) -> Sweeps:
 
 
 def describe() -> str:
-    """What runs on this CPU, in words."""
+    """Return what runs on this CPU, in words."""
     return "plain torch sweeps" if fused_sweeps() is None else "compiled sweeps"
 
 
 def fused(function: Callable[..., int]) -> Callable[..., None]:
-    """A sweep of sweeps.c as a function of torch tensors, which go by name; None is a null pointer."""
+    """Return a sweep of sweeps.c as a function of torch tensors, which go by name; None is a null pointer."""
 
     def sweep(
         *,

@@ -39,7 +39,7 @@ def lstm_layer(
     lengths: Tensor | None = None,
     last: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Runs one LSTM layer.
+    """Run one LSTM layer.
 
     Under `torch.autocast` the operands and results of all matrix products are rounded to its precision, with whatever
     precision the device adds them up in; states and derivatives are float32.
@@ -85,7 +85,7 @@ def check_shapes(
     c_first: Tensor | None,
     lengths: Tensor | None,
 ) -> None:
-    """Makes sure that compiled code may trust the shapes; a `ValueError` says what does not fit."""
+    """Make sure that compiled code may trust the shapes; a `ValueError` says what does not fit."""
     (groups, _, examples, features), hidden = inputs.shape, w_h.shape[-1]
     for name, tensor, expected in (
         ("w_x", w_x, (groups, 4 * hidden, features)),

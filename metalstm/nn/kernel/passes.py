@@ -34,7 +34,7 @@ class Sweeps(NamedTuple):
 
 
 def plain_sweeps(precision: torch.dtype | None = None) -> Sweeps:
-    """The sweeps of this file.
+    """Return the sweeps of this file.
 
     Args:
         precision: what the operands and results of matrix products are rounded to; all else keeps the inputs'
@@ -57,7 +57,7 @@ def forward(
     c: Tensor,
     precision: torch.dtype | None,
 ) -> None:
-    """The recurrence: z_s = x_s W_x' + b + h_{s-1} W_h', then `cells.forward_cell`.
+    """Run the recurrence: z_s = x_s W_x' + b + h_{s-1} W_h', then `cells.forward_cell`.
 
     Args:
         inputs: [G, S, B, F]; finite beyond the lengths.
@@ -134,7 +134,7 @@ def tangent_forward(
     c_dot: Tensor,
     precision: torch.dtype | None,
 ) -> None:
-    """The tangent of `forward` where inputs and weights move in the direction v.
+    """Compute the tangent of `forward` where inputs and weights move in the direction v.
 
     Args:
         inputs, w_x, w_h, gates, h, c: as in `forward`, after it.
@@ -176,7 +176,7 @@ def tangent_backward(
     d_c_dot: Tensor,
     precision: torch.dtype | None,
 ) -> None:
-    """The tangent of `backward`, which comes after those of `forward` and of the loss.
+    """Compute the tangent of `backward`, which comes after those of `forward` and of the loss.
 
     Args:
         gates, c, w_h, lengths, steps, to_start, last, d_h, d_c_after: as in `backward`, after it.
@@ -199,7 +199,7 @@ def tangent_backward(
 
 
 def own_part(d_states: Tensor | None, s: int, last: bool, lengths: Tensor | None, steps: int) -> Tensor | float:
-    """What the states' own derivative brings to step s, [G, B, H]."""
+    """Return what the states' own derivative brings to step s, [G, B, H]."""
     if d_states is None:
         return 0.0
     if not last:
@@ -210,7 +210,7 @@ def own_part(d_states: Tensor | None, s: int, last: bool, lengths: Tensor | None
 
 
 def rest_beyond(lengths: Tensor, gates: Tensor) -> None:
-    """Sets the gates' inputs [G, S, B, 4H] of the steps beyond the end to what keeps c and shows nothing."""
+    """Set the gates' inputs [G, S, B, 4H] of the steps beyond the end to what keeps c and shows nothing."""
     i, f, g, o = gates.chunk(4, dim=-1)
     beyond = padding(lengths, gates.shape[1])
     for gate, resting in ((i, -torch.inf), (f, torch.inf), (g, 0.0), (o, -torch.inf)):
@@ -223,7 +223,7 @@ def padding(lengths: Tensor, steps: int) -> Tensor:
 
 
 def multiply(left: Tensor, right: Tensor, precision: torch.dtype | None) -> Tensor:
-    """The product [G, M, K] times [G, K, N] as a tensor like `left`, rounded to `precision` on the way."""
+    """Return the product [G, M, K] times [G, K, N] as a tensor like `left`, rounded to `precision` on the way."""
     if precision is None:
         return torch.bmm(left, right)
     return torch.bmm(left.to(precision), right.to(precision)).to(left.dtype)

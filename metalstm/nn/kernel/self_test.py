@@ -53,7 +53,7 @@ def flaw(sweeps: Sweeps) -> str | None:
 
 
 def _written(sweeps: Sweeps, name: str, dtype: torch.dtype) -> dict[str, Tensor]:
-    """What a sweep writes, of buffers that are always the same."""
+    """Return what a sweep writes, of buffers that are always the same."""
     buffers = {tensor: _buffer(tensor, dtype) for tensor in f"{READ[name]} {WRITTEN[name]}".split()}
     options: dict[str, Any] = {} if name == "tangent_forward" else {"lengths": None}
     if "backward" in name:

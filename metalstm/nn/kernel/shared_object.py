@@ -147,7 +147,7 @@ def digest(content: bytes) -> str:
 
 @contextmanager
 def one_at_a_time(folder: Path) -> Iterator[None]:
-    """A context in which no other process compiles into a folder; what a killed one has left there is removed.
+    """Open a context in which no other process compiles into a folder; what a killed one has left there is removed.
 
     Raises:
         TimeoutError: another process takes too long.
@@ -224,7 +224,7 @@ def temporary_folder() -> Path:
 
 
 def processor() -> str:
-    """What `-march=native` depends on: a cache folder may be shared by machines of several kinds."""
+    """Return what `-march=native` depends on: a cache folder may be shared by machines of several kinds."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -58,7 +58,7 @@ class Tape(NamedTuple):
 
     @classmethod
     def of(cls, tensors: Sequence[Tensor], last: bool, left: list[tuple[int, Tangents]]) -> Tape:
-        """The tape with these `tensors`."""
+        """Return the tape with these `tensors`."""
         inputs, w_x, w_h, lengths, gates, h, c = tensors
         return cls(inputs, w_x, w_h, lengths, gates, h, c, last, left)
 
@@ -68,7 +68,7 @@ class Tape(NamedTuple):
         return self.inputs, self.w_x, self.w_h, self.lengths, self.gates, self.h, self.c
 
     def select(self, h: Tensor) -> Tensor:
-        """The part of h [G, S + 1, B, H] that the layer shows."""
+        """Return the part of h [G, S + 1, B, H] that the layer shows."""
         if not self.last:
             return h[:, 1:]
         if self.lengths is None:
@@ -87,7 +87,7 @@ class Tape(NamedTuple):
         self.left.append((this_backward_pass(), tangents))
 
     def take(self) -> list[Tangents]:
-        """What was left in this backward pass; one around it, or one broken off, may have left something too."""
+        """Return what was left in this backward pass; one around it, or one broken off, may have left something too."""
         now = this_backward_pass()
         mine = [tangents for when, tangents in self.left if when == now]
         self.left[:] = [(when, tangents) for when, tangents in self.left if when != now]
@@ -95,7 +95,7 @@ class Tape(NamedTuple):
 
 
 def this_backward_pass() -> int:
-    """The number of autograd's backward pass under way."""
+    """Return the number of autograd's backward pass under way."""
     number: int = torch._C._current_graph_task_id()
     return number
 
@@ -114,7 +114,7 @@ class Derivatives:
         self.inputs, self.w_x_transposed, self.w_h_transposed, self.bias, self.h_first, self.c_first = zeros
 
     def add(self, steps: tuple[int, int], d_z: Tensor, inputs: Tensor | None, h: Tensor, w_x: Tensor) -> None:
-        """Adds dx_s = dz_s W_x, dW_x = sum_s dz_s' x_s and dW_h = sum_s dz_s' h_{s-1} of some steps.
+        """Add dx_s = dz_s W_x, dW_x = sum_s dz_s' x_s and dW_h = sum_s dz_s' h_{s-1} of some steps.
 
         Args:
             steps: the first of them and the one after the last.
@@ -132,7 +132,7 @@ class Derivatives:
             self.add_outer_products(self.w_h_transposed, h[:, these], d_z)
 
     def add_outer_products(self, total: Tensor, left: Tensor, right: Tensor) -> None:
-        """Adds the sum over steps and examples of [G, steps, B, L] times [G, steps, B, K] to [G, L, K]."""
+        """Add the sum over steps and examples of [G, steps, B, L] times [G, steps, B, K] to [G, L, K]."""
         left, right = left.flatten(1, 2).mT, right.flatten(1, 2)
         if self.precision is None:
             total.baddbmm_(left, right)
@@ -140,12 +140,12 @@ class Derivatives:
             total += multiply(left, right, self.precision)
 
     def add_bias(self, d_z: Tensor) -> None:
-        """Adds db = sum_s dz_s of some steps."""
+        """Add db = sum_s dz_s of some steps."""
         if self.bias is not None:
             self.bias += d_z.sum(dim=(1, 2))
 
     def add_first(self, d_h: Tensor, d_c: Tensor, d_states: Tensor | None) -> None:
-        """Adds what arrives at the state before the first step.
+        """Add what arrives at the state before the first step.
 
         Args:
             d_h, d_c: [G, B, H], through the first step.
@@ -168,7 +168,7 @@ class Derivatives:
 
 
 def of_steps(d_z: Tensor, steps: tuple[int, int]) -> Tensor:
-    """The part of d_z [G, Z, B, 4H], which holds step s in slot s % Z, that belongs to a piece of steps."""
+    """Return the part of d_z [G, Z, B, 4H], which holds step s in slot s % Z, that belongs to a piece of steps."""
     first, after = steps
     slot = first % d_z.shape[1]
     return d_z[:, slot : slot + after - first]

@@ -41,11 +41,11 @@ class Plan(NamedTuple):
     spaces: list[Space]
 
     def overrides(self, values: Mapping[str, float | str]) -> list[str]:
-        """A trial's settings, as the command line of `metalstm-train` has them."""
+        """Return a trial's settings, as the command line of `metalstm-train` has them."""
         return self.fixed + [space.override(values[space.name]) for space in self.spaces]
 
     def described(self) -> dict[str, Any]:
-        """What makes two searches the same, whatever the order in which it was given."""
+        """Return what makes two searches the same, whatever the order in which it was given."""
         return {"format": FORMAT, "settings": sorted(self.fixed), "spaces": sorted(space.text for space in self.spaces)}
 
     def digest(self) -> str:
@@ -86,7 +86,7 @@ def why_not(name: str) -> str | None:
 
 
 def keep_plan(folder: Path, plan: Plan) -> None:
-    """Writes the plan into a search's folder, or compares it with the one that is there.
+    """Write the plan into a search's folder, or compares it with the one that is there.
 
     Raises:
         ConfigError: another search is there; with each difference.

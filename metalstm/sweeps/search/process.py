@@ -34,7 +34,7 @@ class TrialProcess:
         self.process = started(Job(path, tuple(settings), {}), Path.cwd(), quiet=True)
 
     def ended(self) -> int | None:
-        """The exit code, less than 0 where a signal ended it; None: it is still running."""
+        """Return the exit code, less than 0 where a signal ended it; None: it is still running."""
         return self.process.poll()
 
     def stop(self) -> None:

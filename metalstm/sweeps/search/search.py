@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def search(given: Sequence[str]) -> None:
-    """A search, begun or gone on with.
+    """Begin a search, or go on with it.
 
     Raises:
         MetalstmError: the settings are wrong, or the search was stopped, or no trial came to anything.
@@ -86,7 +86,7 @@ def finish(folder: Path, plan: Plan, study: Study, best: Tried) -> None:
 
 
 def understood(given: Sequence[str]) -> tuple[int, Path, Plan, TrainSettings]:
-    """The command line: how many trials, the search's folder, its plan, and the settings of one trial.
+    """Return the command line: how many trials, the search's folder, its plan, and the settings of one trial.
 
     Raises:
         ConfigError: it is wrong, or the settings at one end of a space are.
@@ -120,7 +120,7 @@ def understood(given: Sequence[str]) -> tuple[int, Path, Plan, TrainSettings]:
 
 
 def checked(overrides: Sequence[str]) -> TrainSettings:
-    """The settings of a run.
+    """Return the settings of a run.
 
     Raises:
         ConfigError: they are wrong.
@@ -130,7 +130,7 @@ def checked(overrides: Sequence[str]) -> TrainSettings:
 
 
 def defaults(plan: Plan) -> dict[str, float | str] | None:
-    """What the searched settings are without a search, by name; None: one of them is in no space."""
+    """Return what the searched settings are without a search, by name; None: one of them is in no space."""
     values = flat(plain(checked(plan.fixed)))
     values |= {group: values[f"{group}.name"] for group in GROUPS}
     found = {space.name: space.placed(values.get(space.name)) for space in plan.spaces}

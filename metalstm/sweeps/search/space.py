@@ -37,7 +37,7 @@ class Space(NamedTuple):
     text: str  # as it was given
 
     def suggest(self, trial: Trial) -> float | str:
-        """What the trial has, or now gets, for this setting."""
+        """Return what the trial has, or now gets, for this setting."""
         if not isinstance(self.values, Numbers):
             return str(trial.suggest_categorical(self.name, self.values))
         low, high, step, log = self.values
@@ -54,7 +54,7 @@ class Space(NamedTuple):
         return [self.override(value) for value in values]
 
     def placed(self, value: Any) -> float | str | None:
-        """A setting's value as one of these; None: it is none of them."""
+        """Return a setting's value as one of these; None: it is none of them."""
         if not isinstance(self.values, Numbers):
             return shown(value) if shown(value) in self.values else None
         low, high, step, _ = self.values
@@ -65,7 +65,7 @@ class Space(NamedTuple):
 
 
 def parse(overrides: Sequence[str]) -> tuple[list[str], list[Space]]:
-    """Overrides apart: those that are fixed, and the spaces.
+    """Return overrides apart: those that are fixed, and the spaces.
 
     Raises:
         ConfigError: with every problem found in the spaces.
@@ -97,7 +97,7 @@ def twice(names: Sequence[str]) -> Iterable[str]:
 
 
 def values_of(override: Override) -> Numbers | tuple[str, ...]:
-    """What a sweep goes over.
+    """Return what a sweep goes over.
 
     Raises:
         ValueError: it is empty, too large, or cannot be on a logarithmic scale; or a pattern.
@@ -126,7 +126,7 @@ def values_of(override: Override) -> Numbers | tuple[str, ...]:
 
 
 def numbers_of(start: float, stop: float | None, step: float, log: bool) -> Numbers:
-    """The numbers of a range, without its end.
+    """Return the numbers of a range, without its end.
 
     Raises:
         ValueError: there is none.

@@ -86,11 +86,11 @@ class Study:
             ) from error
 
     def over(self) -> list[Tried]:
-        """The trials that are over, by number."""
+        """Return the trials that are over, by number."""
         return [tried(trial) for trial in self.study.trials if trial.state.is_finished()]
 
     def next(self) -> TrialUnderWay:
-        """The trial that a killed search has left, or a new one."""
+        """Return the trial that a killed search has left, or a new one."""
         import optuna
 
         left = self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
@@ -101,16 +101,16 @@ class Study:
         return TrialUnderWay(self, trial, {space.name: space.suggest(trial) for space in self.spaces})
 
     def best(self) -> Tried | None:
-        """The best trial so far; None: none is complete."""
+        """Return the best trial so far; None: none is complete."""
         return next((one for one in self.ranked() if one.state == "complete"), None)
 
     def ranked(self) -> list[Tried]:
-        """The trials that are over, the best first; pruned and failed ones last."""
+        """Return the trials that are over, the best first; pruned and failed ones last."""
         sign = 1 if self.direction == "minimize" else -1
         return sorted(self.over(), key=lambda one: math.inf if one.value is None else sign * one.value)
 
     def importances(self) -> dict[str, float]:
-        """What part each setting has in being good (Watanabe et al. 2023); empty where there is too little to say."""
+        """Return the part of each setting in being good (Watanabe et al. 2023); empty if too little is known."""
         from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
         if len(self.spaces) < 2 or sum(one.state == "complete" for one in self.over()) < 2 * COMPLETE_FIRST:
@@ -137,7 +137,7 @@ class TrialUnderWay:
         self.reported: dict[int, float] = study.study.trials[trial.number].intermediate_values  # by step
 
     def report(self, found: Validated) -> None:
-        """Writes a meta-validation down, once however often it is reported."""
+        """Write a meta-validation down, once however often it is reported."""
         if found.step not in self.reported:
             self.trial.report(found.value, found.step)
             self.reported[found.step] = found.value
@@ -147,7 +147,7 @@ class TrialUnderWay:
         return self.trial.should_prune()
 
     def complete(self) -> Tried:
-        """Ends it with its best meta-validation, or as failed where none is a number."""
+        """End it with its best meta-validation, or as failed where none is a number."""
         finite = {step: value for step, value in self.reported.items() if math.isfinite(value)}
         if not finite:
             return self.diverge("meta-validation is not finite")
@@ -159,15 +159,15 @@ class TrialUnderWay:
         return self.tell("pruned", step=step)
 
     def diverge(self, reason: str) -> Tried:
-        """Ends it as failed. To Optuna it is pruned, so that settings like these are known as bad and left alone."""
+        """End it as failed. To Optuna it is pruned, so that settings like these are known as bad and left alone."""
         return self.tell("pruned", reason=reason)
 
     def fail(self, reason: str) -> Tried:
-        """Ends it as failed, which says nothing of its settings."""
+        """End it as failed, which says nothing of its settings."""
         return self.tell("failed", reason=reason)
 
     def tell(self, state: State, value: float | None = None, **attributes: Any) -> Tried:
-        """Ends it; what is said of it is written before that."""
+        """End it; what is said of it is written before that."""
         for name, attribute in attributes.items():
             self.trial.set_user_attr(name, attribute)
         return tried(self.study.study.tell(self.trial, value, optuna_states()[state]))
@@ -187,7 +187,7 @@ def tried(trial: FrozenTrial) -> Tried:
 
 
 def need_optuna() -> None:
-    """Makes sure of Optuna.
+    """Make sure of Optuna.
 
     Raises:
         ConfigError: it is not installed.

@@ -20,7 +20,7 @@ BEST = "best.yaml"
 
 
 def command(plan: Plan, settings: Mapping[str, float | str]) -> str:
-    """The command that trains with a trial's settings, meta-test and all."""
+    """Return the command that trains with a trial's settings, meta-test and all."""
     return shell("metalstm-train", *plan.overrides(settings))
 
 
@@ -29,14 +29,14 @@ def number(value: float | str | None) -> str:
 
 
 def outcome(one: Tried) -> str:
-    """What became of a trial, in words."""
+    """Return what became of a trial, in words."""
     if one.state == "complete":
         return f"{number(one.value)} at step {one.step}"
     return f"pruned at step {one.step}" if one.state == "pruned" else f"failed: {one.reason}"
 
 
 def line(one: Tried) -> str:
-    """A trial in a line for the screen."""
+    """Return a trial in a line for the screen."""
     settings = "  ".join(f"{name}={number(value)}" for name, value in one.settings.items())
     return f"trial {one.number:3d}  {outcome(one):28}  {settings}"
 
@@ -59,7 +59,7 @@ def table(study: Study, metric: str) -> str:
 
 
 def best_entry(plan: Plan, best: Tried, folder: Path, metric: str, trials: int) -> dict[str, Any]:
-    """The content of `best.yaml`."""
+    """Return the content of `best.yaml`."""
     return {
         "trial": best.number,
         "of": trials,
@@ -73,7 +73,7 @@ def best_entry(plan: Plan, best: Tried, folder: Path, metric: str, trials: int) 
 
 
 def write(folder: Path, plan: Plan, study: Study, metric: str) -> None:
-    """Writes the table, and the best trial where there is one."""
+    """Write the table, and the best trial where there is one."""
     found = {TABLE: table(study, metric)}
     best = study.best()
     if best is not None and best.value is not None:

@@ -76,7 +76,7 @@ class Search:
             process.stop()
 
     def followed(self, trial: TrialUnderWay, process: TrialProcess, path: Path, last: int) -> Tried:
-        """Listens to a trial's process until the trial is over."""
+        """Listen to a trial's process until the trial is over."""
         validated = Validations(path)
         while True:
             code = process.ended()  # before what it has written is read, all of it then
@@ -91,7 +91,7 @@ class Search:
             time.sleep(LOOK_EVERY)
 
     def heard(self, trial: TrialUnderWay, found: list[Validated], last: int, over: bool) -> Tried | None:
-        """Writes down what a run has come to; gives the trial where that ends it.
+        """Write down what a run has come to; gives the trial where that ends it.
 
         Args:
             trial: whose run it is.
