@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from importlib.metadata import version
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from metalstm.cli.boundary import lazily
 from metalstm.cli.command import run_command, sweep_asked_for
@@ -48,7 +49,8 @@ def begin(config: DictConfig) -> None:
 def sets_components() -> bool:
     """Return whether the settings of a component are not as in the package's own YAML files."""
     hydra = HydraConfig.get()
-    return hydra.job.config_name != "train" or any("." in name_of(given) for given in hydra.overrides.task)
+    overrides: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)  # as they were given
+    return hydra.job.config_name != "train" or any("." in name_of(str(given)) for given in overrides)
 
 
 def begins(config: DictConfig) -> str:

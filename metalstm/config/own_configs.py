@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.plugins.config_source import ConfigResult
 
 from metalstm.config.text import flat
@@ -80,14 +80,17 @@ def bound_configs() -> None:
 
     The class stays Hydra's own, for launchers hand what it has registered to other processes.
     """
-    read = FileConfigSource.load_config
+    # Hydra loads its plugins anew each time that it looks for them: the class is the one that is there now.
+    kind = import_module("hydra._internal.core_plugins.file_config_source").FileConfigSource
+    read = kind.load_config
     if read.__module__ == __name__:  # it does already
         return
 
-    def bounded(source: FileConfigSource, config_path: str) -> ConfigResult:
+    def bounded(source: Any, config_path: str) -> ConfigResult:
         file = Path(source.path, source._normalize_file_name(config_path))
         if file.is_file():
             own_yaml(file)
-        return read(source, config_path)
+        result: ConfigResult = read(source, config_path)
+        return result
 
-    setattr(FileConfigSource, "load_config", bounded)  # noqa: B010 - a method of another's class
+    setattr(kind, "load_config", bounded)  # noqa: B010 - a method of another's class
