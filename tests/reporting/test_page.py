@@ -281,7 +281,7 @@ def test_the_command_with_all_settings_is_the_same_run(
     (run,) = on_the_same_tasks([runs["images"]])
     run.result["settings"]["output_dir"] = "outputs"
     odd = json.loads(json.dumps(run.result["settings"]))
-    odd["start"] = "a 'folder', {of} runs=1"
+    odd["init_from"] = "a 'folder', {of} runs=1"
     for settings in (run.result["settings"], odd):
         command = with_all_settings(run._replace(result=run.result | {"settings": settings}))
         assert command is not None

@@ -22,7 +22,7 @@ STEP, JUDGED = 2.0, 0.5  # seconds of a task
 
 
 @pytest.fixture
-def evaluate() -> Evaluator:
+def evaluator() -> Evaluator:
     protocol = Protocol(60, 3, 6, "step", scratch_inner_steps=3, scratch_tasks=10, scratch_steps=100)
     sampler = TaskSampler(SinusoidFamily(1), TaskShape(1, 2, 2), 1, 0, "meta_test")
     return Evaluator(sampler, sampler, protocol, "regression", torch.device("cpu"), lambda: None)
