@@ -13,7 +13,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from metalstm.config.old_names import renamed
 from metalstm.config.text import command, flat, shown
 from metalstm.errors import ConfigError, Problem, first_few
 from metalstm.files.reading import Unreadable, read_json
@@ -253,9 +252,8 @@ def told_apart(alike: Sequence[Run]) -> list[str]:
 
 
 def settings_of(run: Run) -> Mapping[str, Any]:
-    """Return the settings of a run under the names that they have today; none where its result has none."""
     found = run.result.get("settings")
-    return renamed(found) if isinstance(found, Mapping) else {}
+    return found if isinstance(found, Mapping) else {}
 
 
 def read(path: Path) -> Any:
