@@ -164,7 +164,7 @@ def test_other_settings_show_the_quotes_that_they_need(in_process: Any) -> None:
 )
 def test_no_path_at_all(given: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("output_dir", "resume", "start"):
+    for name in ("output_dir", "resume", "init_from"):
         with pytest.raises(ConfigError, match=f"{name}.*{said}"):
             meta_train(f"{name}={given}")
     with pytest.raises(ConfigError, match=f"run.*{said}"):
@@ -182,7 +182,7 @@ def test_arguments_that_are_no_path(in_process: Any, process: Any, tmp_path: Pat
 
 
 def test_every_path_is_known_as_one() -> None:
-    named = {"dataset.root", "output_dir", "resume", "start", "run", "support", "query", "out", "export"}
+    named = {"dataset.root", "output_dir", "resume", "init_from", "run", "support", "query", "out", "export"}
     assert named | {"dataset_root", "hydra.run.dir", "hydra.sweep.dir"} == PATHS
 
 
@@ -198,7 +198,7 @@ def test_home(home: Path) -> None:
 @pytest.mark.parametrize("name", sorted(PATHS - {"dataset.root"}))
 def test_a_home_that_nobody_has(name: str, in_process: Any) -> None:
     program = {"run": "test", "dataset_root": "test"}.get(name, "adapt")
-    program = "train" if name in ("output_dir", "resume", "start", "hydra.run.dir", "hydra.sweep.dir") else program
+    program = "train" if name in ("output_dir", "resume", "init_from", "hydra.run.dir", "hydra.sweep.dir") else program
     others = {"test": ["run=x"], "adapt": ["run=x", "support=x"], "train": []}[program]
     ended = in_process(program, *others, f"{name}=~nobody-is-called-so/x")
     assert ended.code == 2
@@ -273,9 +273,9 @@ def test_a_run_keeps_its_paths_from_the_root(
 
 def test_a_run_of_before_with_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    before = {"dataset": {"root": "data", "split_seed": 1}, "output_dir": "outputs", "start": None, "ways": 5}
+    before = {"dataset": {"root": "data", "split_seed": 1}, "output_dir": "outputs", "init_from": None, "ways": 5}
     now = {"dataset": {"root": str(tmp_path / "data"), "split_seed": 1}, "output_dir": str(tmp_path / "outputs")}
-    assert from_the_root(before) == {**now, "start": None, "ways": 5}
+    assert from_the_root(before) == {**now, "init_from": None, "ways": 5}
     assert from_the_root({"dataset.root": "data"}) == {"dataset.root": str(tmp_path / "data")}
     assert from_the_root(from_the_root(before)) == from_the_root(before)
 

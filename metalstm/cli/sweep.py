@@ -12,15 +12,13 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from metalstm.cli.arguments import config_flags, use_of_hydra
-from metalstm.cli.boundary import ending_with_errors
-from metalstm.cli.sweep_checks import check
+from metalstm.cli.boundary import ending_with_errors, lazily
 from metalstm.config.compose import composed, our_configs, readable
 from metalstm.config.hydra_errors import as_ours, config_problem
 from metalstm.errors import ConfigError, MetalstmError
 from metalstm.files.paths import expanded
 from metalstm.sweeps.grid import combinations, job_names, sweep_name
-from metalstm.sweeps.job import Job
-from metalstm.sweeps.sweep import Sweep, carry_out
+from metalstm.sweeps.job import Job, Sweep
 
 CONFIG_NAME = "train"
 
@@ -32,7 +30,8 @@ def run_sweep(given: argparse.Namespace) -> None:
         given: the command line as Hydra's parser reads it.
     """
     with ending_with_errors():
-        code = carry_out(read(given))
+        sweep = read(given)
+        code = lazily("metalstm.sweeps.sweep:carry_out")(sweep)
         if code != 0:
             sys.exit(code)
 
@@ -82,5 +81,6 @@ def planned(given: argparse.Namespace) -> Sweep:
     own = [line for line in config.hydra.overrides.hydra if "hydra.searchpath=" in line]
     flags = config_flags(given)
     jobs = [Job(path / name, (*own, *line), swept, flags) for name, (line, swept) in zip(names, combined, strict=True)]
+    check = lazily("metalstm.cli.sweep_checks:check")
     check(jobs, lambda overrides: composed(config_name, overrides, folder=given.config_dir), CONFIG_NAME)
     return Sweep(path, jobs, config, launched=not launcher.endswith(".BasicLauncher"))

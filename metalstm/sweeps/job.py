@@ -8,9 +8,10 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from filelock import FileLock, Timeout
+from omegaconf import DictConfig
 
 from metalstm.config.text import quoted
 from metalstm.files.reading import read_json
@@ -18,7 +19,6 @@ from metalstm.files.writing import writing
 from metalstm.runs.layout import CONFIG, FAILED, RESULT, write_json
 from metalstm.runs.lock import LOCK
 from metalstm.runtime.parent import SWEEP
-from metalstm.runtime.signals import Interruption
 
 ERRORS = "errors.txt"  # what a job has written on standard error
 PATIENCE = 120  # seconds that a job of a sweep which was killed has to end at a step boundary
@@ -39,6 +39,21 @@ class Job(NamedTuple):
     @property
     def begun(self) -> bool:
         return (self.path / CONFIG).exists()
+
+
+class Sweep(NamedTuple):
+    """What a command asks for."""
+
+    path: Path
+    jobs: list[Job]
+    config: DictConfig  # Hydra's own settings, the launcher's among them
+    launched: bool  # whether it takes a launcher to run the jobs, or they run here one by one
+
+
+class Noted(Protocol):
+    """A signal that this process has noted; None: it has not been asked to stop."""
+
+    requested: int | None
 
 
 class Owner(NamedTuple):
@@ -82,7 +97,7 @@ class Failure(NamedTuple):
 
 
 def run_job(
-    job: Job, cwd: Path, interruption: Interruption | None = None, quiet: bool = False, owner: Owner | None = None
+    job: Job, cwd: Path, interruption: Noted | None = None, quiet: bool = False, owner: Owner | None = None
 ) -> Failure | None:
     """Run a job, or goes on with it; one that is over is left as it is.
 
@@ -141,7 +156,7 @@ def started(job: Job, cwd: Path, quiet: bool) -> subprocess.Popen[bytes]:
 class Stopped(NamedTuple):
     """What a job is stopped by before its end."""
 
-    interruption: Interruption | None
+    interruption: Noted | None
     owner: Owner | None
 
     @property

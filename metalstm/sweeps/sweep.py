@@ -7,10 +7,6 @@ is there: jobs that are over are left as they are, half-done ones go on, and the
 from __future__ import annotations
 
 import logging
-from pathlib import Path
-from typing import NamedTuple
-
-from omegaconf import DictConfig
 
 from metalstm.errors import ConfigError
 from metalstm.files.reading import read_json
@@ -18,20 +14,11 @@ from metalstm.files.writing import write_atomically, writing
 from metalstm.runs.layout import RESULT
 from metalstm.runs.lock import RunLock
 from metalstm.runs.logs import start_log
-from metalstm.sweeps.job import Job, failure_of
+from metalstm.sweeps.job import Sweep, failure_of
 from metalstm.sweeps.launch import launch, one_by_one
 from metalstm.sweeps.summary import Outcome, as_csv, rows, table
 
 log = logging.getLogger(__name__)
-
-
-class Sweep(NamedTuple):
-    """What a command asks for."""
-
-    path: Path
-    jobs: list[Job]
-    config: DictConfig  # Hydra's own settings, the launcher's among them
-    launched: bool  # whether it takes a launcher to run the jobs, or they run here one by one
 
 
 def carry_out(sweep: Sweep) -> int:

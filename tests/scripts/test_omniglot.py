@@ -90,11 +90,11 @@ def test_every_recipe_is_of_its_shape_and_starts_from_the_encoder_of_its_seed_an
         if name in ("encoder", "encoder_seed1", "encoder_seed2", "encoder_lake") or name.endswith(
             ("article", "scratch")
         ):
-            assert settings.start is None
+            assert settings.init_from is None
             continue
         assert name == "encoder_more" or name.startswith(f"{settings.ways}w{settings.shots}s_{settings.learner.name}")
-        encoder = Path(settings.start or "").name
-        assert settings.start == f"outputs/reference/omniglot/{encoder}"
+        encoder = Path(settings.init_from or "").name
+        assert settings.init_from == f"outputs/reference/omniglot/{encoder}"
         assert list(runs).index(encoder) < list(runs).index(name)
         start = runs[encoder].settings
         assert (start.seed, start.dataset.split, start.model) == (settings.seed, settings.dataset.split, settings.model)

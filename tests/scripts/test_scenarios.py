@@ -77,7 +77,7 @@ def test_every_use_is_a_meta_learner_beside_the_baselines_after_as_many_steps(tm
         assert all(run.steps_tested == run.shots for run in runs if run.steps_are_shots)  # whoever reads has read all
         assert len({(run.dataset.name, run.ways, run.shots, run.queries) for run in runs}) == 1
         assert len({str(run.model) for run in runs}) == 1  # the same LSTM
-        assert {run.start for run in runs} <= {None, "run"}
+        assert {run.init_from for run in runs} <= {None, "run"}
 
 
 def test_a_use_that_is_none(tmp_path: Path) -> None:

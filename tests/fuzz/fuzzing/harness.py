@@ -186,7 +186,7 @@ def few_threads() -> Iterator[None]:
 @contextlib.contextmanager
 def without_training() -> Iterator[None]:
     """Everything but meta-training and the meta-test; nothing is downloaded either."""
-    from metalstm.cli import sweep
+    from metalstm.sweeps import sweep
     from metalstm.evaluation.meta_test import Evaluator
     from metalstm.experiment import train
 
