@@ -136,7 +136,7 @@ def at_once(name: str) -> set[str]:
 
 @pytest.mark.parametrize("name", sorted(name for name in MODULES if name.startswith("cli.") or name == "api"))
 def test_torch_waits(name: str) -> None:
-    if name == "cli.sweep_checks":  # behind the boundary of `metalstm-train -m`
+    if name == "cli.sweep_data":  # behind the boundary of `metalstm-train -m`
         return
     heavy = {"torch", "torchvision", "higher", "numpy", "matplotlib", "PIL", "pandas", "scipy"}
     assert not at_once(name) & heavy

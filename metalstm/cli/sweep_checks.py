@@ -8,15 +8,13 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from metalstm.cli.boundary import lazily
 from metalstm.config.hydra_errors import in_our_words
 from metalstm.config.parse import from_the_root, train_settings
 from metalstm.config.schema import TrainSettings
 from metalstm.config.text import flat, plain, shown
 from metalstm.errors import CheckpointError, ConfigError, DataError, MetalstmError, Problem
-from metalstm.experiment.experiment import check_start
 from metalstm.experiment.identity import config_values
-from metalstm.experiment.resume import check_fingerprint
-from metalstm.experiment.session import warm_start
 from metalstm.files.reading import Unreadable
 from metalstm.sweeps.job import Job
 
@@ -77,26 +75,7 @@ def check(jobs: Sequence[Job], compose: Callable[[Sequence[str]], DictConfig], c
             settings = checked_settings(job, compose)
             left += [] if job.over else [(job, settings)]
     refusals.say()
-    check_data(left, refusals)
-
-
-def check_data(left: Sequence[tuple[Job, TrainSettings]], refusals: Refusals) -> None:
-    """As `check`, of the jobs that are not over, once their settings are in order; each dataset is made once."""
-    by_dataset: dict[str, list[tuple[Job, TrainSettings]]] = {}
-    for job, settings in left:
-        by_dataset.setdefault(repr(settings.dataset), []).append((job, settings))
-    for alike in by_dataset.values():
-        dataset = None
-        with refusals.of(*(job for job, _ in alike)):
-            dataset = alike[0][1].dataset.load()
-        for job, settings in alike if dataset else []:
-            with refusals.of(job):
-                experiment = check_start(settings, dataset)
-                if job.begun:
-                    check_fingerprint(job.path, dataset, settings.allow_changed_data)
-                else:
-                    warm_start(experiment, None)
-    refusals.say()
+    lazily("metalstm.cli.sweep_data:check_data")(left, refusals)
 
 
 def checked_settings(job: Job, compose: Callable[[Sequence[str]], DictConfig]) -> TrainSettings:

@@ -186,9 +186,9 @@ def few_threads() -> Iterator[None]:
 @contextlib.contextmanager
 def without_training() -> Iterator[None]:
     """Everything but meta-training and the meta-test; nothing is downloaded either."""
-    from metalstm.sweeps import sweep
     from metalstm.evaluation.meta_test import Evaluator
     from metalstm.experiment import train
+    from metalstm.sweeps import sweep
 
     def over(*_: Any) -> Any:
         raise SystemExit(0)
