@@ -55,6 +55,27 @@ def test_on_the_command_line(in_process: Any, tiny: Any, only_run: Any) -> None:
     assert (values["ema_decay"], values["learner"]["task_chunk_size"]) == (0.5, 2)
 
 
+def test_in_a_config_of_one_s_own(in_process: Any, process: Any, tiny: Any, only_run: Any) -> None:
+    """That of an older run, and a choice of a group; the command line may name a setting either way."""
+    assert in_process("train", *tiny(steps=1, test_tasks=0, scratch_tasks=0), "output_dir=new").code == 0
+    config = only_run(Path("new")) / "config.yaml"
+    text = config.read_text(encoding="utf-8")
+    for old, new in {"averaging": "ema_decay", "start": "init_from", "  recompute": "  gradient_checkpointing"}.items():
+        assert f"\n{new}: " in text
+        text = text.replace(f"\n{new}: ", f"\n{old}: ")
+    Path("mine/learner").mkdir(parents=True)
+    Path("mine/old.yaml").write_text(text, encoding="utf-8")
+    mine = "defaults:\n  - maml\nrecompute: true\nlearned_rates: weights\n"
+    Path("mine/learner/mine.yaml").write_text(mine, encoding="utf-8")
+    given = ("--config-dir", "mine", "--config-name", "old", "averaging=0.5", "output_dir=again")
+    assert process("metalstm-train", *given, cwd=Path()).code == 0
+    assert config_values(only_run(Path("again")))["ema_decay"] == 0.5
+    given = ("--config-dir", "mine", *tiny(steps=1, test_tasks=0, scratch_tasks=0), "learner=mine", "output_dir=group")
+    assert in_process("train", *given).code == 0
+    learner = config_values(only_run(Path("group")))["learner"]
+    assert (learner["gradient_checkpointing"], learner["learned_rates"]) == (True, "per_parameter")
+
+
 @pytest.mark.parametrize("run", RUNS)
 def test_every_run_kept_is_read(run: str) -> None:
     settings = flat(plain(run_settings(REFERENCE / run)))

@@ -88,6 +88,16 @@ def test_a_config_of_one_s_own(given: list[str], in_process: Any) -> None:
     assert "cannot be read: it stands for more than 5,000 values" in ended.err
 
 
+@pytest.mark.parametrize("more", [[], ["--help"], ["-m"], ["--cfg", "job"]])
+def test_a_config_of_one_s_own_in_a_process_of_its_own(more: list[str], start: Any, tmp_path: Path) -> None:
+    """Hydra loads its plugins as a process begins: what bounds them must come after."""
+    (tmp_path / "mine/learner").mkdir(parents=True)
+    (tmp_path / "mine/learner/x.yaml").write_text(LAUGHS, encoding="utf-8")
+    running = start("metalstm-train", "--config-dir", "mine", "learner=x", *more, cwd=tmp_path)
+    _, said = running.communicate(timeout=60)
+    assert (running.returncode, "it stands for more than 5,000 values" in said) == (2, True), said
+
+
 @pytest.mark.parametrize("dot", ["", "."])
 @pytest.mark.parametrize("flags", [[], ["-m"], ["--cfg", "job", "--resolve"]])
 def test_interpolations_are_bounded_before_they_are_resolved(dot: str, flags: list[str], in_process: Any) -> None:

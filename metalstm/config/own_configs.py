@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig, OmegaConf
 
+from metalstm.config.old_names import renamed
 from metalstm.config.text import flat
 from metalstm.errors import ConfigError
 from metalstm.files.reading import Unreadable, read_yaml
+from metalstm.registry import GROUPS
 
 LONGEST = 2**16  # letters that the values of a config may have, each reference written out
 DEEPEST = 50  # references to references
@@ -76,12 +80,12 @@ def own_yaml(file: Path) -> Any:
 
 
 def bound_configs() -> None:
-    """Have Hydra read a config in a folder only where `own_yaml` does, whatever refers to it.
+    """Have Hydra read a config in a folder only where `own_yaml` does, and under the names of today.
 
     The class stays Hydra's own, for launchers hand what it has registered to other processes.
     """
-    # Hydra loads its plugins anew each time that it looks for them: the class is the one that is there now.
-    kind = import_module("hydra._internal.core_plugins.file_config_source").FileConfigSource
+    Plugins.instance()  # loads the modules of all plugins anew, once: their classes are what it registers then
+    kind: Any = SourcesRegistry.instance().resolve("file")
     read = kind.load_config
     if read.__module__ == __name__:  # it does already
         return
@@ -91,6 +95,12 @@ def bound_configs() -> None:
         if file.is_file():
             own_yaml(file)
         result: ConfigResult = read(source, config_path)
+        if isinstance(result.config, DictConfig):
+            group = config_path.rpartition("/")[0]
+            written: Any = OmegaConf.to_container(result.config, resolve=False)
+            today = renamed(written, f"{group}." if group in GROUPS else "")
+            if today != written:  # as in the config of an older run
+                result.config = OmegaConf.create(today)
         return result
 
     setattr(kind, "load_config", bounded)  # noqa: B010 - a method of another's class
