@@ -1,4 +1,4 @@
-# Sourced by the scripts beside it: makes .venv in the repository and installs metalstm with the extra named in $1.
+# Sourced by the scripts here and below: makes .venv in the repository and installs metalstm with the extra named in $1.
 # Reads PYTHON (default: python3), which must be 3.10 to 3.13.
 
 repository="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"

@@ -27,19 +27,20 @@ from metalstm import Run, api, load, meta_train
 from metalstm.errors import CheckpointError, ConfigError, DataError, Interrupted
 from metalstm.learners.finetune import FineTune
 from metalstm.learners.objective import task_metric
+from support.commands import only_run, tiny
+from support.places import REPOSITORY
 
-README = Path(metalstm.__file__).parents[1] / "README.md"
+README = REPOSITORY / "README.md"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_figures: None) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("metalstm.reporting.figures.draw_adaptation_curve", lambda result, path: False)
 
 
 @pytest.fixture(scope="module")
-def trained(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
     """`trained(*overrides, **changes)`: a tiny run, made once for all tests."""
     folder = tmp_path_factory.mktemp("trained")
     made: dict[str, Run] = {}
@@ -64,7 +65,7 @@ def test_what_the_readme_shows() -> None:
     assert runner.run(test, out=said.append).failed == 0, "".join(said)
 
 
-def test_the_run_is_the_command_s(tiny: Any, in_process: Any, only_run: Any, capsys: Any) -> None:
+def test_the_run_is_the_command_s(in_process: Any, capsys: Any) -> None:
     given = tiny(scratch_tasks=0, steps=3)
     assert in_process("train", *given, "output_dir=command").code == 0
     capsys.readouterr()
@@ -82,7 +83,7 @@ def test_the_run_is_the_command_s(tiny: Any, in_process: Any, only_run: Any, cap
     assert repr(run) == f"Run('{run.path}')"
 
 
-def test_nothing_is_left_behind(tiny: Any) -> None:
+def test_nothing_is_left_behind() -> None:
     """Of Hydra, of the log, of signal handlers: also where a run fails, and within a user's own Hydra."""
     handlers = [signal.getsignal(each) for each in SIGNALS]
     Path("own").mkdir()
@@ -139,7 +140,7 @@ def stop_in_step(count: int, number: int, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Interrupted)])
 def test_stopped_and_gone_on_with(
-    number: int, kind: type[BaseException], tiny: Any, trained: Any, monkeypatch: pytest.MonkeyPatch
+    number: int, kind: type[BaseException], trained: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handlers = [signal.getsignal(each) for each in SIGNALS]
     with monkeypatch.context() as patch:
@@ -155,7 +156,7 @@ def test_stopped_and_gone_on_with(
     assert run.result["curve"] == trained().result["curve"]
 
 
-def test_in_a_thread(tiny: Any, trained: Any) -> None:
+def test_in_a_thread(trained: Any) -> None:
     """Where signals are not to be had, as in servers that run notebooks or applications."""
     made: list[Run] = []
     thread = threading.Thread(target=lambda: made.append(meta_train(*tiny(scratch_tasks=0, steps=3))))

@@ -17,6 +17,7 @@ from metalstm.api import as_override
 from metalstm.config.compose import composed
 from metalstm.errors import ConfigError, DataError
 from metalstm.predictor import TrainedLearner
+from support.commands import tiny
 
 IMAGES = {"scratch_tasks": 0, "steps": 2}
 SERIES = IMAGES | {"dataset.classes": None, "ways": 2}
@@ -24,9 +25,8 @@ TEXTS = ("get the red apple now", "a dog runs in the park", "we sail on the sea"
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_figures: None) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("metalstm.reporting.figures.draw_adaptation_curve", lambda result, path: False)
 
 
 def write_classes(folder: Path, write: Callable[[Path, int, int], None]) -> Path:
@@ -47,7 +47,7 @@ def words(folder: Path, number: int, example: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def loaded(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., TrainedLearner]:
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., TrainedLearner]:
     """`loaded("images")`: a tiny trained learner, made once; of images, series or texts."""
     folder = tmp_path_factory.mktemp("trained")
     made: dict[tuple[str, ...], TrainedLearner] = {}
@@ -233,7 +233,7 @@ STATES = ["no_grad", "inference_mode", "autocast", "default device", "float64"]
 
 @pytest.mark.parametrize("as_a_script_has_it", STATES, indirect=True)
 @pytest.mark.parametrize("kind", ["images", "series"])
-def test_whatever_torch_is_set_to(kind: str, as_a_script_has_it: None, loaded: Any, tiny: Any) -> None:
+def test_whatever_torch_is_set_to(kind: str, as_a_script_has_it: None, loaded: Any) -> None:
     """Two learners that were made before and within give the same; so do tasks that were."""
     learner = loaded(kind)
     again = load(learner.path)
@@ -248,7 +248,7 @@ def test_whatever_torch_is_set_to(kind: str, as_a_script_has_it: None, loaded: A
 
 
 @pytest.mark.parametrize("as_a_script_has_it", STATES, indirect=True)
-def test_training_whatever_torch_is_set_to(as_a_script_has_it: None, loaded: Any, tiny: Any) -> None:
+def test_training_whatever_torch_is_set_to(as_a_script_has_it: None, loaded: Any) -> None:
     dtype = torch.get_default_dtype()
     run = meta_train(*tiny(**IMAGES))
     assert run.metrics == Run(loaded("images").path).metrics
@@ -262,7 +262,7 @@ def test_inputs_made_in_inference_mode(loaded: Any, task: Any) -> None:
     assert torch.equal(loaded("images").adapt((inputs, task[1])).predict(inputs), wanted)
 
 
-def test_torch_is_left_as_it_was(tiny: Any) -> None:
+def test_torch_is_left_as_it_was() -> None:
     torch.manual_seed(5)
     wanted = torch.rand(3)
     torch.manual_seed(5)
@@ -277,7 +277,7 @@ def test_torch_is_left_as_it_was(tiny: Any) -> None:
     assert torch.equal(torch.rand(3), wanted)
 
 
-def test_settings_by_name(tiny: Any) -> None:
+def test_settings_by_name() -> None:
     named = {"model.hidden_size": 8, "dataset.classes": np.int64(36), "clip_norm": None, "model.skip": True}
     run = meta_train(*tiny(**IMAGES), dataset="glyphs", output_dir=Path("a b/it's, [mine]=1"), outer_lr=1e-3, **named)
     settings = run.result["settings"]

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from metalstm.evaluation.statistics import mean_and_ci95
+from support.places import REFERENCE, shared_data
 
-REFERENCE = Path(__file__).parents[1] / "outputs" / "reference" / "omniglot"
-RUNS = sorted(path.parent for path in REFERENCE.glob("*/checkpoints"))
+OMNIGLOT = REFERENCE / "omniglot"
+RUNS = sorted(path.parent for path in OMNIGLOT.glob("*/checkpoints"))
 # In the directory of a run, and one below for each other shape; not in tests/, where metalstm-test writes.
 RESULTS = sorted(path.parent for run in RUNS for path in (run / "result.json", *run.glob("*/result.json")))
 TASKS = 30
 
-if not REFERENCE.is_dir():
+if not OMNIGLOT.is_dir():
     pytest.skip("the committed runs need the repository", allow_module_level=True)
 
 
@@ -29,10 +29,8 @@ def per_task(folder: Path, tasks: int) -> list[list[float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kept", RESULTS, ids=lambda kept: str(kept.relative_to(REFERENCE)))
-def test_a_kept_run_gives_its_numbers_again(
-    kept: Path, in_process: Any, shared_data: Callable[[str], Path], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("kept", RESULTS, ids=lambda kept: str(kept.relative_to(OMNIGLOT)))
+def test_a_kept_run_gives_its_numbers_again(kept: Path, in_process: Any, tmp_path: Path) -> None:
     run = tmp_path / "run"
     directory = next(path for path in (kept, kept.parent) if path in RUNS)
     shutil.copytree(directory, run, ignore=shutil.ignore_patterns("tests"))
@@ -50,10 +48,10 @@ def test_a_kept_run_gives_its_numbers_again(
         assert sum(abs(one - other) for one, other in zip(committed, found, strict=True)) / TASKS < 0.002
 
 
-ALL = sorted(path.parent for path in REFERENCE.parent.rglob("per_task.json") if "tests" not in path.parts)
+ALL = sorted(path.parent for path in OMNIGLOT.parent.rglob("per_task.json") if "tests" not in path.parts)
 
 
-@pytest.mark.parametrize("kept", ALL, ids=lambda kept: str(kept.relative_to(REFERENCE.parent)))
+@pytest.mark.parametrize("kept", ALL, ids=lambda kept: str(kept.relative_to(OMNIGLOT.parent)))
 def test_a_kept_interval_is_that_of_its_tasks(kept: Path) -> None:
     result, per_task = (
         json.loads((kept / name).read_text(encoding="utf-8")) for name in ("result.json", "per_task.json")

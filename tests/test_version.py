@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from importlib import metadata
-from pathlib import Path
 
 import yaml
 
 import metalstm
-
-REPOSITORY = Path(__file__).parents[1]
+from support.places import REPOSITORY
 
 
 def test_the_version_is_the_same_everywhere() -> None:

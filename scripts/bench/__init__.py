@@ -1,1 +1,1 @@
-"""What `scripts/benchmark.py` is made of. Nothing here imports torch or jax before it is needed: a process has one."""
+"""The benchmark. Nothing here imports torch or jax before it is needed: a process has one."""

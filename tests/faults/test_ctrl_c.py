@@ -12,14 +12,13 @@ import torch
 
 from metalstm.runs import checkpoint
 from metalstm.runs.checkpoint import read
+from support.commands import only_run, tiny
 
 CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("call", [3, 4])
-def test_twice_during_a_save(
-    call: int, in_process: Any, tiny: Any, only_run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_twice_during_a_save(call: int, in_process: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The save is done to its end, and so is the stop: all checkpoints are whole, and the run goes on."""
     real, calls = checkpoint.write_synced, []
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from torture_parts.damage import a_checkpoint, flipped, truncated, undetected
 
 from metalstm.runs import checkpoint
+from stress.torture.damage import a_checkpoint, flipped, truncated, undetected
 
 
 def test_truncations(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from torture_parts.disk import NoMountError, filled_at_a_save, small_file_system
-from torture_parts.workshop import Workshop
+
+from stress.torture.disk import NoMountError, filled_at_a_save, small_file_system
+from stress.torture.workshop import Workshop
 
 
 @pytest.mark.slow

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from support.commands import tiny
+
 IN_THE_WAY: dict[str, Callable[[Path], object]] = {
     "pipe": os.mkfifo,
     "folder": Path.mkdir,
@@ -31,7 +33,7 @@ def not_for_ever() -> Iterator[None]:
 
 
 @pytest.fixture
-def run(in_process: Any, tiny: Any) -> Path:
+def run(in_process: Any) -> Path:
     given = tiny(steps=4, checkpoint_every=2, validate_every=2, test_tasks=0, scratch_tasks=0)
     assert in_process("train", *given, "hydra.run.dir=run").code == 0
     return Path("run")

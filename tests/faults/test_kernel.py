@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torture_parts import kernel
-from torture_parts.damage import flipped, truncated
-from torture_parts.kernel import a_kernel, accepted, harmful
 
 from metalstm.nn.kernel import shared_object
+from stress.torture import kernel
+from stress.torture.damage import flipped, truncated
+from stress.torture.kernel import a_kernel, accepted, harmful
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from torture_parts.chain import Outcome, Stop, figures, stopped_again_and_again
-from torture_parts.kills import percentile, random_stops
-from torture_parts.run import CHECKPOINT_EVERY, STEPS, Run
-from torture_parts.states import EndState, digest
-from torture_parts.workshop import Workshop
+
+from stress.torture.chain import Outcome, Stop, figures, stopped_again_and_again
+from stress.torture.kills import percentile, random_stops
+from stress.torture.run import CHECKPOINT_EVERY, STEPS, Run
+from stress.torture.states import EndState, digest
+from stress.torture.workshop import Workshop
 
 REFERENCE = EndState("learner", "outer", "metrics", "result")
 

@@ -7,9 +7,10 @@ import signal
 from pathlib import Path
 
 import pytest
-from torture_parts import metrics, removed, screens
-from torture_parts.chain import Stop, stopped_again_and_again
-from torture_parts.workshop import Workshop
+
+from stress.torture import metrics, removed, screens
+from stress.torture.chain import Stop, stopped_again_and_again
+from stress.torture.workshop import Workshop
 
 
 @pytest.mark.slow

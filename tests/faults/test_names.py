@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from metalstm.cli import report
+from support.commands import tiny
 
 NAME = os.fsdecode(b"caf\xe9")
 TEXTS = (".json", ".jsonl", ".html", ".yaml", ".md", ".log")
@@ -31,7 +32,7 @@ def data(in_process: Any) -> Path:
     return root
 
 
-def test_a_run_on_them(data: Path, in_process: Any, tiny: Any, monkeypatch: Any, capsys: Any) -> None:
+def test_a_run_on_them(data: Path, in_process: Any, monkeypatch: Any, capsys: Any) -> None:
     given = tiny(ways=2, steps=2, scratch_tasks=0, **{"dataset.classes": None})
     ended = in_process("train", "dataset=folder", f"dataset.root='{data}'", f"output_dir='{NAME} runs'", *given)
     assert (ended.code, ended.err) == (0, "")

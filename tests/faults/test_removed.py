@@ -13,6 +13,7 @@ import pytest
 from metalstm.errors import CheckpointError
 from metalstm.runs.lock import RunLock
 from metalstm.runs.metrics import MetricsFile
+from support.commands import tiny
 
 
 def replace(run: Path) -> None:
@@ -55,7 +56,7 @@ def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[Path], 
 
 @pytest.mark.parametrize("how", REMOVALS)
 @pytest.mark.parametrize("step", [1, 4])
-def test_removed_between_two_saves(how: str, step: int, at_step: Any, in_process: Any, tiny: Any) -> None:
+def test_removed_between_two_saves(how: str, step: int, at_step: Any, in_process: Any) -> None:
     called = at_step(step, REMOVALS[how])
     ended = in_process("train", *tiny(test_tasks=0))
     (run,) = called
@@ -65,7 +66,7 @@ def test_removed_between_two_saves(how: str, step: int, at_step: Any, in_process
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "train.log"])
-def test_a_file_that_is_written_is_removed(name: str, at_step: Any, in_process: Any, tiny: Any) -> None:
+def test_a_file_that_is_written_is_removed(name: str, at_step: Any, in_process: Any) -> None:
     """All that was trained is saved first, and can be gone on with."""
     called = at_step(3, lambda run: (run / name).unlink())
     ended = in_process("train", *tiny())
@@ -79,9 +80,7 @@ def test_a_file_that_is_written_is_removed(name: str, at_step: Any, in_process: 
 
 
 @pytest.mark.parametrize("how", REMOVALS)
-def test_removed_before_the_result(
-    how: str, in_process: Any, tiny: Any, only_run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_removed_before_the_result(how: str, in_process: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from metalstm.experiment import finish
 
     real = finish.write
@@ -98,7 +97,7 @@ def test_removed_before_the_result(
     assert json.loads(shown)["tasks"] == 6
 
 
-def test_removed_after_the_result(in_process: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_removed_after_the_result(in_process: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("metalstm.experiment.finish.draw_missing", lambda run: shutil.rmtree(run) or [])
     ended = in_process("train", *tiny(scratch_tasks=0))
     assert ended.code == 4
@@ -120,7 +119,7 @@ def test_a_folder_with_the_same_number_is_another(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "run.json"])
-def test_a_config_that_is_removed_is_written_again(name: str, at_step: Any, in_process: Any, tiny: Any) -> None:
+def test_a_config_that_is_removed_is_written_again(name: str, at_step: Any, in_process: Any) -> None:
     called = at_step(3, lambda run: (run / name).unlink())
     ended = in_process("train", *tiny())
     (run,) = called

@@ -13,6 +13,7 @@ import pytest
 
 from metalstm.cli import report
 from metalstm.runs import layout
+from support.commands import only_run, tiny
 
 DRAWING = {
     "matplotlib": ("metalstm.reporting.figures.new_figure", ImportError("libfreetype.so.6: no version\nand more")),
@@ -42,7 +43,7 @@ def reported(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> str:
 
 @pytest.mark.parametrize("what", DRAWING)
 def test_what_cannot_be_drawn_costs_no_result(
-    what: str, in_process: Any, tiny: Any, only_run: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    what: str, in_process: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     target, error = DRAWING[what]
     with monkeypatch.context() as broken:
@@ -61,7 +62,7 @@ def test_what_cannot_be_drawn_costs_no_result(
     assert reported(run, monkeypatch, capsys) == ""
 
 
-def test_a_figures_folder_that_takes_nothing(in_process: Any, tiny: Any, only_run: Any, monkeypatch: Any) -> None:
+def test_a_figures_folder_that_takes_nothing(in_process: Any, monkeypatch: Any) -> None:
     real = layout.new_run_directory
 
     def with_a_file(parent: Path, name: str | None = None) -> Path:
@@ -75,7 +76,7 @@ def test_a_figures_folder_that_takes_nothing(in_process: Any, tiny: Any, only_ru
     assert (only_run(Path()) / "report.html").exists()
 
 
-def test_a_figure_of_fewer_steps_does_not_stay(in_process: Any, tiny: Any, only_run: Any, monkeypatch: Any) -> None:
+def test_a_figure_of_fewer_steps_does_not_stay(in_process: Any, monkeypatch: Any) -> None:
     assert in_process("train", *tiny(scratch_tasks=0)).code == 0
     run = only_run(Path())
     old = (run / "figures" / "adaptation_curve.png").stat().st_mtime_ns
@@ -107,7 +108,11 @@ def shown(out: str) -> Any:
 
 
 @pytest.mark.parametrize("name", ["result.json", "per_task.json"])
-def test_no_room_at_the_very_end(name: str, full_at: Any, in_process: Any, tiny: Any, only_run: Any) -> None:
+def test_no_room_at_the_very_end(
+    name: str,
+    full_at: Any,
+    in_process: Any,
+) -> None:
     full_at(name)
     ended = in_process("train", *tiny(scratch_tasks=0))
     assert ended.code == 4
@@ -117,7 +122,11 @@ def test_no_room_at_the_very_end(name: str, full_at: Any, in_process: Any, tiny:
 
 
 @pytest.mark.parametrize("protocol", ["few_shot", "lifelong"])
-def test_a_test_that_finds_no_room(protocol: str, full_at: Any, in_process: Any, tiny: Any, only_run: Any) -> None:
+def test_a_test_that_finds_no_room(
+    protocol: str,
+    full_at: Any,
+    in_process: Any,
+) -> None:
     assert in_process("train", *tiny(test_tasks=0, **{"dataset.classes": 48})).code == 0
     full_at("lifelong.json" if protocol == "lifelong" else "result.json")
     run = only_run(Path())
@@ -127,9 +136,7 @@ def test_a_test_that_finds_no_room(protocol: str, full_at: Any, in_process: Any,
 
 
 @pytest.mark.parametrize("make", [Path.touch, lambda tests: tests.symlink_to("nowhere")])
-def test_where_a_test_may_write_is_tried_before(
-    make: Any, in_process: Any, tiny: Any, only_run: Any, monkeypatch: Any
-) -> None:
+def test_where_a_test_may_write_is_tried_before(make: Any, in_process: Any, monkeypatch: Any) -> None:
     assert in_process("train", *tiny(test_tasks=0)).code == 0
     run = only_run(Path())
     make(run / "tests")

@@ -6,7 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from torture_parts.interpose import Found, Interposer, deaths, saves_in_forks, stages
+
+from stress.torture.interpose import Found, Interposer, deaths, saves_in_forks, stages
 
 OLD, SAVED, NEXT = "step_00000002", 3, "step_00000004"
 # What a save has to come through, in this order.

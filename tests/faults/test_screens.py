@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from metalstm.runs.listing import listed
+from support.commands import tiny
 
 LONGER = {"steps": 150, "validate_every": 50, "checkpoint_every": 50, "log_every": 2, "scratch_tasks": 0}
 
@@ -45,7 +46,7 @@ def log_of(folder: Path) -> str:
 
 
 @pytest.mark.parametrize(("open_screen", "why"), [(closed_pipe, "Broken pipe"), (None, "No space left on device")])
-def test_a_run_goes_on_without_a_screen(open_screen: Any, why: str, command: Any, tiny: Any, tmp_path: Path) -> None:
+def test_a_run_goes_on_without_a_screen(open_screen: Any, why: str, command: Any, tmp_path: Path) -> None:
     screen = closed_pipe() if open_screen else os.open("/dev/full", os.O_WRONLY)
     running = command("train", *tiny(scratch_tasks=0), stdout=screen, stderr=screen, stdin=subprocess.DEVNULL)
     os.close(screen)
@@ -55,7 +56,7 @@ def test_a_run_goes_on_without_a_screen(open_screen: Any, why: str, command: Any
     assert f"{why}; the run goes on without it" in log_of(tmp_path)
 
 
-def test_streams_that_were_closed_before(command: Any, tiny: Any, tmp_path: Path) -> None:
+def test_streams_that_were_closed_before(command: Any, tmp_path: Path) -> None:
     running = command("train", *tiny(scratch_tasks=0), preexec_fn=lambda: os.closerange(0, 3))
     assert running.wait(100) == 0
     assert [run.state for run in listed(tmp_path)] == ["finished"]
@@ -82,7 +83,7 @@ def on_a_terminal(command: Any, ignored: bool, *arguments: str) -> subprocess.Po
     return running
 
 
-def test_the_terminal_hangs_up(command: Any, tiny: Any, tmp_path: Path) -> None:
+def test_the_terminal_hangs_up(command: Any, tmp_path: Path) -> None:
     assert on_a_terminal(command, False, *tiny(**LONGER)).wait(100) == 129
     (run,) = listed(tmp_path)
     assert run.state == "interrupted"
@@ -91,13 +92,13 @@ def test_the_terminal_hangs_up(command: Any, tiny: Any, tmp_path: Path) -> None:
     assert [run.state for run in listed(tmp_path)] == ["finished"]
 
 
-def test_the_terminal_is_gone_and_a_hang_up_ignored(command: Any, tiny: Any, tmp_path: Path) -> None:
+def test_the_terminal_is_gone_and_a_hang_up_ignored(command: Any, tmp_path: Path) -> None:
     assert on_a_terminal(command, True, *tiny(**LONGER)).wait(100) == 0
     assert [run.state for run in listed(tmp_path)] == ["finished"]
     assert log_of(tmp_path).count("the screen is gone: [Errno 5] Input/output error") == 1
 
 
-def test_a_hang_up_is_sent_to_a_run_under_nohup(command: Any, tiny: Any, tmp_path: Path) -> None:
+def test_a_hang_up_is_sent_to_a_run_under_nohup(command: Any, tmp_path: Path) -> None:
     ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN), "stdout": subprocess.DEVNULL}
     running = command("train", *tiny(**LONGER), **ignoring)
     while not list(tmp_path.rglob("metrics.jsonl")):
@@ -153,7 +154,7 @@ def test_a_screen_that_lacks_letters(env: dict[str, str], command: Any, a_run: P
     assert b"caf" in out
 
 
-def test_a_run_on_a_screen_that_lacks_letters(command: Any, tiny: Any, tmp_path: Path) -> None:
+def test_a_run_on_a_screen_that_lacks_letters(command: Any, tmp_path: Path) -> None:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     running = command("train", *tiny(scratch_tasks=0), env={"PYTHONIOENCODING": "ascii"}, **pipes)
     out, err = running.communicate(timeout=100)

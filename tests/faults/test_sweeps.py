@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from torture_parts import sweeps
-from torture_parts.states import EndState
-from torture_parts.workshop import Workshop
+
+from stress.torture import sweeps
+from stress.torture.states import EndState
+from stress.torture.workshop import Workshop
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from stress.torture import __main__ as torture
+from support.places import REPOSITORY
+
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 FAULTS, BAD_INPUTS = 41, 32
 
@@ -37,7 +39,6 @@ def test_its_tests_exist(cells: list[str]) -> None:
 
 
 def test_parts_of_the_long_selection_exist() -> None:
-    import torture
 
     parts = {part for cells in rows() if len(cells) > 3 for part in re.findall(r"`(\w+)`", cells[3])}
     assert parts == set(torture.PARTS)

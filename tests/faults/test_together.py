@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from torture_parts.run import Process
-from torture_parts.together import killed_holder, started_at_once, winners
-from torture_parts.workshop import Workshop
 
 from metalstm.errors import ConfigError
 from metalstm.runs.lock import RunLock
+from stress.torture.run import Process
+from stress.torture.together import killed_holder, started_at_once, winners
+from stress.torture.workshop import Workshop
 
 
 @pytest.mark.parametrize("coarse", [False, True])

@@ -1,7 +1,5 @@
 """Pre-training and fine-tuning, against plain modules that `torch.optim` trains task by task."""
 
-from collections.abc import Callable, Iterable
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,17 +9,15 @@ from metalstm.learners.finetune import FineTune
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.nn.torch_lstm import PlainModel, to_plain
 from metalstm.tasks.examples import TaskBatch
+from support.learners import LOSSES, each_kind, make_tasks
+from support.tensors import difference
 
-Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
-MakeTasks = Callable[..., TaskBatch]
 WAYS, CLASSES = 3, 7
 OUTPUTS = {"classification": CLASSES, "regression": 2}
-LOSSES = {"classification": functional.cross_entropy, "regression": functional.mse_loss}
 RATES = {"sgd": 0.3, "adam": 0.02}
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
 GLOBAL = torch.tensor([[4, 0, 6], [2, 4, 1], [5, 3, 0]])  # which class a task's label stands for
 
-each_kind = pytest.mark.parametrize("kind", ["classification", "regression"])
 each_optimizer = pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 pytestmark = pytest.mark.usefixtures("in_float64")
 
@@ -44,16 +40,11 @@ def finetune(
     return FineTune(model, kind, WAYS if kind == "classification" else 2, adapts, 5, optimizer, rate, same)
 
 
-@pytest.fixture
-def named_tasks(make_tasks: MakeTasks) -> Callable[..., TaskBatch]:
-    """A function that makes tasks whose labels stand for other classes in each of them."""
-
-    def make(kind: str = "classification", ragged: bool = False) -> TaskBatch:
-        tasks = make_tasks(kind, ragged=ragged)
-        assert ragged or all(part.inputs.unique().numel() == part.inputs.numel() for part in tasks[:2])
-        return tasks._replace(classes=GLOBAL) if kind == "classification" else tasks
-
-    return make
+def named_tasks(kind: str = "classification", ragged: bool = False) -> TaskBatch:
+    """Tasks whose labels stand for other classes in each of them."""
+    tasks = make_tasks(kind, ragged=ragged)
+    assert ragged or all(part.inputs.unique().numel() == part.inputs.numel() for part in tasks[:2])
+    return tasks._replace(classes=GLOBAL) if kind == "classification" else tasks
 
 
 def pretraining(learner: FineTune, plain: PlainModel, tasks: TaskBatch) -> list[Tensor]:
@@ -75,9 +66,7 @@ def pretraining(learner: FineTune, plain: PlainModel, tasks: TaskBatch) -> list[
 @each_kind
 @pytest.mark.parametrize("ragged", [False, True], ids=["one_length", "ragged"])
 @pytest.mark.parametrize("adapts", ["head", "all"])
-def test_pretraining_is_of_one_model_for_all_classes(
-    difference: Difference, named_tasks: MakeTasks, kind: str, ragged: bool, adapts: str
-) -> None:
+def test_pretraining_is_of_one_model_for_all_classes(kind: str, ragged: bool, adapts: str) -> None:
     tasks = named_tasks(kind, ragged)
     learner = finetune(kind, adapts)
     outcome = learner.meta_loss(tasks)
@@ -94,7 +83,7 @@ def test_pretraining_is_of_one_model_for_all_classes(
     assert difference([got[name] for name in names], want) < 1e-9
 
 
-def test_the_accuracy_of_pretraining_is_over_all_classes(named_tasks: MakeTasks) -> None:
+def test_the_accuracy_of_pretraining_is_over_all_classes() -> None:
     tasks = named_tasks()
     learner = finetune()
     plain = PlainModel.of(learner.model.shape, dict(learner.model.named_parameters()))
@@ -119,9 +108,7 @@ def with_new_head(learner: FineTune) -> PlainModel:
 @each_optimizer
 @pytest.mark.parametrize("adapts", ["head", "all"])
 @pytest.mark.parametrize("ragged", [False, True], ids=["one_length", "ragged"])
-def test_fine_tuning_is_plain_training(
-    difference: Difference, named_tasks: MakeTasks, kind: str, optimizer: str, adapts: str, ragged: bool
-) -> None:
+def test_fine_tuning_is_plain_training(kind: str, optimizer: str, adapts: str, ragged: bool) -> None:
     tasks = named_tasks(kind, ragged)
     learner = finetune(kind, adapts, optimizer, RATES[optimizer])
     at = [0, 1, 4]
@@ -150,7 +137,7 @@ def test_fine_tuning_is_plain_training(
 
 
 @each_optimizer
-def test_a_rate_that_is_not_picked_yet(difference: Difference, named_tasks: MakeTasks, optimizer: str) -> None:
+def test_a_rate_that_is_not_picked_yet(optimizer: str) -> None:
     tasks = named_tasks()
     usual = {"sgd": 0.1, "adam": 0.001}[optimizer]
     got, want = (finetune(optimizer=optimizer, rate=rate).adaptation_curve(tasks, [3]) for rate in (None, usual))
@@ -160,7 +147,7 @@ def test_a_rate_that_is_not_picked_yet(difference: Difference, named_tasks: Make
 
 @each_kind
 @pytest.mark.parametrize("adapts", ["head", "all"])
-def test_fine_tuning_leaves_the_pretrained_model_as_it_is(named_tasks: MakeTasks, kind: str, adapts: str) -> None:
+def test_fine_tuning_leaves_the_pretrained_model_as_it_is(kind: str, adapts: str) -> None:
     tasks = named_tasks(kind)
     learner = finetune(kind, adapts)
     before = {name: weight.clone() for name, weight in learner.named_parameters()}
@@ -171,7 +158,7 @@ def test_fine_tuning_leaves_the_pretrained_model_as_it_is(named_tasks: MakeTasks
 
 
 @pytest.mark.parametrize("adapts", ["head", "all"])
-def test_labels_that_mean_the_same_in_all_tasks(named_tasks: MakeTasks, difference: Difference, adapts: str) -> None:
+def test_labels_that_mean_the_same_in_all_tasks(adapts: str) -> None:
     """Trained on the labels as they are, and a task goes on from the head that was trained."""
     tasks = named_tasks()
     learner = finetune(adapts=adapts, same_outputs=True)

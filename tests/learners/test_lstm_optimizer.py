@@ -1,7 +1,6 @@
 """The LSTM as optimizer (Ravi & Larochelle 2017), against its equations, coordinate by coordinate."""
 
 import math
-from collections.abc import Callable, Iterable
 
 import pytest
 import torch
@@ -11,15 +10,12 @@ from torch.nn import functional
 from metalstm.learners.lstm_optimizer import LSTMOptimizer, as_features
 from metalstm.nn.mlp import MLPModel, MLPShape
 from metalstm.tasks.examples import Examples, TaskBatch
+from support.learners import LOSSES, OUTPUTS, each_kind, gradient, make_tasks
+from support.tensors import difference
 
-Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
-MakeTasks = Callable[..., TaskBatch]
-OUTPUTS = {"classification": 3, "regression": 2}
-LOSSES = {"classification": functional.cross_entropy, "regression": functional.mse_loss}
 SIDE, WIDTH, HIDDEN = 2, 3, 4
 NETWORK = ("weight_l0", "bias_l0", "head_weight", "head_bias")
 
-each_kind = pytest.mark.parametrize("kind", ["classification", "regression"])
 pytestmark = pytest.mark.usefixtures("in_float64")
 
 
@@ -36,17 +32,12 @@ def optimizer(kind: str = "classification", inner_steps: int = 3, order: str = "
     return learner
 
 
-@pytest.fixture
-def small_tasks(make_tasks: MakeTasks) -> Callable[[str], TaskBatch]:
-    """A function that makes tasks of 2 steps of 2 features."""
-
-    def make(kind: str) -> TaskBatch:
-        tasks = make_tasks(kind)
-        support, query = (part._replace(inputs=part.inputs[:, :, :SIDE, :SIDE]) for part in tasks[:2])
-        assert all(part.inputs.unique().numel() == part.inputs.numel() for part in (support, query))
-        return TaskBatch(support, query)
-
-    return make
+def small_tasks(kind: str) -> TaskBatch:
+    """Tasks of 2 steps of 2 features."""
+    tasks = make_tasks(kind)
+    support, query = (part._replace(inputs=part.inputs[:, :, :SIDE, :SIDE]) for part in tasks[:2])
+    assert all(part.inputs.unique().numel() == part.inputs.numel() for part in (support, query))
+    return TaskBatch(support, query)
 
 
 def network_loss(kind: str, weights: dict[str, Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
@@ -104,8 +95,8 @@ def trained(learner: LSTMOptimizer, tasks: TaskBatch, task: int, steps: int, con
         now = found[-1]
         loss = network_loss(learner.kind, now, tasks.support.inputs[task], tasks.support.targets[task])
         gradients = torch.autograd.grad(loss, list(now.values()), create_graph=True)
-        for own, gradient in zip(coordinates.values(), gradients, strict=True):
-            for coordinate, g in zip(own, gradient.flatten(), strict=True):
+        for own, change in zip(coordinates.values(), gradients, strict=True):
+            for coordinate, g in zip(own, change.flatten(), strict=True):
                 coordinate.update(g, loss, constant)
         found.append(
             {name: torch.stack([c.weight for c in own]).view_as(start[name]) for name, own in coordinates.items()}
@@ -127,41 +118,32 @@ def meta_loss(learner: LSTMOptimizer, tasks: TaskBatch, steps: int, constant: bo
     return torch.stack(losses).mean()
 
 
-def gradient(learner: LSTMOptimizer, loss: Tensor) -> dict[str, Tensor]:
-    """By name; zero where the loss does not know a weight."""
-    weights = dict(learner.named_parameters())
-    found = torch.autograd.grad(loss, list(weights.values()), materialize_grads=True, allow_unused=True)
-    return dict(zip(weights, found, strict=True))
-
-
 @each_kind
 @pytest.mark.parametrize("inner_steps", [2, 3])  # in the first one the recurrent weights have no say
 @pytest.mark.parametrize("order", ["first", "second"])
-def test_equals_its_equations(
-    difference: Difference, small_tasks: MakeTasks, kind: str, inner_steps: int, order: str
-) -> None:
+def test_equals_its_equations(kind: str, inner_steps: int, order: str) -> None:
     tasks = small_tasks(kind)
     learner = optimizer(kind, inner_steps, order)
     outcome = learner.meta_loss(tasks)
     objective = meta_loss(learner, tasks, inner_steps, constant=order == "first")
     torch.testing.assert_close(outcome.loss, objective, rtol=1e-12, atol=0)
-    start = gradient(learner, meta_loss(learner, tasks, 0))
-    got, want = gradient(learner, outcome.loss), gradient(learner, objective)
+    start = gradient(learner, meta_loss(learner, tasks, 0), unused=True)
+    got, want = gradient(learner, outcome.loss, unused=True), gradient(learner, objective, unused=True)
     changes = ([value - start[name] for name, value in found.items()] for found in (got, want))
     assert difference(*changes) < 1e-9
 
 
-def test_orders_differ(difference: Difference, small_tasks: MakeTasks) -> None:
+def test_orders_differ() -> None:
     """In the gradient of every weight of the network, not in what is predicted."""
     tasks = small_tasks("classification")
     first, second = (optimizer(order=order) for order in ("first", "second"))
     assert torch.equal(first.adaptation_curve(tasks, [3]), second.adaptation_curve(tasks, [3]))
-    found, other = (gradient(learner, learner.meta_loss(tasks).loss) for learner in (first, second))
+    found, other = (gradient(learner, learner.meta_loss(tasks).loss, unused=True) for learner in (first, second))
     assert all(difference([other[f"model.{name}"]], [found[f"model.{name}"]]) > 0.01 for name in NETWORK)
 
 
 @each_kind
-def test_a_step_of_the_curve_is_one_more_update(difference: Difference, small_tasks: MakeTasks, kind: str) -> None:
+def test_a_step_of_the_curve_is_one_more_update(kind: str) -> None:
     tasks = small_tasks(kind)
     learner = optimizer(kind)
     at = [0, 1, 4]
@@ -174,9 +156,7 @@ def test_a_step_of_the_curve_is_one_more_update(difference: Difference, small_ta
 
 
 @each_kind
-def test_gates_that_only_have_a_bias_are_gradient_descent(
-    difference: Difference, small_tasks: MakeTasks, kind: str
-) -> None:
+def test_gates_that_only_have_a_bias_are_gradient_descent(kind: str) -> None:
     """Where the input gate starts is the rate, and where the forget gate starts a weight is kept."""
     tasks = small_tasks(kind)
     generator = torch.Generator().manual_seed(7)
@@ -233,12 +213,12 @@ def test_features_of_tensors() -> None:
 
 
 @each_kind
-def test_no_gradient_is_no_obstacle(small_tasks: MakeTasks, kind: str) -> None:
+def test_no_gradient_is_no_obstacle(kind: str) -> None:
     """Where a network is silent, its gradients are zero, and what is learned of them stays finite."""
     tasks = small_tasks(kind)
     learner = optimizer(kind)
     with torch.no_grad():
         learner.model.get_parameter("bias_l0").fill_(-100)  # no unit is active
     silent = TaskBatch(Examples(tasks.support.inputs * 0, tasks.support.targets), tasks.query)
-    found = gradient(learner, learner.meta_loss(silent).loss)
+    found = gradient(learner, learner.meta_loss(silent).loss, unused=True)
     assert all(value.isfinite().all() for value in found.values())

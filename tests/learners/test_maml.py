@@ -1,27 +1,19 @@
 """The meta-gradient: three ways to it (task-batched, `higher`, written out here), and finite differences."""
 
-from collections.abc import Callable, Iterable
-from typing import get_args
-
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metalstm.learners.inner_loop.learned_rates import LearnedRates
 from metalstm.learners.maml import MAML
 from metalstm.tasks.examples import TaskBatch
+from support.learners import each_order, each_rates, from_start, make_maml, make_tasks, meta_gradient
+from support.tensors import difference
 
-Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
-MakeTasks = Callable[..., TaskBatch]
-MakeMAML = Callable[..., MAML]
-MetaGradient = Callable[[MAML, TaskBatch], dict[str, Tensor]]
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 
 each_dtype = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
-each_order = pytest.mark.parametrize("order", ["first", "second"])
 each_steps = pytest.mark.parametrize("inner_steps", [1, 3, 5])
-each_rates = pytest.mark.parametrize("learned_rates", get_args(LearnedRates))
 
 
 def lstm(weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
@@ -62,17 +54,11 @@ def unrolled(learner: MAML, tasks: TaskBatch, order: str) -> Tensor:
     return total
 
 
-def from_start(gradient: dict[str, Tensor], start: dict[str, Tensor]) -> list[Tensor]:
-    """What adapting makes of the gradient: without it, parity could be that of the plain query loss."""
-    return [value - start[name] if name in start else value for name, value in gradient.items()]
-
-
 @each_dtype
 @each_rates
 @each_order
 @each_steps
 def test_engines_agree(
-    difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient,
     dtype: torch.dtype, learned_rates: str, order: str, inner_steps: int,
 ) -> None:  # fmt: skip
     same = {"order": order, "learned_rates": learned_rates, "dtype": dtype}
@@ -103,7 +89,6 @@ def test_engines_agree(
 @pytest.mark.parametrize("ragged", [False, True], ids=["one_length", "ragged"])
 @each_dtype
 def test_engines_agree_on_larger_models(
-    difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient,
     dtype: torch.dtype, ragged: bool, shape: dict[str, object],
 ) -> None:  # fmt: skip
     tasks = make_tasks(dtype=dtype, ragged=ragged)
@@ -120,7 +105,6 @@ def test_engines_agree_on_larger_models(
 @each_order
 @each_steps
 def test_equals_the_unrolled_objective(
-    difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient,
     kind: str, learned_rates: str, order: str, inner_steps: int, layer_norm: bool,
 ) -> None:  # fmt: skip
     tasks = make_tasks(kind)
@@ -133,9 +117,7 @@ def test_equals_the_unrolled_objective(
 
 @each_rates
 @each_steps
-def test_finite_differences(
-    make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient, learned_rates: str, inner_steps: int
-) -> None:
+def test_finite_differences(learned_rates: str, inner_steps: int) -> None:
     tasks = make_tasks()
     learner = make_maml(inner_steps, learned_rates=learned_rates)
     first_order = make_maml(inner_steps, learned_rates=learned_rates, order="first")

@@ -1,27 +1,21 @@
 """MAML++: the meta-loss of several steps, and first-order steps at first (Antoniou et al. 2019), task by task."""
 
-from collections.abc import Callable, Iterable
-
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.mamlpp import MAMLPlusPlus
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.nn.torch_lstm import PlainModel, to_plain
 from metalstm.tasks.examples import TaskBatch
+from support.learners import LOSSES, OUTPUTS, assert_slope, each_kind, make_tasks
+from support.tensors import difference
 
-Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
-MakeTasks = Callable[..., TaskBatch]
-OUTPUTS = {"classification": 3, "regression": 2}
-LOSSES = {"classification": functional.cross_entropy, "regression": functional.mse_loss}
 FEATURES, RATE = 4, 0.3
 UNTIL, FROM = 0.4, 0.2
 
 each_engine = pytest.mark.parametrize("engine", ["batched", "higher"])
-each_kind = pytest.mark.parametrize("kind", ["classification", "regression"])
 # First order with many losses, at the border of both, second order with many losses, and with the last one alone.
 each_progress = pytest.mark.parametrize("progress", [0.0, 0.1, 0.2, 0.3, 0.4, 1.0])
 pytestmark = pytest.mark.usefixtures("in_float64")
@@ -98,9 +92,7 @@ def gradient(learner: MAMLPlusPlus, loss: Tensor) -> list[Tensor]:
 @each_kind
 @each_engine
 @each_progress
-def test_equals_the_unrolled_objective(
-    difference: Difference, make_tasks: MakeTasks, kind: str, engine: str, progress: float
-) -> None:
+def test_equals_the_unrolled_objective(kind: str, engine: str, progress: float) -> None:
     tasks = make_tasks(kind)
     assert all(part.inputs.unique().numel() == part.inputs.numel() for part in tasks[:2])
     learner = mamlpp(3, kind, engine=engine)
@@ -122,16 +114,14 @@ def test_equals_the_unrolled_objective(
     "changed", [{"gradient_checkpointing": True}, {"task_chunk_size": 2}, {"task_chunk_size": 1}], ids=str
 )
 @pytest.mark.parametrize("progress", [0.0, 0.3, 1.0])
-def test_saving_memory_changes_nothing(
-    difference: Difference, make_tasks: MakeTasks, changed: dict[str, object], progress: float
-) -> None:
+def test_saving_memory_changes_nothing(changed: dict[str, object], progress: float) -> None:
     tasks = make_tasks()
     plain, saving = mamlpp(3), mamlpp(3, **changed)
     want, got = (gradient(learner, learner.meta_loss(tasks, progress=progress).loss) for learner in (plain, saving))
     assert difference(got, want) < 1e-9
 
 
-def test_the_orders_and_the_weights_are_told_apart(difference: Difference, make_tasks: MakeTasks) -> None:
+def test_the_orders_and_the_weights_are_told_apart() -> None:
     tasks = make_tasks()
     learner = mamlpp(3)
     last, even = [0.0, 0.0, 1.0], [1 / 3] * 3
@@ -142,9 +132,7 @@ def test_the_orders_and_the_weights_are_told_apart(difference: Difference, make_
 
 
 @pytest.mark.parametrize("second", [0.0, 0.5, 1.0])
-def test_second_order_from_its_part_of_the_outer_loop_on(
-    difference: Difference, make_tasks: MakeTasks, second: float
-) -> None:
+def test_second_order_from_its_part_of_the_outer_loop_on(second: float) -> None:
     tasks = make_tasks()
     learner = mamlpp(2, until=0.0, second=second)
     of_order = {order: gradient(learner, unrolled(learner, tasks, [0, 1], order)) for order in ("first", "second")}
@@ -186,22 +174,7 @@ def test_one_rate_for_each_layer_and_step() -> None:
 
 
 @each_kind
-def test_finite_differences(make_tasks: MakeTasks, kind: str) -> None:
+def test_finite_differences(kind: str) -> None:
     tasks = make_tasks(kind)
     learner = mamlpp(3, kind)
-    parameters = list(learner.parameters())
-    found = gradient(learner, learner.meta_loss(tasks, progress=0.25).loss)
-    generator = torch.Generator().manual_seed(0)
-    direction = [torch.randn(value.shape, generator=generator) for value in found]
-    slope = sum(float((way * value).sum()) for way, value in zip(direction, found, strict=True))
-
-    def loss_at(distance: float) -> float:
-        with torch.no_grad():
-            for parameter, way in zip(parameters, direction, strict=True):
-                parameter += distance * way
-            loss = learner.meta_loss(tasks, progress=0.25).loss.item()
-            for parameter, way in zip(parameters, direction, strict=True):
-                parameter -= distance * way
-        return loss
-
-    assert (loss_at(1e-5) - loss_at(-1e-5)) / 2e-5 == pytest.approx(slope, rel=1e-5)
+    assert_slope(learner, lambda: learner.meta_loss(tasks, progress=0.25).loss)

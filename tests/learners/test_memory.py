@@ -1,25 +1,20 @@
 """The memory learner, against a `torch.nn.LSTM` that reads task by task, example by example and query by query."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from metalstm.learners.inner_loop.adaptation import read_by_all
 from metalstm.learners.memory import Memory
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.examples import Examples, TaskBatch
+from support.learners import LOSSES, OUTPUTS, assert_slope, each_kind, features_of, gradient, make_tasks
+from support.tensors import difference
 
-Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
-MakeTasks = Callable[..., TaskBatch]
-OUTPUTS = {"classification": 3, "regression": 2}
-LOSSES = {"classification": functional.cross_entropy, "regression": functional.mse_loss}
 FEATURES, WIDTH, HIDDEN = 4, 5, 6
-LSTM_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
-each_kind = pytest.mark.parametrize("kind", ["classification", "regression"])
 # Pooled, no example comes after another that its label could stand beside.
 each_reading = pytest.mark.parametrize(
     ("support", "labels"), [("sequential", "joined"), ("sequential", "offset"), ("pooled", "joined")]
@@ -47,39 +42,21 @@ def memory(
     return learner
 
 
-@pytest.fixture
-def random_tasks(make_tasks: MakeTasks) -> Callable[..., TaskBatch]:
-    """A function that makes tasks of 5 queries, every task's examples in an order of its own."""
+def random_tasks(kind: str = "classification", ragged: bool = False) -> TaskBatch:
+    """Tasks of 5 queries, every task's examples in an order of its own."""
+    generator = torch.Generator().manual_seed(2)
 
-    def make(kind: str = "classification", ragged: bool = False) -> TaskBatch:
-        generator = torch.Generator().manual_seed(2)
+    def shuffled(examples: Examples, count: int) -> Examples:
+        order = torch.rand(examples.targets.shape[:2], generator=generator).argsort(dim=1)[:, :count]
+        task = torch.arange(len(order)).unsqueeze(1)
+        lengths = None if examples.lengths is None else examples.lengths[task, order]
+        return Examples(examples.inputs[task, order], examples.targets[task, order], lengths)
 
-        def shuffled(examples: Examples, count: int) -> Examples:
-            order = torch.rand(examples.targets.shape[:2], generator=generator).argsort(dim=1)[:, :count]
-            task = torch.arange(len(order)).unsqueeze(1)
-            lengths = None if examples.lengths is None else examples.lengths[task, order]
-            return Examples(examples.inputs[task, order], examples.targets[task, order], lengths)
-
-        tasks = make_tasks(kind, ragged=ragged)
-        made = TaskBatch(shuffled(tasks.support, 99), shuffled(tasks.query, 5))
-        assert not torch.equal(made.support.targets[0], made.support.targets[1])
-        assert ragged or all(part.inputs.unique().numel() == part.inputs.numel() for part in made[:2])
-        return made
-
-    return make
-
-
-def encoded(learner: Memory, examples: Examples, task: int) -> Tensor:
-    """What an `nn.LSTM` makes of each sequence of a task: [B, W]."""
-    weights = dict(learner.encoder.named_parameters())
-    lstm = nn.LSTM(FEATURES, WIDTH, batch_first=True)
-    own = {name: weights[name][0] for name in LSTM_WEIGHTS}
-    last = []
-    for place, sequence in enumerate(examples.inputs[task]):
-        length = len(sequence) if examples.lengths is None else int(examples.lengths[task, place])
-        _, (h, _) = torch.func.functional_call(lstm, own, (sequence[:length].unsqueeze(0),))
-        last.append(functional.layer_norm(h[0, 0], (WIDTH,), weights["norm_weight"], weights["norm_bias"]))
-    return torch.stack(last)
+    tasks = make_tasks(kind, ragged=ragged)
+    made = TaskBatch(shuffled(tasks.support, 99), shuffled(tasks.query, 5))
+    assert not torch.equal(made.support.targets[0], made.support.targets[1])
+    assert ragged or all(part.inputs.unique().numel() == part.inputs.numel() for part in made[:2])
+    return made
 
 
 def reader(learner: Memory) -> Callable[..., tuple[Tensor, tuple[Tensor, Tensor]]]:
@@ -147,10 +124,10 @@ def recalled(learner: Memory, support: Tensor, labels: Tensor, outputs: list[Ten
 
 def task_answers(learner: Memory, tasks: TaskBatch, task: int, places: list[int]) -> Tensor:
     """A task's predictions from the support examples at these places, in this order."""
-    support = encoded(learner, tasks.support, task)[places]
+    support = features_of(learner.encoder, tasks.support, task)[places]
     targets = tasks.support.targets[task][places]
     labels = torch.eye(3)[targets] if learner.kind == "classification" else targets
-    return answers(learner, support, labels, encoded(learner, tasks.query, task))
+    return answers(learner, support, labels, features_of(learner.encoder, tasks.query, task))
 
 
 def meta_loss(learner: Memory, tasks: TaskBatch, seed: int = 4) -> Tensor:
@@ -167,19 +144,12 @@ def meta_loss(learner: Memory, tasks: TaskBatch, seed: int = 4) -> Tensor:
     return torch.stack(losses).mean()
 
 
-def gradient(learner: Memory, loss: Tensor) -> list[Tensor]:
-    """Of all weights but the encoder's empty head."""
-    weights = [weight for weight in learner.parameters() if weight.numel() > 0]
-    return list(torch.autograd.grad(loss, weights))
-
-
 @each_kind
 @each_reading
 @each_read
 @each_layers
 @each_passes
 def test_equals_torch_lstm(
-    difference: Difference, random_tasks: MakeTasks,
     kind: str, support: str, labels: str, read: str, layers: int, passes: int,
 ) -> None:  # fmt: skip
     tasks = random_tasks(kind)
@@ -187,37 +157,22 @@ def test_equals_torch_lstm(
     outcome = learner.meta_loss(tasks, torch.Generator().manual_seed(4))
     objective = meta_loss(learner, tasks)
     torch.testing.assert_close(outcome.loss, objective, rtol=1e-12, atol=0)
-    assert difference(gradient(learner, outcome.loss), gradient(learner, objective)) < 1e-9
+    assert difference(gradient(learner, outcome.loss).values(), gradient(learner, objective).values()) < 1e-9
 
 
-def test_equals_torch_lstm_on_ragged_sequences(difference: Difference, random_tasks: MakeTasks) -> None:
+def test_equals_torch_lstm_on_ragged_sequences() -> None:
     tasks = random_tasks(ragged=True)
     learner = memory()
     got, want = gradient(learner, learner.meta_loss(tasks).loss), gradient(learner, meta_loss(learner, tasks))
-    assert difference(got, want) < 1e-9
+    assert difference(got.values(), want.values()) < 1e-9
 
 
 @each_reading
 @each_read
-def test_finite_differences(random_tasks: MakeTasks, support: str, labels: str, read: str) -> None:
+def test_finite_differences(support: str, labels: str, read: str) -> None:
     tasks = random_tasks()
     learner = memory(support=support, labels=labels, read=read, passes=2)
-    weights = [weight for weight in learner.parameters() if weight.numel() > 0]
-    found = gradient(learner, learner.meta_loss(tasks).loss)
-    generator = torch.Generator().manual_seed(0)
-    direction = [torch.randn(weight.shape, generator=generator) for weight in weights]
-    slope = sum(float((way * value).sum()) for way, value in zip(direction, found, strict=True))
-
-    def loss_at(distance: float) -> float:
-        with torch.no_grad():
-            for weight, way in zip(weights, direction, strict=True):
-                weight += distance * way
-            loss = learner.meta_loss(tasks).loss.item()
-            for weight, way in zip(weights, direction, strict=True):
-                weight -= distance * way
-        return loss
-
-    assert (loss_at(1e-5) - loss_at(-1e-5)) / 2e-5 == pytest.approx(slope, rel=1e-5)
+    assert_slope(learner, lambda: learner.meta_loss(tasks).loss)
 
 
 def first_shots(learner: Memory, targets: Tensor, shots: int) -> list[int]:
@@ -237,9 +192,7 @@ def first_shots(learner: Memory, targets: Tensor, shots: int) -> list[int]:
 @each_reading
 @each_read
 @each_passes
-def test_a_step_of_the_curve_is_one_more_shot(
-    difference: Difference, random_tasks: MakeTasks, kind: str, support: str, labels: str, read: str, passes: int
-) -> None:
+def test_a_step_of_the_curve_is_one_more_shot(kind: str, support: str, labels: str, read: str, passes: int) -> None:
     tasks = random_tasks(kind)
     learner = memory(kind, support, labels, read, passes=passes)
     shots = [0, 1, 2]
@@ -257,7 +210,7 @@ def test_a_step_of_the_curve_is_one_more_shot(
         assert difference(curve[1:, task] - curve[0, task], torch.stack(want)[1:] - want[0]) < 1e-9
 
 
-def test_the_first_shots_of_every_class_are_found_wherever_they_stand(random_tasks: MakeTasks) -> None:
+def test_the_first_shots_of_every_class_are_found_wherever_they_stand() -> None:
     learner = memory()
     targets = torch.tensor([[2, 2, 0, 2, 1, 0, 1, 1, 0], [1, 0, 0, 0, 2, 1, 1, 2, 2]])
     assert learner.first_shots(targets, 0).shape == (2, 0)
@@ -274,9 +227,7 @@ def test_the_first_shots_of_every_class_are_found_wherever_they_stand(random_tas
 @each_read
 @pytest.mark.parametrize("labels", ["joined", "offset"])
 @torch.no_grad()
-def test_sets_read_one_after_another_are_one_sequence(
-    random_tasks: MakeTasks, kind: str, labels: str, read: str
-) -> None:
+def test_sets_read_one_after_another_are_one_sequence(kind: str, labels: str, read: str) -> None:
     tasks, later = random_tasks(kind), random_tasks(kind)
     later = later._replace(support=later.support._replace(inputs=later.support.inputs.flip(3)))
     learner = memory(kind, support="sequential", labels=labels, read=read)
@@ -287,16 +238,16 @@ def test_sets_read_one_after_another_are_one_sequence(
     found = learner.predict(adapted, learner.encode(tasks.query))
     order = learner.order(count, None).tolist()
     for task in range(tasks.tasks):
-        features = torch.cat([encoded(learner, of.support, task)[order] for of in (tasks, later)])
+        features = torch.cat([features_of(learner.encoder, of.support, task)[order] for of in (tasks, later)])
         targets = torch.cat([of.support.targets[task][order] for of in (tasks, later)])
         as_read = torch.eye(3)[targets] if kind == "classification" else targets
-        want = answers(learner, features, as_read, encoded(learner, tasks.query, task))
+        want = answers(learner, features, as_read, features_of(learner.encoder, tasks.query, task))
         torch.testing.assert_close(found[task], want)
 
 
 @each_kind
 @each_read
-def test_without_shots_nothing_is_known_of_the_task(random_tasks: MakeTasks, kind: str, read: str) -> None:
+def test_without_shots_nothing_is_known_of_the_task(kind: str, read: str) -> None:
     tasks = random_tasks(kind)
     other = tasks._replace(support=Examples(tasks.support.inputs + 1, tasks.support.targets.flip(0, 1)))
     for support in ("sequential", "pooled"):
@@ -306,7 +257,7 @@ def test_without_shots_nothing_is_known_of_the_task(random_tasks: MakeTasks, kin
         assert blank.std(dim=1).min() > 1e-3  # the queries are read
 
 
-def test_a_sequences_order_is_drawn_anew_in_training_and_fixed_in_testing(random_tasks: MakeTasks) -> None:
+def test_a_sequences_order_is_drawn_anew_in_training_and_fixed_in_testing() -> None:
     tasks = random_tasks()
     learner = memory(support="sequential")
     stream = torch.Generator().manual_seed(4)

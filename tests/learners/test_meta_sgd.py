@@ -1,27 +1,20 @@
 """Meta-SGD: a learned rate for every weight, the same at every step (Li et al. 2017), and who else may share a rate."""
 
-from collections.abc import Callable, Iterable
-
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.maml import MAML
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.nn.torch_lstm import PlainModel, to_plain
 from metalstm.tasks.examples import TaskBatch
+from support.learners import LOSSES, OUTPUTS, assert_slope, each_kind, each_order, gradient, make_tasks
+from support.tensors import difference
 
-Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
-MakeTasks = Callable[..., TaskBatch]
-OUTPUTS = {"classification": 3, "regression": 2}
-LOSSES = {"classification": functional.cross_entropy, "regression": functional.mse_loss}
 FEATURES, RATE = 4, 0.3
 
 each_engine = pytest.mark.parametrize("engine", ["batched", "higher"])
-each_kind = pytest.mark.parametrize("kind", ["classification", "regression"])
-each_order = pytest.mark.parametrize("order", ["first", "second"])
 pytestmark = pytest.mark.usefixtures("in_float64")
 
 
@@ -64,18 +57,11 @@ def unrolled(learner: MAML, tasks: TaskBatch) -> Tensor:
     return torch.stack(losses).mean()
 
 
-def gradient(learner: MAML, loss: Tensor) -> dict[str, Tensor]:
-    parameters = dict(learner.named_parameters())
-    return dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True))
-
-
 @each_kind
 @each_order
 @each_engine
 @pytest.mark.parametrize("inner_steps", [1, 3])
-def test_equals_the_unrolled_objective(
-    difference: Difference, make_tasks: MakeTasks, kind: str, order: str, engine: str, inner_steps: int
-) -> None:
+def test_equals_the_unrolled_objective(kind: str, order: str, engine: str, inner_steps: int) -> None:
     tasks = make_tasks(kind)
     assert all(part.inputs.unique().numel() == part.inputs.numel() for part in tasks[:2])
     learner = meta_sgd(inner_steps, kind, order=order, engine=engine)
@@ -91,22 +77,10 @@ def test_equals_the_unrolled_objective(
     assert difference(*changed) < 1e-9
 
 
-def test_finite_differences(make_tasks: MakeTasks) -> None:
+def test_finite_differences() -> None:
     tasks = make_tasks()
     learner = meta_sgd(3)
-    found = gradient(learner, learner.meta_loss(tasks).loss)
-    generator = torch.Generator().manual_seed(0)
-    direction = {name: torch.randn(value.shape, generator=generator) for name, value in found.items()}
-    slope = sum(float((direction[name] * value).sum()) for name, value in found.items())
-
-    def loss_at(distance: float) -> float:
-        moved = meta_sgd(3)
-        with torch.no_grad():
-            for name, parameter in moved.named_parameters():
-                parameter += distance * direction[name]
-        return moved.meta_loss(tasks).loss.item()
-
-    assert (loss_at(1e-5) - loss_at(-1e-5)) / 2e-5 == pytest.approx(slope, rel=1e-5)
+    assert_slope(learner, lambda: learner.meta_loss(tasks).loss)
 
 
 def test_one_rate_for_each_weight_whatever_the_steps() -> None:
@@ -121,9 +95,7 @@ def test_one_rate_for_each_weight_whatever_the_steps() -> None:
 
 @each_order
 @each_engine
-def test_a_shared_rates_gradient_is_the_sum_of_those_that_share_it(
-    difference: Difference, make_tasks: MakeTasks, order: str, engine: str
-) -> None:
+def test_a_shared_rates_gradient_is_the_sum_of_those_that_share_it(order: str, engine: str) -> None:
     """Over the steps for Meta-SGD, over a tensor's weights for MAML++; all rates alike, and nothing else differs."""
     tasks = make_tasks()
     found = {}

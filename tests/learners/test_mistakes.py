@@ -1,27 +1,18 @@
 """The mistakes that are easiest to make: the tests of parity would notice each of them."""
 
-from collections.abc import Callable, Iterable
-
 import pytest
 import torch
 from torch import Tensor
 
 from metalstm.learners.inner_loop import batched
-from metalstm.learners.maml import MAML
 from metalstm.nn import lstm
 from metalstm.nn.kernel import cells, layer, passes
-from metalstm.tasks.examples import TaskBatch
-
-Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
-MakeTasks = Callable[..., TaskBatch]
-MakeMAML = Callable[..., MAML]
-MetaGradient = Callable[[MAML, TaskBatch], dict[str, Tensor]]
+from support.learners import make_maml, make_tasks, meta_gradient
+from support.tensors import difference
 
 
 @pytest.mark.parametrize("inner_steps", [1, 3, 5])
-def test_first_order_is_another_gradient(
-    difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient, inner_steps: int
-) -> None:
+def test_first_order_is_another_gradient(inner_steps: int) -> None:
     tasks = make_tasks()
     first, second = (meta_gradient(make_maml(inner_steps, order=order), tasks) for order in ("first", "second"))
     for name, value in second.items():
@@ -29,7 +20,6 @@ def test_first_order_is_another_gradient(
 
 
 def test_second_order_left_out_would_be_noticed(
-    difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     tasks = make_tasks()
@@ -45,7 +35,6 @@ def test_second_order_left_out_would_be_noticed(
 
 @pytest.mark.parametrize("swapped", [(1, 0, 2, 3), (0, 3, 2, 1), (0, 2, 1, 3)], ids=["i_f", "f_o", "f_g"])
 def test_swapped_gates_would_be_noticed(
-    difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient,
     monkeypatch: pytest.MonkeyPatch, swapped: tuple[int, ...],
 ) -> None:  # fmt: skip
     def forward_cell(product: Tensor, c_before: Tensor, gates: Tensor, c: Tensor, h: Tensor) -> None:
@@ -62,7 +51,6 @@ def test_swapped_gates_would_be_noticed(
 
 
 def test_curvature_left_out_would_be_noticed(
-    difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     def second_derivative(*rest: object) -> tuple[Tensor | None, ...]:
@@ -77,7 +65,6 @@ def test_curvature_left_out_would_be_noticed(
 
 
 def test_ends_of_sequences_left_out_would_be_noticed(
-    difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     def lstm_layer(inputs: Tensor, *weights: Tensor, lengths: Tensor, last: bool) -> tuple[Tensor, Tensor]:
@@ -89,9 +76,7 @@ def test_ends_of_sequences_left_out_would_be_noticed(
     assert difference(meta_gradient(make_maml(3), tasks).values(), want.values()) > 0.02
 
 
-def test_rates_of_another_step_would_be_noticed(
-    difference: Difference, make_tasks: MakeTasks, make_maml: MakeMAML, meta_gradient: MetaGradient
-) -> None:
+def test_rates_of_another_step_would_be_noticed() -> None:
     tasks = make_tasks()
     want = meta_gradient(make_maml(3, learned_rates="per_parameter_per_step", engine="higher"), tasks)
     learner = make_maml(3, learned_rates="per_parameter_per_step")

@@ -1,6 +1,6 @@
 """OP-LSTM (Huisman et al. 2023), against loops over tasks, examples and outputs, a `torch.nn.LSTMCell` for each."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -11,15 +11,11 @@ from torch.nn import functional
 from metalstm.learners.op_lstm import OPLSTM
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.examples import TaskBatch
+from support.learners import LOSSES, OUTPUTS, assert_slope, each_kind, gradient, make_tasks, torch_features
+from support.tensors import difference
 
-Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
-MakeTasks = Callable[..., TaskBatch]
-OUTPUTS = {"classification": 3, "regression": 2}
-LOSSES = {"classification": functional.cross_entropy, "regression": functional.mse_loss}
 FEATURES, WIDTH, HIDDEN = 4, 5, 4
-LSTM_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
-each_kind = pytest.mark.parametrize("kind", ["classification", "regression"])
 each_length = pytest.mark.parametrize("length", [1.3, -0.4])
 pytestmark = pytest.mark.usefixtures("in_float64")
 
@@ -39,10 +35,7 @@ def op_lstm(kind: str = "classification", inner_steps: int = 3, length: float = 
 
 def encoded(learner: OPLSTM, inputs: Tensor) -> Tensor:
     """The normalised last states of an `nn.LSTM`, and a one for the bias: [B, W + 1]."""
-    weights = dict(learner.encoder.named_parameters())
-    own = {name: weights[name][0] for name in LSTM_WEIGHTS}
-    _, (h, _) = torch.func.functional_call(nn.LSTM(FEATURES, WIDTH, batch_first=True), own, (inputs,))
-    seen = functional.layer_norm(h[0], (WIDTH,), weights["norm_weight"], weights["norm_bias"])
+    seen = torch_features(dict(learner.encoder.named_parameters()), inputs)
     return torch.cat((seen, torch.ones(len(seen), 1)), dim=1)
 
 
@@ -95,54 +88,30 @@ def meta_loss(learner: OPLSTM, tasks: TaskBatch, steps: int) -> Tensor:
     return torch.stack(losses).mean()
 
 
-def gradient(learner: OPLSTM, loss: Tensor) -> dict[str, Tensor]:
-    """By name, of all weights but the encoder's empty head; zero where the loss does not know one."""
-    weights = {name: weight for name, weight in learner.named_parameters() if weight.numel() > 0}
-    found = torch.autograd.grad(loss, list(weights.values()), materialize_grads=True, allow_unused=True)
-    return dict(zip(weights, found, strict=True))
-
-
 @each_kind
 @each_length
 @pytest.mark.parametrize("inner_steps", [2, 4])  # in the first one the recurrent weights have no say
-def test_equals_loops_of_cells(
-    difference: Difference, make_tasks: MakeTasks, kind: str, length: float, inner_steps: int
-) -> None:
+def test_equals_loops_of_cells(kind: str, length: float, inner_steps: int) -> None:
     tasks = make_tasks(kind)
     assert all(part.inputs.unique().numel() == part.inputs.numel() for part in tasks[:2])
     learner = op_lstm(kind, inner_steps, length)
     outcome, objective = learner.meta_loss(tasks), meta_loss(learner, tasks, inner_steps)
     torch.testing.assert_close(outcome.loss, objective, rtol=1e-12, atol=0)
-    start = gradient(learner, meta_loss(learner, tasks, 0))
-    got, want = gradient(learner, outcome.loss), gradient(learner, objective)
+    start = gradient(learner, meta_loss(learner, tasks, 0), unused=True)
+    got, want = gradient(learner, outcome.loss, unused=True), gradient(learner, objective, unused=True)
     changes = ([value - start[name] for name, value in found.items()] for found in (got, want))
     assert difference(*changes) < 1e-9
 
 
 @each_kind
-def test_finite_differences(make_tasks: MakeTasks, kind: str) -> None:
+def test_finite_differences(kind: str) -> None:
     tasks = make_tasks(kind)
     learner = op_lstm(kind)
-    weights = dict(learner.named_parameters())
-    found = gradient(learner, learner.meta_loss(tasks).loss)
-    generator = torch.Generator().manual_seed(0)
-    direction = {name: torch.randn(value.shape, generator=generator) for name, value in found.items()}
-    slope = sum(float((direction[name] * value).sum()) for name, value in found.items())
-
-    def loss_at(distance: float) -> float:
-        with torch.no_grad():
-            for name, way in direction.items():
-                weights[name] += distance * way
-            loss = learner.meta_loss(tasks).loss.item()
-            for name, way in direction.items():
-                weights[name] -= distance * way
-        return loss
-
-    assert (loss_at(1e-5) - loss_at(-1e-5)) / 2e-5 == pytest.approx(slope, rel=1e-5)
+    assert_slope(learner, lambda: learner.meta_loss(tasks).loss, unused=True)
 
 
 @each_kind
-def test_a_step_of_the_curve_is_one_more_reading(difference: Difference, make_tasks: MakeTasks, kind: str) -> None:
+def test_a_step_of_the_curve_is_one_more_reading(kind: str) -> None:
     tasks = make_tasks(kind)
     learner = op_lstm(kind)
     at = [0, 1, 4]
@@ -157,7 +126,7 @@ def test_a_step_of_the_curve_is_one_more_reading(difference: Difference, make_ta
 
 @each_kind
 @each_length
-def test_every_tasks_update_has_the_learned_length(make_tasks: MakeTasks, kind: str, length: float) -> None:
+def test_every_tasks_update_has_the_learned_length(kind: str, length: float) -> None:
     tasks = make_tasks(kind)
     learner = op_lstm(kind, length=length)
     support = torch.stack([encoded(learner, inputs) for inputs in tasks.support.inputs])[..., :WIDTH]
@@ -170,7 +139,7 @@ def test_every_tasks_update_has_the_learned_length(make_tasks: MakeTasks, kind: 
         assert (functional.normalize(updates, dim=1) @ functional.normalize(updates, dim=1).T).triu(1).max() < 0.999
 
 
-def test_a_learner_that_says_the_labels_makes_prototypes(make_tasks: MakeTasks) -> None:
+def test_a_learner_that_says_the_labels_makes_prototypes() -> None:
     """From zero, with r the one-hot label, M's rows are in proportion to the sums of each class's features."""
     tasks = make_tasks()
     learner = op_lstm()

@@ -4,28 +4,31 @@ Triantafillou et al. 2020, section 3, against loops over `torch.nn.LSTM`.
 """
 
 import math
-from collections.abc import Callable, Iterable
-from typing import get_args
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from metalstm.learners.inner_loop.adaptation import FromPrototypes, HeadOnly, WholeModel
-from metalstm.learners.inner_loop.learned_rates import LearnedRates
 from metalstm.learners.maml import MAML
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.examples import Examples, TaskBatch
+from support.learners import (
+    LOSSES,
+    assert_slope,
+    each_kind,
+    each_order,
+    each_rates,
+    from_start,
+    gradient,
+    learned_rate,
+    torch_features,
+)
+from support.tensors import difference
 
-Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
-LOSSES = {"classification": functional.cross_entropy, "regression": functional.mse_loss}
 STEPS, FEATURES, HIDDEN, RATE = 5, 4, 6, 0.2
-LSTM_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
-each_kind = pytest.mark.parametrize("kind", ["classification", "regression"])
-each_order = pytest.mark.parametrize("order", ["first", "second"])
-each_rates = pytest.mark.parametrize("learned_rates", get_args(LearnedRates))
 pytestmark = pytest.mark.usefixtures("in_float64")
 
 
@@ -64,19 +67,12 @@ def random_tasks(kind: str = "classification", ways: int = 3, tasks: int = 3) ->
     return made
 
 
-def features(weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
-    """The normalised last states of an `nn.LSTM`: [B, S, F] to [B, H]."""
-    own = {name: weights[name][0] for name in LSTM_WEIGHTS}
-    _, (h, _) = torch.func.functional_call(nn.LSTM(FEATURES, HIDDEN, batch_first=True), own, (inputs,))
-    return functional.layer_norm(h[0], (HIDDEN,), weights["norm_weight"], weights["norm_bias"])
-
-
 def first_weights(learner: MAML, inputs: Tensor, targets: Tensor, constant_head: bool = False) -> dict[str, Tensor]:
     """What a task adapts from: w_k = 2 s p_k, b_k = -s |p_k|^2, s = 1 / sqrt(H); or the mean target in the bias."""
     weights = dict(learner.model.named_parameters())
     if learner.kind == "regression":
         return weights | {"head_bias": weights["head_bias"] + sum(targets) / len(targets)}
-    seen = features(weights, inputs)
+    seen = torch_features(weights, inputs)
     centres = []
     for label in range(int(targets.max()) + 1):
         own = [seen[place] for place in range(len(targets)) if targets[place] == label]
@@ -84,12 +80,6 @@ def first_weights(learner: MAML, inputs: Tensor, targets: Tensor, constant_head:
     rows, biases = [2 * p / math.sqrt(HIDDEN) for p in centres], [-(p @ p) / math.sqrt(HIDDEN) for p in centres]
     head = {"head_weight": torch.stack(rows), "head_bias": torch.stack(biases)}
     return weights | {name: value.detach() if constant_head else value for name, value in head.items()}
-
-
-def rate(learner: MAML, name: str, step: int) -> Tensor | float:
-    """The rate of a weight at a step; where steps share one, it is the only one; one for all ways."""
-    learned = dict(learner.rates.named_parameters())
-    return RATE * learned[name][min(step, len(learned[name]) - 1)] if learned else RATE
 
 
 def adapted(learner: MAML, tasks: TaskBatch, task: int, steps: int, constant_head: bool = False) -> dict[str, Tensor]:
@@ -104,14 +94,14 @@ def adapted(learner: MAML, tasks: TaskBatch, task: int, steps: int, constant_hea
             LOSSES[learner.kind](predict(fast, inputs), targets), list(fast.values()), create_graph=True
         )
         fast = {
-            name: weight - rate(learner, name, step) * (g.detach() if learner.order == "first" else g)
+            name: weight - learned_rate(learner, RATE, name, step) * (g.detach() if learner.order == "first" else g)
             for (name, weight), g in zip(fast.items(), found, strict=True)
         }
     return fast
 
 
 def predict(weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
-    return functional.linear(features(weights, inputs), weights["head_weight"], weights["head_bias"])
+    return functional.linear(torch_features(weights, inputs), weights["head_weight"], weights["head_bias"])
 
 
 def unrolled(learner: MAML, tasks: TaskBatch, constant_head: bool = False) -> Tensor:
@@ -126,24 +116,11 @@ def unrolled(learner: MAML, tasks: TaskBatch, constant_head: bool = False) -> Te
     return torch.stack(losses).mean()
 
 
-def gradient(learner: MAML, loss: Tensor) -> dict[str, Tensor]:
-    """By name, of all that is not empty."""
-    parameters = {name: weight for name, weight in learner.named_parameters() if weight.numel() > 0}
-    return dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True))
-
-
-def changes(found: dict[str, Tensor], start: dict[str, Tensor]) -> list[Tensor]:
-    """What adapting makes of the gradient."""
-    return [value - start[name] if name in start else value for name, value in found.items()]
-
-
 @each_kind
 @each_order
 @each_rates
 @pytest.mark.parametrize("inner_steps", [1, 3])
-def test_equals_the_unrolled_objective(
-    difference: Difference, kind: str, order: str, learned_rates: str, inner_steps: int
-) -> None:
+def test_equals_the_unrolled_objective(kind: str, order: str, learned_rates: str, inner_steps: int) -> None:
     tasks = random_tasks(kind)
     learner = proto_maml(inner_steps, kind, order=order, learned_rates=learned_rates)
     outcome, objective = learner.meta_loss(tasks), unrolled(learner, tasks)
@@ -151,11 +128,11 @@ def test_equals_the_unrolled_objective(
     without = proto_maml(0, kind)
     start = gradient(without, unrolled(without, tasks))
     got, want = gradient(learner, outcome.loss), gradient(learner, objective)
-    assert difference(changes(got, start), changes(want, start)) < 1e-9
+    assert difference(from_start(got, start), from_start(want, start)) < 1e-9
 
 
 @each_kind
-def test_recomputed_and_a_part_of_the_tasks_at_a_time(difference: Difference, kind: str) -> None:
+def test_recomputed_and_a_part_of_the_tasks_at_a_time(kind: str) -> None:
     tasks = random_tasks(kind)
     learner = proto_maml(
         2, kind, learned_rates="per_parameter_per_step", gradient_checkpointing=True, task_chunk_size=2
@@ -177,7 +154,7 @@ def test_training_takes_the_steps_of_testing(kind: str, order: str, recompute: b
 
 @each_order
 @pytest.mark.parametrize("inner_steps", [1, 2])
-def test_the_head_is_differentiated_through(difference: Difference, order: str, inner_steps: int) -> None:
+def test_the_head_is_differentiated_through(order: str, inner_steps: int) -> None:
     tasks = random_tasks()
     learner = proto_maml(inner_steps, order=order)
     got, want = gradient(learner, learner.meta_loss(tasks).loss), gradient(learner, unrolled(learner, tasks))
@@ -190,20 +167,7 @@ def test_the_head_is_differentiated_through(difference: Difference, order: str, 
 def test_finite_differences(kind: str) -> None:
     tasks = random_tasks(kind)
     learner = proto_maml(2, kind, learned_rates="per_layer_per_step")
-    found = gradient(learner, learner.meta_loss(tasks).loss)
-    generator = torch.Generator().manual_seed(0)
-    direction = {name: torch.randn(value.shape, generator=generator) for name, value in found.items()}
-    slope = sum(float((direction[name] * value).sum()) for name, value in found.items())
-
-    def loss_at(distance: float) -> float:
-        moved = proto_maml(2, kind, learned_rates="per_layer_per_step")
-        with torch.no_grad():
-            for name, parameter in moved.named_parameters():
-                if name in direction:
-                    parameter += distance * direction[name]
-        return moved.meta_loss(tasks).loss.item()
-
-    assert (loss_at(1e-5) - loss_at(-1e-5)) / 2e-5 == pytest.approx(slope, rel=1e-5)
+    assert_slope(learner, lambda: learner.meta_loss(tasks).loss)
 
 
 def test_before_adapting_it_is_a_prototypical_network() -> None:
@@ -213,7 +177,7 @@ def test_before_adapting_it_is_a_prototypical_network() -> None:
     (curve,) = learner.adaptation_curve(tasks, [0])
     weights = {name: weight.detach() for name, weight in learner.model.named_parameters()}
     for task in range(tasks.tasks):
-        support, query = (features(weights, part.inputs[task]) for part in tasks[:2])
+        support, query = (torch_features(weights, part.inputs[task]) for part in tasks[:2])
         for place, asked in enumerate(query):
             logits = torch.stack(
                 [
@@ -228,7 +192,7 @@ def test_before_adapting_it_is_a_prototypical_network() -> None:
 
 @pytest.mark.parametrize("ways", [2, 5])
 @pytest.mark.parametrize("learned_rates", ["none", "per_parameter_per_step"])
-def test_the_task_says_how_many_ways_there_are(difference: Difference, learned_rates: str, ways: int) -> None:
+def test_the_task_says_how_many_ways_there_are(learned_rates: str, ways: int) -> None:
     tasks = random_tasks(ways=ways)
     learner = proto_maml(2, learned_rates=learned_rates)
     curve = learner.adaptation_curve(tasks, [0, 1, 3])
@@ -245,7 +209,7 @@ def test_the_task_says_how_many_ways_there_are(difference: Difference, learned_r
     assert difference(curve[1:] - curve[0], want[1:] - want[0]) < 1e-9
 
 
-def test_the_mean_target_stands_in_the_bias(difference: Difference) -> None:
+def test_the_mean_target_stands_in_the_bias() -> None:
     tasks = random_tasks("regression")
     learner = proto_maml(1, "regression")
     (curve,) = learner.adaptation_curve(tasks, [0])
@@ -264,7 +228,7 @@ def test_a_labels_rate_is_that_of_every_label() -> None:
 
 @each_kind
 @each_order
-def test_the_head_alone(difference: Difference, kind: str, order: str) -> None:
+def test_the_head_alone(kind: str, order: str) -> None:
     """With the head alone adapting, the meta-gradient is that of reading once and training a linear layer."""
     whole = proto_maml(2, kind, order=order)
     learner = MAML(FromPrototypes(HeadOnly(whole.model), kind), kind, 2, RATE, order=order)

@@ -1,24 +1,20 @@
 """Prototypical networks (Snell et al. 2017) on an LSTM's features, query by query and class by class."""
 
 import math
-from collections.abc import Callable, Iterable
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from metalstm.learners.inner_loop.adaptation import read_by_all
 from metalstm.learners.protonet import ProtoNet
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.examples import Examples, TaskBatch
+from support.learners import LOSSES, assert_slope, each_kind, features_of, gradient
+from support.tensors import difference
 
-Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
 WAYS, STEPS, FEATURES, HIDDEN = 3, 5, 4, 6
-LOSSES = {"classification": functional.cross_entropy, "regression": functional.mse_loss}
-LSTM_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
-each_kind = pytest.mark.parametrize("kind", ["classification", "regression"])
 pytestmark = pytest.mark.usefixtures("in_float64")
 
 
@@ -55,19 +51,6 @@ def random_tasks(kind: str, ragged: bool = False) -> TaskBatch:
     return tasks
 
 
-def encoded(learner: ProtoNet, examples: Examples, task: int) -> list[Tensor]:
-    """The normalised last state of an `nn.LSTM` for each sequence of a task."""
-    weights = dict(learner.encoder.named_parameters())
-    lstm = nn.LSTM(FEATURES, HIDDEN, batch_first=True)
-    own = {name: weights[name][0] for name in LSTM_WEIGHTS}
-    last = []
-    for place, sequence in enumerate(examples.inputs[task]):
-        length = STEPS if examples.lengths is None else int(examples.lengths[task, place])
-        _, (h, _) = torch.func.functional_call(lstm, own, (sequence[:length].unsqueeze(0),))
-        last.append(functional.layer_norm(h[0, 0], (HIDDEN,), weights["norm_weight"], weights["norm_bias"]))
-    return last
-
-
 def predict(learner: ProtoNet, support: list[Tensor], targets: Tensor, query: Tensor) -> Tensor:
     """One query's prediction; distances are on the scale of the square root of the features' number."""
 
@@ -86,21 +69,15 @@ def predict(learner: ProtoNet, support: list[Tensor], targets: Tensor, query: Te
 
 def task_answers(learner: ProtoNet, tasks: TaskBatch, task: int, places: list[int]) -> Tensor:
     """A task's predictions from the support examples at these places."""
-    support = encoded(learner, tasks.support, task)
+    support = features_of(learner.encoder, tasks.support, task)
     targets = tasks.support.targets[task][places]
-    queries = encoded(learner, tasks.query, task)
+    queries = features_of(learner.encoder, tasks.query, task)
     return torch.stack([predict(learner, [support[place] for place in places], targets, query) for query in queries])
-
-
-def gradient(learner: ProtoNet, loss: Tensor) -> dict[str, Tensor]:
-    """By name, of all weights that are trained but the encoder's empty head."""
-    weights = {name: weight for name, weight in learner.named_parameters() if weight.requires_grad and weight.numel()}
-    return dict(zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True))
 
 
 @each_kind
 @pytest.mark.parametrize("ragged", [False, True], ids=["one_length", "ragged"])
-def test_equals_loops_over_queries_and_classes(difference: Difference, kind: str, ragged: bool) -> None:
+def test_equals_loops_over_queries_and_classes(kind: str, ragged: bool) -> None:
     tasks = random_tasks(kind, ragged)
     learner = protonet(kind)
     outcome = learner.meta_loss(tasks)
@@ -131,26 +108,11 @@ def test_what_all_features_have_in_common_is_not_trained(kind: str) -> None:
 def test_finite_differences(kind: str) -> None:
     tasks = random_tasks(kind)
     learner = protonet(kind)
-    weights = dict(learner.named_parameters())
-    found = gradient(learner, learner.meta_loss(tasks).loss)
-    generator = torch.Generator().manual_seed(0)
-    direction = {name: torch.randn(value.shape, generator=generator) for name, value in found.items()}
-    slope = sum(float((direction[name] * value).sum()) for name, value in found.items())
-
-    def loss_at(distance: float) -> float:
-        with torch.no_grad():
-            for name, way in direction.items():
-                weights[name] += distance * way
-            loss = learner.meta_loss(tasks).loss.item()
-            for name, way in direction.items():
-                weights[name] -= distance * way
-        return loss
-
-    assert (loss_at(1e-5) - loss_at(-1e-5)) / 2e-5 == pytest.approx(slope, rel=1e-5)
+    assert_slope(learner, lambda: learner.meta_loss(tasks).loss)
 
 
 @each_kind
-def test_a_step_of_the_curve_is_one_more_shot(difference: Difference, kind: str) -> None:
+def test_a_step_of_the_curve_is_one_more_shot(kind: str) -> None:
     tasks = random_tasks(kind)
     learner = protonet(kind)
     curve = learner.adaptation_curve(tasks, [0, 1, 2])

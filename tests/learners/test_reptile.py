@@ -1,26 +1,21 @@
 """Reptile: the outer gradient is the start less the mean of trained weights (Nichol et al. 2018), task by task."""
 
-from collections.abc import Callable, Iterable
-
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from metalstm.learners.base import MetaLoss
 from metalstm.learners.reptile import Reptile
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.nn.torch_lstm import PlainModel, to_plain
 from metalstm.tasks.examples import TaskBatch
+from support.learners import LOSSES, OUTPUTS, each_kind, make_tasks
+from support.tensors import difference
 
-Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
-MakeTasks = Callable[..., TaskBatch]
-OUTPUTS = {"classification": 3, "regression": 2}
-LOSSES = {"classification": nn.CrossEntropyLoss(), "regression": nn.MSELoss()}
 RATES = {"sgd": 0.3, "adam": 0.02}
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
 BATCH = 4
 
-each_kind = pytest.mark.parametrize("kind", ["classification", "regression"])
 each_optimizer = pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 each_batch = pytest.mark.parametrize("inner_batch", [None, BATCH], ids=["whole_set", "mini_batches"])
 pytestmark = pytest.mark.usefixtures("in_float64")
@@ -85,7 +80,7 @@ def gradient(learner: Reptile, outcome: MetaLoss) -> dict[str, Tensor]:
 @each_batch
 @pytest.mark.parametrize("inner_steps", [1, 4])
 def test_the_gradient_is_the_start_less_the_mean_of_the_trained_weights(
-    difference: Difference, make_tasks: MakeTasks, kind: str, optimizer: str, inner_batch: int | None, inner_steps: int
+    kind: str, optimizer: str, inner_batch: int | None, inner_steps: int
 ) -> None:
     tasks = make_tasks(kind)
     learner = reptile(optimizer, kind, inner_steps, inner_batch)
@@ -101,7 +96,7 @@ def test_the_gradient_is_the_start_less_the_mean_of_the_trained_weights(
 @each_optimizer
 @each_batch
 def test_the_losses_value_is_that_of_the_trained_weights_on_all_examples(
-    make_tasks: MakeTasks, kind: str, optimizer: str, inner_batch: int | None
+    kind: str, optimizer: str, inner_batch: int | None
 ) -> None:
     tasks = make_tasks(kind)
     learner = reptile(optimizer, kind, inner_batch=inner_batch)
@@ -122,7 +117,7 @@ def test_the_losses_value_is_that_of_the_trained_weights_on_all_examples(
 
 
 @each_optimizer
-def test_the_generator_decides_the_batches(make_tasks: MakeTasks, optimizer: str) -> None:
+def test_the_generator_decides_the_batches(optimizer: str) -> None:
     tasks = make_tasks()
     learner = reptile(optimizer, inner_batch=BATCH)
     whole = reptile(optimizer)
@@ -139,7 +134,7 @@ def test_the_generator_decides_the_batches(make_tasks: MakeTasks, optimizer: str
 
 
 @each_optimizer
-def test_a_batch_of_everything_is_the_whole_set(make_tasks: MakeTasks, optimizer: str) -> None:
+def test_a_batch_of_everything_is_the_whole_set(optimizer: str) -> None:
     tasks = make_tasks()
     count = sum(part.targets.shape[1] for part in tasks[:2])
     whole = reptile(optimizer)
@@ -152,9 +147,7 @@ def test_a_batch_of_everything_is_the_whole_set(make_tasks: MakeTasks, optimizer
 
 @each_kind
 @each_optimizer
-def test_the_curve_is_of_plain_training_on_the_support_set(
-    difference: Difference, make_tasks: MakeTasks, kind: str, optimizer: str
-) -> None:
+def test_the_curve_is_of_plain_training_on_the_support_set(kind: str, optimizer: str) -> None:
     tasks = make_tasks(kind)
     learner = reptile(optimizer, kind, inner_batch=2)
     at = [0, 1, 5]
@@ -173,7 +166,7 @@ def test_the_curve_is_of_plain_training_on_the_support_set(
         assert difference(curve[1:, task] - curve[0, task], want[1:] - want[0]) < 1e-9
 
 
-def test_dropout_where_there_is_a_generator(make_tasks: MakeTasks) -> None:
+def test_dropout_where_there_is_a_generator() -> None:
     tasks = make_tasks()
 
     def loss(dropout: float, seed: int | None) -> float:

@@ -1,10 +1,7 @@
 """The baseline from a random start: each task's own, trained as `torch.optim` trains a plain module."""
 
-from collections.abc import Callable, Iterable
-
 import pytest
 import torch
-from torch import Tensor
 
 from metalstm.learners.objective import task_loss
 from metalstm.learners.scratch import Scratch
@@ -12,15 +9,13 @@ from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.nn.torch_lstm import PlainModel
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import seeded_generator
+from support.learners import OUTPUTS, each_kind, make_tasks
+from support.tensors import difference
 
-Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
-MakeTasks = Callable[..., TaskBatch]
-OUTPUTS = {"classification": 3, "regression": 2}
 RATES = {"sgd": 0.3, "adam": 0.02}
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
 
 each_optimizer = pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-each_kind = pytest.mark.parametrize("kind", ["classification", "regression"])
 pytestmark = pytest.mark.usefixtures("in_float64")
 
 
@@ -29,7 +24,7 @@ def scratch(kind: str, optimizer: str, seed: int = 0, **shape: object) -> Scratc
     return Scratch(sizes, kind, optimizer, RATES[optimizer], seed)
 
 
-def test_every_task_has_a_start_of_its_own(make_tasks: MakeTasks) -> None:
+def test_every_task_has_a_start_of_its_own() -> None:
     tasks = make_tasks()
     same_task_thrice = TaskBatch(*(Examples(part.inputs[[0] * 3], part.targets[[0] * 3]) for part in tasks[:2]))
     (curve,) = scratch("classification", "sgd").adaptation_curve(same_task_thrice, [2])
@@ -37,7 +32,7 @@ def test_every_task_has_a_start_of_its_own(make_tasks: MakeTasks) -> None:
         assert (curve[one] - curve[other]).norm() > 0.1 * curve[one].norm()
 
 
-def test_the_seed_alone_decides_the_starts(make_tasks: MakeTasks) -> None:
+def test_the_seed_alone_decides_the_starts() -> None:
     tasks = make_tasks()
     first = scratch("classification", "sgd").adaptation_curve(tasks, [0, 2])
     torch.manual_seed(4)
@@ -49,7 +44,7 @@ def test_the_seed_alone_decides_the_starts(make_tasks: MakeTasks) -> None:
 
 
 @each_optimizer
-def test_no_steps_no_adaptation(make_tasks: MakeTasks, optimizer: str) -> None:
+def test_no_steps_no_adaptation(optimizer: str) -> None:
     tasks = make_tasks()
     baseline = scratch("classification", optimizer)
     (curve,) = baseline.adaptation_curve(tasks, [0])
@@ -61,9 +56,7 @@ def test_no_steps_no_adaptation(make_tasks: MakeTasks, optimizer: str) -> None:
 @each_kind
 @each_optimizer
 @pytest.mark.parametrize("shape", [{}, {"layers": 2, "directions": 2, "layer_norm": True}], ids=["small", "large"])
-def test_equals_torch_optim_on_a_plain_module(
-    difference: Difference, make_tasks: MakeTasks, kind: str, optimizer: str, shape: dict[str, object]
-) -> None:
+def test_equals_torch_optim_on_a_plain_module(kind: str, optimizer: str, shape: dict[str, object]) -> None:
     tasks = make_tasks(kind)
     baseline = scratch(kind, optimizer, **shape)
     curve = baseline.adaptation_curve(tasks, range(6))
@@ -86,7 +79,7 @@ def test_equals_torch_optim_on_a_plain_module(
 
 @each_kind
 @each_optimizer
-def test_the_support_loss_falls(make_tasks: MakeTasks, kind: str, optimizer: str) -> None:
+def test_the_support_loss_falls(kind: str, optimizer: str) -> None:
     tasks = make_tasks(kind)
     on_support = TaskBatch(tasks.support, tasks.support)
     curve = scratch(kind, optimizer).adaptation_curve(on_support, [0, 10, 40])
@@ -96,7 +89,7 @@ def test_the_support_loss_falls(make_tasks: MakeTasks, kind: str, optimizer: str
 
 
 @each_optimizer
-def test_only_the_steps_asked_for(make_tasks: MakeTasks, optimizer: str) -> None:
+def test_only_the_steps_asked_for(optimizer: str) -> None:
     tasks = make_tasks()
     baseline = scratch("classification", optimizer)
     every = baseline.adaptation_curve(tasks, range(6))

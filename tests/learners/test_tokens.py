@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
 
 import pytest
 import torch
-from torch import Tensor
 
 from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.maml import MAML
@@ -15,8 +13,8 @@ from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.nn.sequences import embedded
 from metalstm.nn.torch_lstm import PlainModel
 from metalstm.tasks.examples import Examples, TaskBatch
+from support.tensors import difference
 
-Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
 TASKS, WAYS, STEPS, AT_MOST, VOCABULARY = 3, 3, 5, 4, 11
 
 pytestmark = pytest.mark.usefixtures("in_float64")
@@ -60,7 +58,7 @@ def test_the_mean_of_a_steps_tokens() -> None:
 @pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("stack", [1, 2])
 def test_equals_torchs_embedding_and_lstm(
-    directions: int, layers: int, skip: bool, stack: int, tasks: TaskBatch, difference: Difference
+    directions: int, layers: int, skip: bool, stack: int, tasks: TaskBatch
 ) -> None:
     ours = model(directions, layers, skip, stack)
     plain = PlainModel.of(ours.shape, dict(ours.named_parameters()))
@@ -74,7 +72,7 @@ def test_equals_torchs_embedding_and_lstm(
 
 @pytest.mark.parametrize("order", ["first", "second"])
 @pytest.mark.parametrize("inner_steps", [1, 3])
-def test_engines_agree(order: str, inner_steps: int, tasks: TaskBatch, difference: Difference) -> None:
+def test_engines_agree(order: str, inner_steps: int, tasks: TaskBatch) -> None:
     found = []
     for engine in ("batched", "higher"):
         learner = MAML(WholeModel(model()), "classification", inner_steps, 0.5, "per_parameter_per_step", order, engine)

@@ -1,14 +1,12 @@
 """Dropout: drawn from the generator that is passed, between layers and before the head, and off without one."""
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import Tensor
 
 from metalstm.nn.lstm import LSTMModel, ModelShape
+from support.layers import make_model
 
-MakeModel = Callable[..., LSTMModel]
 INPUTS = torch.randn(2, 4, 5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
@@ -30,7 +28,7 @@ def distinct(values: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_off_without_a_generator(make_model: MakeModel, layers: int) -> None:
+def test_off_without_a_generator(layers: int) -> None:
     without, with_ = make_model(shape_of(layers, dropout=0.0)), make_model(shape_of(layers))
     assert torch.equal(without(INPUTS), with_(INPUTS))
     assert torch.equal(without(INPUTS), without(INPUTS, generator=seeded(0)))
@@ -38,7 +36,7 @@ def test_off_without_a_generator(make_model: MakeModel, layers: int) -> None:
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_the_generator_alone_decides(make_model: MakeModel, layers: int) -> None:
+def test_the_generator_alone_decides(layers: int) -> None:
     model = make_model(shape_of(layers, directions=2))
     first = model(INPUTS, generator=seeded(0))
     torch.manual_seed(3)
@@ -49,7 +47,7 @@ def test_the_generator_alone_decides(make_model: MakeModel, layers: int) -> None
     assert not torch.equal(first, model(INPUTS, generator=stream))  # the masks of the next pass are others
 
 
-def test_a_share_of_the_features_is_dropped_and_the_rest_scaled_up(make_model: MakeModel) -> None:
+def test_a_share_of_the_features_is_dropped_and_the_rest_scaled_up() -> None:
     model = make_model(shape_of(1))
     inputs = INPUTS[:1, :1].expand(1, 5000, 5, 5)
     whole, dropped = features(model, inputs, None), features(model, inputs, seeded(0))
@@ -62,7 +60,7 @@ def test_a_share_of_the_features_is_dropped_and_the_rest_scaled_up(make_model: M
     assert per_unit.max() < 0.7
 
 
-def test_between_layers_too(make_model: MakeModel) -> None:
+def test_between_layers_too() -> None:
     model = make_model(shape_of(2))
     inputs = INPUTS[:1, :1].expand(1, 50, 5, 5)
     dropped = features(model, inputs, seeded(0))
@@ -72,7 +70,7 @@ def test_between_layers_too(make_model: MakeModel) -> None:
     assert len(distinct(single[single != 0])) == 6
 
 
-def test_the_gradient_sees_the_same_mask(make_model: MakeModel) -> None:
+def test_the_gradient_sees_the_same_mask() -> None:
     model = make_model(shape_of(2))
     weight = model.weight_ih_l0
 

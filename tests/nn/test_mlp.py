@@ -1,14 +1,12 @@
 """The perceptron: equal to `torch.nn.Linear` and `torch.nn.ReLU`, and every task with weights of its own."""
 
-from collections.abc import Callable, Iterable
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 from metalstm.nn.mlp import MLPModel, MLPShape
+from support.tensors import difference
 
-Difference = Callable[[Iterable[Tensor], Iterable[Tensor]], float]
 STEPS, FEATURES, OUTPUTS = 3, 2, 4
 WIDTHS = [(5,), (7, 5), (5, 7, 6)]
 
@@ -63,7 +61,7 @@ def derivatives(outputs: Tensor, weights: list[Tensor]) -> tuple[list[Tensor], l
 
 
 @each_width
-def test_equals_torch_layers(difference: Difference, widths: tuple[int, ...]) -> None:
+def test_equals_torch_layers(widths: tuple[int, ...]) -> None:
     model = perceptron(widths)
     reference = plain(model)
     inputs = random_inputs(6)
@@ -76,7 +74,7 @@ def test_equals_torch_layers(difference: Difference, widths: tuple[int, ...]) ->
 
 
 @each_width
-def test_features_are_what_the_head_reads(difference: Difference, widths: tuple[int, ...]) -> None:
+def test_features_are_what_the_head_reads(widths: tuple[int, ...]) -> None:
     model = perceptron(widths)
     inputs = random_inputs(1, 6)
     features = model.read(model.prepare(inputs), model.start(1))
@@ -86,7 +84,7 @@ def test_features_are_what_the_head_reads(difference: Difference, widths: tuple[
 
 
 @each_width
-def test_every_task_has_its_own_weights(difference: Difference, widths: tuple[int, ...]) -> None:
+def test_every_task_has_its_own_weights(widths: tuple[int, ...]) -> None:
     models = [perceptron(widths, seed) for seed in range(3)]
     inputs = random_inputs(3, 6)
     fast = {name: torch.stack([model.get_parameter(name) for model in models]) for name in models[0].state_dict()}

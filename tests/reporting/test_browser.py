@@ -12,7 +12,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-REFERENCE = Path(__file__).parents[2] / "outputs" / "reference"
+from support.commands import only_run, tiny
+from support.pages import Page
+from support.places import REFERENCE
+
 OWN = re.compile(r"https?://[\w.-]+\.(google|googleapis|gvt1|gstatic)\.com")  # that the browser asks by itself
 MEASURE = """<script>addEventListener("load", () => console.log("measured " + JSON.stringify({
   page: document.documentElement.scrollWidth, screen: innerWidth,
@@ -58,9 +61,7 @@ def browse(tmp_path: Path) -> Callable[..., Seen]:
 
 
 @pytest.mark.long
-def test_reports_in_a_browser(
-    browse: Any, read_page: Any, in_process: Any, tiny: Any, only_run: Any, tmp_path: Path
-) -> None:
+def test_reports_in_a_browser(browse: Any, in_process: Any, tmp_path: Path) -> None:
     bad = browse('<html><body><img src="http://example.invalid/a.png"><script>nothing()</script></body>')
     assert bad.console
     assert bad.asked == {"http://example.invalid"}
@@ -70,7 +71,7 @@ def test_reports_in_a_browser(
     pages += [REFERENCE / "learners" / name / "report.html" for name in ("omniglot_5w1s", "omniglot_5w5s")]
     for path in pages:
         html = path.read_text(encoding="utf-8")
-        read = read_page(html)
+        read = Page(html)
         for width in (390, 1400):
             for dark in (False, True):
                 seen = browse(html, width, dark)

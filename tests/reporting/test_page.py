@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,17 @@ from metalstm.reporting.entries import curves, on_the_same_tasks, runs_in, witho
 from metalstm.reporting.figures import draw_comparison
 from metalstm.reporting.page import page
 from metalstm.reporting.protocol import as_override
+from support.commands import result_of, tiny
+from support.pages import Page
+from support.places import REPOSITORY
+from support.runs import made_run
 
-REPOSITORY = Path(__file__).parents[2]
 ALWAYS = ["protocol", "results", "adaptation", "target", "cost", "reproduce"]
 MINE = "<script>alert('1')</script> & \"mine\""
 
 
 @pytest.fixture
-def runs(finished_runs: Any, tiny: Any) -> dict[str, Path]:
+def runs(finished_runs: Any) -> dict[str, Path]:
     """Finished runs: of images, and of a function."""
     wanted = {
         "images": tiny(),
@@ -43,8 +45,10 @@ def of(*folders: Path) -> str:
     return page(on_the_same_tasks(folders))
 
 
-def test_the_report_that_a_run_ends_with(runs: dict[str, Path], read_page: Any, result_of: Any) -> None:
-    read = read_page((runs["images"] / "report.html").read_text(encoding="utf-8"))
+def test_the_report_that_a_run_ends_with(
+    runs: dict[str, Path],
+) -> None:
+    read = Page((runs["images"] / "report.html").read_text(encoding="utf-8"))
     sound(read)
     assert read.figures == [
         "results-figure",
@@ -72,8 +76,8 @@ def test_the_report_that_a_run_ends_with(runs: dict[str, Path], read_page: Any, 
     assert result["training"]["peak_memory_mib"] > 50
 
 
-def test_the_report_of_a_function(runs: dict[str, Path], read_page: Any) -> None:
-    read = read_page((runs["function"] / "report.html").read_text(encoding="utf-8"))
+def test_the_report_of_a_function(runs: dict[str, Path]) -> None:
+    read = Page((runs["function"] / "report.html").read_text(encoding="utf-8"))
     sound(read)
     assert read.figures == ["adaptation-figure", "training-figure", "gallery-figure"]
     assert "confusion" not in read.ids
@@ -81,8 +85,8 @@ def test_the_report_of_a_function(runs: dict[str, Path], read_page: Any) -> None
     assert "the function" in read.text
 
 
-def test_what_older_runs_lack_is_said_in_one_line(made_run: Any, read_page: Any, tmp_path: Path) -> None:
-    read = read_page(of(made_run(tmp_path / "old")))
+def test_what_older_runs_lack_is_said_in_one_line(tmp_path: Path) -> None:
+    read = Page(of(made_run(tmp_path / "old")))
     sound(read)
     assert read.figures == ["adaptation-figure"]
     assert [name for name in read.ids if not name.endswith("-figure")] == ALWAYS
@@ -91,33 +95,29 @@ def test_what_older_runs_lack_is_said_in_one_line(made_run: Any, read_page: Any,
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"kind": 1}', '{"kind": "classification", "support": 3}'])
-def test_broken_files_are_as_if_they_were_not_there(
-    content: str, made_run: Any, read_page: Any, tmp_path: Path
-) -> None:
+def test_broken_files_are_as_if_they_were_not_there(content: str, tmp_path: Path) -> None:
     folder = made_run(tmp_path / "run")
     for name in ("gallery.json", "confusion.json", "metrics.jsonl"):
         (folder / name).write_text(content, encoding="utf-8")
-    read = read_page(of(folder))
+    read = Page(of(folder))
     sound(read)
     assert read.figures == ["adaptation-figure"]
 
 
 @pytest.mark.parametrize("image", ['" onerror="alert(1)', "https://example.org/a.png", None, 3])
-def test_an_image_is_data_or_nothing(
-    image: Any, runs: dict[str, Path], made_run: Any, read_page: Any, tmp_path: Path
-) -> None:
+def test_an_image_is_data_or_nothing(image: Any, runs: dict[str, Path], tmp_path: Path) -> None:
     content = json.loads((runs["images"] / "gallery.json").read_text(encoding="utf-8"))
     folder = made_run(tmp_path / "run")
     (folder / "gallery.json").write_text(json.dumps(content), encoding="utf-8")
-    assert "gallery-figure" in read_page(of(folder)).figures
+    assert "gallery-figure" in Page(of(folder)).figures
     content["query"][0]["input"] = image
     (folder / "gallery.json").write_text(json.dumps(content), encoding="utf-8")
-    read = read_page(of(folder))
+    read = Page(of(folder))
     sound(read)
     assert "gallery-figure" not in read.figures
 
 
-def test_the_hardest_of_many_classes(made_run: Any, read_page: Any, tmp_path: Path) -> None:
+def test_the_hardest_of_many_classes(tmp_path: Path) -> None:
     hard = [
         {"name": f"class {n}", "queries": 40, "correct": 20 + n, "taken_for": [{"name": "other", "count": 3, "of": 12}]}
         for n in range(12)
@@ -125,19 +125,19 @@ def test_the_hardest_of_many_classes(made_run: Any, read_page: Any, tmp_path: Pa
     content = {"format": 1, "classes": 423, "queries": 45000, "hardest": hard}
     folder = made_run(tmp_path / "run")
     (folder / "confusion.json").write_text(json.dumps(content), encoding="utf-8")
-    read = read_page(of(folder))
+    read = Page(of(folder))
     sound(read)
     assert "The 12 hardest of 423 test classes by maml, over 45,000 queries of all test tasks" in read.text
     assert "class 750" not in read.text
     assert "class 767.5%40other 25.0% (3 of 12)" in read.text
     hard[0]["image"] = "https://example.org/a.png"
     (folder / "confusion.json").write_text(json.dumps(content), encoding="utf-8")
-    read = read_page(of(folder))
+    read = Page(of(folder))
     sound(read)
     assert "confusion" not in read.ids
 
 
-def test_whatever_files_say_is_text(runs: dict[str, Path], read_page: Any, tmp_path: Path) -> None:
+def test_whatever_files_say_is_text(runs: dict[str, Path], tmp_path: Path) -> None:
     folder = tmp_path / "<b>&amp;'run'"
     shutil.copytree(runs["images"], folder)
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
@@ -147,14 +147,14 @@ def test_whatever_files_say_is_text(runs: dict[str, Path], read_page: Any, tmp_p
     for name in ("gallery.json", "confusion.json"):
         content = (folder / name).read_text(encoding="utf-8")
         (folder / name).write_text(content.replace("glyph_", json.dumps(MINE)[1:-1]), encoding="utf-8")
-    read = read_page(of(folder))
+    read = Page(of(folder))
     sound(read)
     assert "script" not in read.tags
     assert read.text.count(MINE) > 20
     assert str(folder) in read.text
 
 
-def test_a_hundred_runs(made_run: Any, read_page: Any, tmp_path: Path) -> None:
+def test_a_hundred_runs(tmp_path: Path) -> None:
     settings = {"learner": {"name": "maml", "inner_lr": 0.1}, "seed": 0, "output_dir": "outputs"}
     folders = []
     for number in range(100):
@@ -164,7 +164,7 @@ def test_a_hundred_runs(made_run: Any, read_page: Any, tmp_path: Path) -> None:
         lines = [{"step": step, "meta_train/accuracy": 0.5, "meta_validation/accuracy": 0.5} for step in range(1, 300)]
         (folders[-1] / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     html = of(*folders)
-    read = read_page(html)
+    read = Page(html)
     sound(read)
     assert len(html) < 1_000_000
     assert {"results-figure", "adaptation-figure", "difference-figure", "training-figure"} <= set(read.figures)
@@ -178,7 +178,7 @@ def test_a_hundred_runs(made_run: Any, read_page: Any, tmp_path: Path) -> None:
 ODD = [None, 3, -1.5, "x", [], [1], {}, {"name": 3}, {"a": {"b": None}}]
 
 
-def test_whatever_a_result_holds_besides(made_run: Any, read_page: Any, tmp_path: Path) -> None:
+def test_whatever_a_result_holds_besides(tmp_path: Path) -> None:
     folder = made_run(tmp_path / "run", settings={"model": {"name": "lstm"}, "seed": 0})
     whole = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     refused = 0
@@ -194,11 +194,11 @@ def test_whatever_a_result_holds_besides(made_run: Any, read_page: Any, tmp_path
                 except ConfigError:
                     refused += 1
                 else:
-                    sound(read_page(html))
+                    sound(Page(html))
     assert 0 < refused < 80
 
 
-def test_folders_of_runs(made_run: Any, read_page: Any, tmp_path: Path) -> None:
+def test_folders_of_runs(tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     runs = [made_run(sweep / "jobs" / name, learner) for name, learner in (("0", "maml"), ("1", "anil"))]
     made_run(runs[0] / "tests" / "again")  # of the first run, tested once more
@@ -211,26 +211,26 @@ def test_folders_of_runs(made_run: Any, read_page: Any, tmp_path: Path) -> None:
     table = report([sweep], tmp_path / "out", None, "markdown")
     said = f"Without a result, and so left out: {failed}."
     assert said in table
-    read = read_page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
+    read = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
     sound(read)
     assert said in read.text
     assert "2 runs on glyphs" in read.text
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "mse"])
-def test_what_diverged_comes_last(metric: str, made_run: Any, read_page: Any, tmp_path: Path) -> None:
+def test_what_diverged_comes_last(metric: str, tmp_path: Path) -> None:
     means = {"good": 0.9, "better": 0.95, "poor": 0.8, "worse": 0.75, "diverged": float("nan")}
     folders = [made_run(tmp_path / name, name, mean, metric=metric) for name, mean in means.items()]
-    read = read_page(of(*folders))
+    read = Page(of(*folders))
     sound(read)
     assert "adaptation-figure" in read.figures
     ranking = sorted(means, key=lambda name: read.text.index(name, read.text.index("before adapting")))
     assert ranking[-1] == "diverged"
     assert "nan" in read.text
-    sound(read_page(of(folders[-1])))  # and nothing else
+    sound(Page(of(folders[-1])))  # and nothing else
 
 
-def test_a_figure_of_many_has_the_best(made_run: Any, tmp_path: Path) -> None:
+def test_a_figure_of_many_has_the_best(tmp_path: Path) -> None:
     folders = [made_run(tmp_path / str(n), mean=0.5 + n / 100, baselines=n == 0) for n in range(40)]
     runs = on_the_same_tasks(folders)
     found, drawn = curves(runs), []
@@ -247,11 +247,11 @@ def test_a_figure_of_many_has_the_best(made_run: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", ["omniglot_5w1s", "omniglot_5w5s"])
-def test_the_report_of_the_learners(setting: str, read_page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_report_of_the_learners(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
     folder = Path("outputs/reference/learners") / setting
     committed = (folder / "report.html").read_text(encoding="utf-8")
-    read = read_page(committed)
+    read = Page(committed)
     sound(read)
     assert read.figures == [
         "results-figure",
@@ -266,9 +266,7 @@ def test_the_report_of_the_learners(setting: str, read_page: Any, monkeypatch: p
     assert of(*sorted(path.parent for path in folder.glob("*/result.json"))) == committed
 
 
-def test_the_command_with_all_settings_is_the_same_run(
-    runs: dict[str, Path], result_of: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_with_all_settings_is_the_same_run(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     import shlex
 
     from hydra import compose, initialize_config_module
@@ -293,12 +291,12 @@ def test_the_command_with_all_settings_is_the_same_run(
         assert composed == settings
 
 
-def test_a_run_of_several_processes(made_run: Any, read_page: Callable[[str], Any], tmp_path: Path) -> None:
+def test_a_run_of_several_processes(tmp_path: Path) -> None:
     settings = {"dataset": {"name": "glyphs"}, "seed": 0, "device": "cpu"}
     environment = {"seed": 0, "threads": 1, "processes": 2}
     command = ["train.py", "seed=0"]
     folder = made_run(tmp_path / "run", command=command, settings=settings, environment=environment)
-    read = read_page(of(folder))
+    read = Page(of(folder))
     assert "torchrun --nproc-per-node=2 -m metalstm.train dataset=glyphs seed=0 device=cpu" in read.text
     assert "cpu, 2 processes, 1 thread" in read.text
 
@@ -306,11 +304,9 @@ def test_a_run_of_several_processes(made_run: Any, read_page: Callable[[str], An
 @pytest.mark.parametrize(
     "command", [["metalstm-train", "-m", "seed=0,1"], ["metalstm-train", "resume=outputs/x"], None, 3]
 )
-def test_a_command_that_did_another_thing_is_not_given(
-    command: Any, made_run: Any, read_page: Callable[[str], Any], tmp_path: Path
-) -> None:
+def test_a_command_that_did_another_thing_is_not_given(command: Any, tmp_path: Path) -> None:
     settings = {"dataset": {"name": "glyphs", "classes": 36}, "seed": 0}
-    read = read_page(of(made_run(tmp_path / "run", command=command, settings=settings)))
+    read = Page(of(made_run(tmp_path / "run", command=command, settings=settings)))
     assert "metalstm-train dataset=glyphs dataset.classes=36 seed=0" in read.text
     assert "-m seed" not in read.text
     assert "resume=" not in read.text

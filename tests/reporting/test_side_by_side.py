@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 from metalstm.cli.report import report
+from support.places import SCRIPTS
+from support.runs import made_run
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "side_by_side.sh"
+SCRIPT = SCRIPTS / "side_by_side.sh"
 
 
-def test_what_is_copied_has_training_curves(made_run: Callable[..., Path], tmp_path: Path) -> None:
+def test_what_is_copied_has_training_curves(tmp_path: Path) -> None:
     for learner in ("maml", "anil", "protonet"):
         run = made_run(tmp_path / "runs" / f"glyphs_{learner}" / "now", learner)
         (run / "config.yaml").write_text("", encoding="utf-8")

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from metalstm.config.extras import install
+from support.places import SCRIPTS
 
 if TYPE_CHECKING:
     from bench.problem import Case
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 THREADS = 1
 needs_jax = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="jax is not installed (pip install '.[benchmark]')"
@@ -30,11 +30,6 @@ KINDS = {
     "four directions": {"directions": 4},
     "two layers": {"layers": 2},
 }
-
-
-@pytest.fixture(autouse=True)
-def scripts_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(SCRIPTS))
 
 
 @pytest.fixture
@@ -49,8 +44,8 @@ def tiny() -> Callable[..., Case]:
 
 
 def run_benchmark(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, SCRIPTS / "benchmark.py", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "bench", *arguments]
+    return subprocess.run(command, cwd=SCRIPTS, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -150,7 +145,7 @@ def test_quick_run_writes_what_is_promised(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "benchmark.json").read_text())
     assert set(report) == {"environment", "command", "rows"}
     assert {"python", "torch", "jax", "higher", "threads", "cpu"} <= set(report["environment"])
-    assert report["command"].startswith("python scripts/benchmark.py --systems ")
+    assert report["command"].startswith("scripts/bench/bench.sh --systems ")
     assert report["command"].endswith(" --rounds 2 --threads 1 --quick")  # nothing of the folder
     promised = {"setting", "system", "hidden", "directions", "layers", "order", "median_s", "min_s", "max_s", "runs"}
     extra = {"matmul": {"gflop", "peak_gflop_per_s", "at_peak_s"}}

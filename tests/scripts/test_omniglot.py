@@ -12,8 +12,8 @@ from hydra import compose, initialize_config_module
 
 from metalstm.config.parse import train_settings
 from metalstm.config.schema import TrainSettings
+from support.places import SCRIPTS
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 # In place of what trains: leaves a run with no more than a name, and says what it would train.
 STUBS = """
 finished() { echo "$1/$2"; }

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
 import torch
 from hydra import compose, initialize_config_module
 
@@ -16,8 +15,8 @@ from metalstm.config.schema import TrainSettings
 from metalstm.datasets.images.cifar100_files import Counts
 from metalstm.datasets.images.cifar_fs import load_cifar_fs
 from metalstm.tasks.classes import ClassDataset
+from support.places import SCRIPTS
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 # In place of what trains and compares: says what it would train.
 STUBS = """
 finished() { echo run; }
@@ -86,8 +85,7 @@ def test_a_use_that_is_none(tmp_path: Path) -> None:
     assert "clinc150 is none of speech_commands_5w1s" in ended.stderr
 
 
-def test_the_form_of_cifar100(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(SCRIPTS))
+def test_the_form_of_cifar100(tmp_path: Path) -> None:
     from cifar_form import write
 
     write(tmp_path, Counts(3, 2))

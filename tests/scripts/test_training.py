@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from support.places import REPOSITORY
 
 
 @pytest.mark.slow
 def test_parts_of_a_training_step_add_up(tmp_path: Path) -> None:
     command = [
         sys.executable,
-        "scripts/benchmark.py",
+        "scripts/bench/bench.sh",
         "--training",
         "--quick",
         "--threads",
@@ -45,7 +45,7 @@ def test_parts_of_a_training_step_add_up(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_one_process_and_two(tmp_path: Path) -> None:
-    command = [sys.executable, "scripts/benchmark.py", "--processes", "--quick", "--out", str(tmp_path)]
+    command = [sys.executable, "scripts/bench/bench.sh", "--processes", "--quick", "--out", str(tmp_path)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "processes.json").read_text())

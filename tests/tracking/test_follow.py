@@ -16,6 +16,7 @@ from metalstm.errors import ConfigError, Interrupted
 from metalstm.tracking import follow
 from metalstm.tracking.base import Ending, Record, TrackedRun, Tracker, result_values
 from metalstm.tracking.follow import LIBRARIES, Tracking, check_installed, look
+from support.places import REPOSITORY
 
 RUN = TrackedRun(Path("outputs/glyphs_5w1s_maml/2026-01-31T00-00-00-000000"), Path("outputs"), {"ways": 5})
 
@@ -138,7 +139,7 @@ def test_a_library_that_is_not_there_is_named_with_its_remedy(monkeypatch: pytes
 def test_the_same_names_in_settings_libraries_and_extras() -> None:
     joined = TrainSettings.__dataclass_fields__["logger"].metadata["joined"]
     assert tuple(LIBRARIES) == joined
-    project = Path(__file__).parents[2].joinpath("pyproject.toml").read_text(encoding="utf-8")
+    project = REPOSITORY.joinpath("pyproject.toml").read_text(encoding="utf-8")
     assert all(f"\n{name} = [" in project for name in LIBRARIES)
 
 

@@ -18,6 +18,7 @@ from wandb.proto import wandb_internal_pb2
 from metalstm.tracking import mlflow
 from metalstm.tracking.base import Record, TrackedRun, result_values
 from metalstm.tracking.follow import LIBRARIES, make_tracker
+from support.commands import only_run, tiny
 
 Curves = dict[str, list[tuple[int, float]]]  # by name: steps and values
 
@@ -102,7 +103,9 @@ def check(found: Curves, wanted: Curves) -> None:
         assert [value for _, value in found[name]] == pytest.approx([value for _, value in points], rel=1e-6), name
 
 
-def test_a_run_tracked_by_all_and_gone_on_with(in_process: Any, tiny: Any, only_run: Any) -> None:
+def test_a_run_tracked_by_all_and_gone_on_with(
+    in_process: Any,
+) -> None:
     assert set(READ) == set(LIBRARIES)
     ended = in_process("train", *tiny(steps=4), "logger=tensorboard+mlflow+wandb")
     assert (ended.code, ended.err) == (0, "")
@@ -132,9 +135,7 @@ def test_a_run_tracked_by_all_and_gone_on_with(in_process: Any, tiny: Any, only_
     assert (tracked.data.params["steps"], tracked.data.tags["metalstm.resumed_with"]) == ("4", "steps=6")
 
 
-def test_a_tracker_that_comes_later_has_the_whole_run(
-    in_process: Any, tiny: Any, only_run: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tracker_that_comes_later_has_the_whole_run(in_process: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     in_process("train", *tiny(steps=2, scratch_tasks=0))
     run = only_run(Path())
     assert {path.name for path in run.iterdir()} & {"tensorboard", "mlflow.json", "wandb"} == set()

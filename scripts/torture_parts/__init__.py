@@ -1,1 +1,0 @@
-"""What `scripts/torture.py` is made of; the tests in `tests/faults/` use the same parts on a smaller scale."""
