@@ -7,13 +7,10 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import NamedTuple
 
-import torch
-
-from metalstm.evaluation.evaluate import Adapts, Curve, meta_evaluate
+from metalstm.evaluation.evaluate import Adapts, Curve, EvaluationSetup, meta_evaluate
 from metalstm.learners.objective import Kind, is_better
 from metalstm.learners.scratch import Scratch
 from metalstm.nn.base import Shape
-from metalstm.runtime.processes import SINGLE, Processes
 from metalstm.runtime.progress import Progress
 from metalstm.tasks.sampler import TaskSampler
 
@@ -65,10 +62,8 @@ def evaluator(
     validation: TaskSampler,
     test: TaskSampler,
     test_tasks: int,
-    kind: Kind,
-    device: torch.device,
+    setup: EvaluationSetup,
     between: Callable[[], None],
-    processes: Processes = SINGLE,
 ) -> Evaluate:
     """How baselines are evaluated: tuned on a few meta-validation tasks, judged on the first meta-test tasks.
 
@@ -86,7 +81,7 @@ def evaluator(
                     progress.advance(done)
                 between()
 
-            return meta_evaluate(adapts, sampler, tasks, at, kind, device, after_batch, processes=processes)
+            return meta_evaluate(adapts, sampler, tasks, at, setup, after_batch)
 
     return evaluate
 

@@ -63,18 +63,24 @@ class Curve(NamedTuple):
         return self.points()[self.at.index(step)]
 
 
+class EvaluationSetup(NamedTuple):
+    """What is measured, where, and by which processes."""
+
+    kind: Kind  # classification (accuracy) or regression (mean squared error)
+    device: torch.device
+    processes: Processes = SINGLE  # each takes a batch; all get the whole curve, which one process would compute
+
+
 def meta_evaluate(
     learner: Adapts,
     sampler: TaskSampler,
     tasks: int,
     at: Sequence[int],
-    kind: Kind,
-    device: torch.device,
+    setup: EvaluationSetup,
     between: Callable[[int], None] = lambda done: None,
     watch: Callable[[TaskBatch, Tensor], None] = lambda tasks, predictions: None,
-    processes: Processes = SINGLE,
 ) -> Curve:
-    """Adapts to the first `tasks` tasks of a split and judges each on its query set.
+    """Adapt to the first `tasks` tasks of a split and judges each on its query set.
 
     Which tasks these are depends on the sampler alone, not on how many are taken at a time: every learner that is
     evaluated with the same seed meets the same ones.
@@ -84,12 +90,11 @@ def meta_evaluate(
         sampler: of single tasks.
         tasks: N, how many.
         at: the numbers of steps after which predictions are judged, ascending.
-        kind: classification (accuracy) or regression (mean squared error).
-        device: where to compute.
+        setup: what is measured, where, and by which processes.
         between: called after each batch of tasks with the number done so far, e.g. to show progress.
         watch: is shown each batch of tasks that is this process's own, and the predictions for it [P, T, Q, O].
-        processes: that take a batch each, the same ones as a single process would; all get the whole curve.
     """
+    kind, device, processes = setup
 
     def judged(numbers: range) -> tuple[Tensor, list[int]]:
         found: list[Tensor] = []

@@ -11,6 +11,7 @@ from metalstm.evaluation.meta_test import Evaluator
 from metalstm.learners.base import Learner
 from metalstm.learners.scratch import Scratch
 from metalstm.nn.base import Shape
+from metalstm.runtime.processes import SINGLE
 
 FEW = 8  # tasks of the learner that are timed
 DRAWING = 3.0  # seconds of figures and the report, matplotlib's start among them
@@ -18,10 +19,11 @@ DRAWING = 3.0  # seconds of figures and the report, matplotlib's start among the
 
 def seconds_of_a_task(evaluator: Evaluator, learner: Adapts, at: Sequence[int], tasks: int = FEW) -> float:
     """Time adapting to one task and judging it after so many steps, by several together, as later they are."""
-    meta_evaluate(learner, evaluator.validation, 1, at, evaluator.kind, evaluator.device)  # the first time takes longer
+    alone = evaluator.setup._replace(processes=SINGLE)
+    meta_evaluate(learner, evaluator.validation, 1, at, alone)  # the first time takes longer
     started = time.perf_counter()
-    meta_evaluate(learner, evaluator.validation, tasks, at, evaluator.kind, evaluator.device)
-    return (time.perf_counter() - started) / tasks / evaluator.processes.count
+    meta_evaluate(learner, evaluator.validation, tasks, at, alone)
+    return (time.perf_counter() - started) / tasks / evaluator.setup.processes.count
 
 
 def forecast(
@@ -44,7 +46,7 @@ def forecast(
         return phases
     phases["meta-test"] = protocol.tasks * seconds_of_a_task(evaluator, learner, range(protocol.steps_shown + 1))
     if protocol.scratch_tasks:
-        phases |= from_scratch(evaluator, Scratch(shape, evaluator.kind, "adam", 1e-3, seed))
+        phases |= from_scratch(evaluator, Scratch(shape, evaluator.setup.kind, "adam", 1e-3, seed))
     return phases | {"report": DRAWING}
 
 

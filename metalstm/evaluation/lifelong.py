@@ -86,9 +86,9 @@ def run_stream(
     """
     found = []
     for number in range(count):
-        tasks = [task.to(evaluator.device) for task in streams(number)]
+        tasks = [task.to(evaluator.setup.device) for task in streams(number)]
         shots = evaluator.protocol.step_unit == "shot"
-        found.append(run_stream_once(learner, tasks, mode, evaluator.protocol.steps, shots, evaluator.kind).cpu())
+        found.append(run_stream_once(learner, tasks, mode, evaluator.protocol.steps, shots, evaluator.setup.kind).cpu())
         after(number + 1)
     return Lifelong(torch.stack(found, dim=-1))
 

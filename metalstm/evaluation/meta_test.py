@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from metalstm.evaluation.baselines import (
@@ -21,15 +20,13 @@ from metalstm.evaluation.baselines import (
     scratch_same_steps,
 )
 from metalstm.evaluation.confusion import Confusion
-from metalstm.evaluation.evaluate import Adapts, Curve, meta_evaluate
+from metalstm.evaluation.evaluate import Adapts, Curve, EvaluationSetup, meta_evaluate
 from metalstm.evaluation.gallery import gallery
 from metalstm.evaluation.statistics import Interval
 from metalstm.learners.base import Learner
 from metalstm.learners.inner_loop.optimizer_steps import OptimizerLearner
-from metalstm.learners.objective import Kind
 from metalstm.nn.base import Shape
 from metalstm.runs.layout import CONFUSION, GALLERY, optional
-from metalstm.runtime.processes import SINGLE, Processes
 from metalstm.runtime.progress import Progress
 from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.examples import TaskBatch
@@ -83,10 +80,8 @@ class Evaluator(NamedTuple):
     validation: TaskSampler
     test: TaskSampler
     protocol: Protocol
-    kind: Kind
-    device: torch.device
+    setup: EvaluationSetup
     between: Callable[[], None]  # called after each batch of tasks
-    processes: Processes = SINGLE  # that share the tasks
 
     def evaluate(self, learner: Learner, shape: Shape, seed: int) -> MetaTested:
         """Meta-tests a learner, and its model from scratch.
@@ -110,7 +105,16 @@ class Evaluator(NamedTuple):
             seconds,
             picked,
             self.baselines(shape, seed),
-            made(GALLERY, gallery, learner, self.test, self.kind, protocol.steps, protocol.step_unit, self.device),
+            made(
+                GALLERY,
+                gallery,
+                learner,
+                self.test,
+                self.setup.kind,
+                protocol.steps,
+                protocol.step_unit,
+                self.setup.device,
+            ),
             None if confusion is None else made(CONFUSION, confusion.content),
             None if confusion is None else confusion.interval(),
         )
@@ -133,19 +137,9 @@ class Evaluator(NamedTuple):
 
         at = range(self.protocol.steps_shown + 1)
         with progress:
-            curve = meta_evaluate(
-                learner,
-                self.test,
-                tasks,
-                at,
-                kind=self.kind,
-                device=self.device,
-                between=after_batch,
-                watch=watch,
-                processes=self.processes,
-            )
+            curve = meta_evaluate(learner, self.test, tasks, at, self.setup, after_batch, watch)
         if confusion is not None:
-            confusion.sum_up(self.processes.gathered(confusion.counts()))
+            confusion.sum_up(self.setup.processes.gathered(confusion.counts()))
         return curve
 
     def seconds_per_step(self, learner: Adapts) -> float:
@@ -154,7 +148,7 @@ class Evaluator(NamedTuple):
         The fastest of three.
         """
         steps = max(1, self.protocol.steps)
-        task = self.test(0).to(self.device)
+        task = self.test(0).to(self.setup.device)
 
         def seconds(at: int) -> float:
             started = time.perf_counter()
@@ -166,8 +160,7 @@ class Evaluator(NamedTuple):
 
     def baseline_evaluator(self, test_tasks: int) -> Evaluate:
         """How baselines are evaluated, on so many of the test tasks."""
-        between = self.between
-        return evaluator(self.validation, self.test, test_tasks, self.kind, self.device, between, self.processes)
+        return evaluator(self.validation, self.test, test_tasks, self.setup, self.between)
 
     def pick_rate(self, learner: Learner) -> float | None:
         """Pick on meta-validation the rate of a learner that leaves it open, and gives it to the learner."""
@@ -181,7 +174,7 @@ class Evaluator(NamedTuple):
 
         evaluate = self.baseline_evaluator(TUNING_TASKS)
         rates = RATES[learner.optimizer]
-        picked, _ = best_rate("inner_lr", rates, with_rate, self.kind, [self.protocol.steps], evaluate)
+        picked, _ = best_rate("inner_lr", rates, with_rate, self.setup.kind, [self.protocol.steps], evaluate)
         learner.lr = picked
         return picked
 
@@ -195,6 +188,6 @@ class Evaluator(NamedTuple):
         same = protocol.scratch_inner_steps
         shown = max(same, protocol.steps_shown)
         return {
-            "scratch": scratch_same_steps(shape, self.kind, seed, same, shown, evaluate),
-            "scratch_many_steps": scratch_many_steps(shape, self.kind, seed, protocol.scratch_steps, evaluate),
+            "scratch": scratch_same_steps(shape, self.setup.kind, seed, same, shown, evaluate),
+            "scratch_many_steps": scratch_many_steps(shape, self.setup.kind, seed, protocol.scratch_steps, evaluate),
         }

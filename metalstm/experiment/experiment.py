@@ -11,6 +11,7 @@ import torch
 
 from metalstm.config.schema import TrainSettings
 from metalstm.datasets.base import Dataset
+from metalstm.evaluation.evaluate import EvaluationSetup
 from metalstm.evaluation.meta_test import Evaluator, Protocol
 from metalstm.experiment.agreement import check_same_data, check_same_weights
 from metalstm.experiment.build_learner import make_learner, model_shape
@@ -94,7 +95,8 @@ class Experiment:
     def evaluator(self, between: Callable[[], None], split: str = "meta_test") -> Evaluator:
         """Return what judges learners on a split's tasks; `between` is called after each batch of tasks."""
         samplers = self.sampler("meta_validation"), self.sampler(split)
-        return Evaluator(*samplers, self.protocol, self.dataset.kind, self.device, between, self.processes)
+        setup = EvaluationSetup(self.dataset.kind, self.device, self.processes)
+        return Evaluator(*samplers, self.protocol, setup, between)
 
     @property
     def protocol(self) -> Protocol:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 
 from metalstm.config.fields import bounded, one_of
 from metalstm.learners.base import LearnerSettings, MetaLoss, Parts
-from metalstm.learners.inner_loop.adaptation import HeadOnly, WholeModel
+from metalstm.learners.inner_loop.adaptation import Adaptable, HeadOnly, WholeModel
 from metalstm.learners.inner_loop.optimizer_steps import OPTIMIZERS, Optimizer, OptimizerLearner
 from metalstm.learners.objective import Kind, task_loss, task_metrics
-from metalstm.nn.base import Model
 from metalstm.tasks.examples import TaskBatch
 
 
@@ -23,10 +22,8 @@ class FineTune(OptimizerLearner):
     all tasks' examples, and a task goes on from its head.
 
     Args:
-        model: with an output for every meta-train class.
+        adaptable: what a task trains, of a model with an output for every meta-train class.
         kind: classification or regression.
-        ways: classes of a task.
-        adapts: `head` or `all`.
         inner_steps: of fine-tuning.
         optimizer, inner_lr: of fine-tuning; None: see `pick_rate`.
         same_outputs: whether an output means the same in all tasks.
@@ -34,18 +31,15 @@ class FineTune(OptimizerLearner):
 
     def __init__(
         self,
-        model: Model,
+        adaptable: Adaptable,
         kind: Kind,
-        ways: int,
-        adapts: Literal["head", "all"],
         inner_steps: int,
         optimizer: Optimizer,
         inner_lr: float | None,
         same_outputs: bool,
     ) -> None:
-        adapting = HeadOnly if adapts == "head" else WholeModel
-        super().__init__(adapting(model, None if same_outputs else ways), kind, optimizer, inner_lr)
-        self.model = model
+        super().__init__(adaptable, kind, optimizer, inner_lr)
+        self.model = adaptable.model
         self.same_outputs = same_outputs
         self.trains_on_all_classes = not same_outputs
         self.inner_steps = inner_steps
@@ -78,5 +72,8 @@ class FineTuneSettings(LearnerSettings):
     inner_lr: float | None = bounded(above=0)
 
     def build(self, parts: Parts) -> FineTune:
-        model = parts.model(parts.pretraining_outputs)
-        return FineTune(model, parts.kind, parts.outputs, same_outputs=parts.same_outputs, **self.values())
+        given = self.values()
+        adapting = HeadOnly if given.pop("adapts") == "head" else WholeModel
+        ways = None if parts.same_outputs else parts.outputs
+        adaptable = adapting(parts.model(parts.pretraining_outputs), ways)
+        return FineTune(adaptable, parts.kind, same_outputs=parts.same_outputs, **given)

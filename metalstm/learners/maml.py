@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -27,6 +27,31 @@ from metalstm.tasks.examples import Examples, TaskBatch
 AT_A_TIME_ON_A_CPU = 4
 
 
+@dataclass(frozen=True, kw_only=True)
+class Computing:
+    """How the meta-gradient is computed: it is the same up to rounding, in another time and memory.
+
+    Args:
+        engine: `batched`, many tasks at once; `higher`, one at a time.
+        task_chunk_size: how many tasks of a meta-batch are in memory at once in training; None: as many as the engine
+            can take, on a CPU at most `AT_A_TIME_ON_A_CPU`.
+        gradient_checkpointing: see `recompute` of `BatchedEngine`; the engine `higher` does without.
+        precision: what matrix products are rounded to (`torch.autocast`); None: not rounded.
+    """
+
+    engine: str = "batched"
+    task_chunk_size: int | None = None
+    gradient_checkpointing: bool = False
+    precision: torch.dtype | None = None
+
+    def engine_for(self, adaptable: Adaptable, rates: InnerRates, kind: Kind) -> Engine:
+        engines: dict[str, Callable[[Adaptable, InnerRates, Kind], Engine]] = {
+            "batched": partial(BatchedEngine, recompute=self.gradient_checkpointing),
+            "higher": HigherEngine,
+        }
+        return engines[self.engine](adaptable, rates, kind)
+
+
 class MAML(Learner):
     """Meta-learns the weights that the inner loop starts from, and its rates if they are learned.
 
@@ -37,11 +62,7 @@ class MAML(Learner):
         inner_lr: their rate, or where learned rates start.
         learned_rates: which rates are learned, see `rates`.
         order: `second` differentiates through the inner gradients, `first` takes them as constants (FOMAML).
-        engine: `batched`, many tasks at once; `higher`, one at a time.
-        task_chunk_size: how many tasks of a meta-batch are in memory at once in training; None: as many as the engine
-            can take, on a CPU at most `AT_A_TIME_ON_A_CPU`.
-        gradient_checkpointing: see `recompute` of `BatchedEngine`; the engine `higher` does without.
-        precision: what matrix products are rounded to (`torch.autocast`); None: not rounded.
+        computing: how the meta-gradient is computed.
     """
 
     queries_kept = 1  # passes over the query set that the outer gradient goes through
@@ -54,10 +75,7 @@ class MAML(Learner):
         inner_lr: float,
         learned_rates: LearnedRates = "none",
         order: Literal["first", "second"] = "second",
-        engine: str = "batched",
-        task_chunk_size: int | None = None,
-        gradient_checkpointing: bool = False,
-        precision: torch.dtype | None = None,
+        computing: Computing | None = None,
     ) -> None:
         super().__init__()
         self.adaptable = adaptable
@@ -66,14 +84,8 @@ class MAML(Learner):
         self.kind = kind
         self.inner_steps = inner_steps
         self.order = order
-        engines: dict[str, Callable[[Adaptable, InnerRates, Kind], Engine]] = {
-            "batched": partial(BatchedEngine, recompute=gradient_checkpointing),
-            "higher": HigherEngine,
-        }
-        self.engine = engines[engine](adaptable, self.rates, kind)
-        self.recompute = gradient_checkpointing
-        self.precision = precision
-        self.task_chunk_size = task_chunk_size
+        self.computing = Computing() if computing is None else computing
+        self.engine = self.computing.engine_for(adaptable, self.rates, kind)
 
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> MetaLoss:
         """Return the query loss after adapting, averaged over tasks: Finn et al. 2017, Algorithm 2, line 8."""
@@ -88,8 +100,8 @@ class MAML(Learner):
 
     def most_tasks(self, device: torch.device) -> int | None:
         """How many tasks are in memory at once in training; None: any number."""
-        if self.task_chunk_size is not None:
-            return self.task_chunk_size
+        if self.computing.task_chunk_size is not None:
+            return self.computing.task_chunk_size
         if self.engine.most_tasks is not None or device.type != "cpu":
             return self.engine.most_tasks
         return AT_A_TIME_ON_A_CPU
@@ -120,7 +132,7 @@ class MAML(Learner):
         others = self.queries_kept * cost.bytes_of_pass(self.model, tasks.query, "once", queries)
         fixed = cost.bytes_of_inputs(self.model, tasks) + cost.bytes_of_weights(self.model)
         weights = 2 * self.inner_steps * cost.bytes_of(self.model.parameters())
-        recompute = recompute or self.recompute
+        recompute = recompute or self.computing.gradient_checkpointing
         steps = cost.bytes_of_inner_steps(self.model, tasks.support, self.inner_steps, others, recompute)
         return fixed + weights + steps
 
@@ -133,7 +145,8 @@ class MAML(Learner):
 
     def rounding(self, device: torch.device) -> torch.autocast:
         # Without its cache of rounded weights: those of the inner loop are new at every step.
-        return torch.autocast(device.type, self.precision, enabled=self.precision is not None, cache_enabled=False)
+        precision = self.computing.precision
+        return torch.autocast(device.type, precision, enabled=precision is not None, cache_enabled=False)
 
     def metrics(self, losses: Tensor, outputs: Tensor, tasks: TaskBatch) -> dict[str, Tensor]:
         return task_metrics(self.kind, losses, outputs, tasks.query.targets)
@@ -168,6 +181,14 @@ class ByGradientSettings(LearnerSettings):
     learned_rates: str = one_of(*LEARNED_RATES)
     task_chunk_size: int | None = bounded(minimum=1)
 
+    def inner_loop(self, parts: Parts) -> dict[str, Any]:
+        """Return the settings as arguments of `MAML`: what the learner is, and how it is computed."""
+        given = self.values() | {"precision": parts.precision}
+        computing = Computing(
+            **{field.name: given.pop(field.name) for field in fields(Computing) if field.name in given}
+        )
+        return given | {"kind": parts.kind, "computing": computing}
+
 
 @dataclass(kw_only=True)
 class MAMLSettings(ByGradientSettings):
@@ -187,7 +208,7 @@ class MAMLSettings(ByGradientSettings):
             yield from beyond_higher(self.gradient_checkpointing, run)
 
     def build(self, parts: Parts) -> MAML:
-        return MAML(WholeModel(parts.model()), parts.kind, precision=parts.precision, **self.values())
+        return MAML(WholeModel(parts.model()), **self.inner_loop(parts))
 
 
 @dataclass(kw_only=True)
@@ -197,7 +218,7 @@ class ANILSettings(ByGradientSettings):
     order: str = one_of("first", "second")
 
     def build(self, parts: Parts) -> MAML:
-        return MAML(HeadOnly(parts.model()), parts.kind, precision=parts.precision, **self.values())
+        return MAML(HeadOnly(parts.model()), **self.inner_loop(parts))
 
 
 @dataclass(kw_only=True)
@@ -213,10 +234,10 @@ class ProtoMAMLSettings(ByGradientSettings):
 
     def build(self, parts: Parts) -> MAML:
         model = parts.model(0 if parts.kind == "classification" else None)
-        given = self.values()
+        given = self.inner_loop(parts)
         inner: Adaptable = HeadOnly(model) if given.pop("adapts") == "head" else WholeModel(model)
         adaptable = FromPrototypes(inner, parts.kind, given.pop("metric_scale"))
-        return MAML(adaptable, parts.kind, precision=parts.precision, **given)
+        return MAML(adaptable, **given)
 
 
 def beyond_higher(recompute: bool, settings: Any) -> Iterator[Problem]:

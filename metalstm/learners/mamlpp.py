@@ -73,5 +73,4 @@ class MAMLPlusPlusSettings(ByGradientSettings):
             yield from beyond_higher(self.gradient_checkpointing, run)
 
     def build(self, parts: Parts) -> MAMLPlusPlus:
-        adaptable = WholeModel(parts.model())
-        return MAMLPlusPlus(adaptable=adaptable, kind=parts.kind, precision=parts.precision, **self.values())
+        return MAMLPlusPlus(adaptable=WholeModel(parts.model()), **self.inner_loop(parts))

@@ -32,6 +32,24 @@ class Remembered(NamedTuple):
     stored: Tensor  # [T, K, H], the last layer's hidden state after each
 
 
+class Reading(NamedTuple):
+    """How a memory reads.
+
+    Args:
+        support: `sequential`: one example after another, in an order drawn at random; `pooled`: every example from the
+            same state, and the mean of the states after it, so that their order does not matter (Huisman et al. 2023).
+        labels: `joined`: an example's label stands beside it; `offset`: beside the next one (Santoro et al. 2016).
+        read: `state`: a query is answered from the state alone; `content`: also from what was stored at the examples
+            most like it, by cosine similarity (the reading head of Santoro et al. 2016): state after it, and label.
+        passes: how often the support set is read; each time from where the last one ended.
+    """
+
+    support: Literal["sequential", "pooled"]
+    labels: Literal["joined", "offset"]
+    read: Literal["state", "content"]
+    passes: int
+
+
 class Memory(GradientFreeLearner):
     """A second LSTM reads the support set's features with their labels, then each query by itself.
 
@@ -40,12 +58,7 @@ class Memory(GradientFreeLearner):
         kind: classification or regression.
         outputs: O.
         hidden_size, layers: of the LSTM that reads.
-        support: `sequential`: one example after another, in an order drawn at random; `pooled`: every example from the
-            same state, and the mean of the states after it, so that their order does not matter (Huisman et al. 2023).
-        labels: `joined`: an example's label stands beside it; `offset`: beside the next one (Santoro et al. 2016).
-        read: `state`: a query is answered from the state alone; `content`: also from what was stored at the examples
-            most like it, by cosine similarity (the reading head of Santoro et al. 2016): state after it, and label.
-        passes: how often the support set is read; each time from where the last one ended.
+        reading: how it reads.
         generator: draws the start.
     """
 
@@ -56,21 +69,15 @@ class Memory(GradientFreeLearner):
         outputs: int,
         hidden_size: int,
         layers: int,
-        support: Literal["sequential", "pooled"],
-        labels: Literal["joined", "offset"],
-        read: Literal["state", "content"],
-        passes: int,
+        reading: Reading,
         generator: torch.Generator,
     ) -> None:
         super().__init__(encoder, kind, outputs)
         width = encoder.shape.feature_size
         self.lstm = SharedLSTM(width + outputs, hidden_size, layers, generator)
-        self.support = support
-        self.labels = labels
-        self.reads_by = read
-        self.passes = passes
+        self.reading = reading
         adapted = hidden_size
-        if read == "content":
+        if reading.read == "content":
             adapted += hidden_size + outputs
             self.key = nn.Parameter(nn.init.orthogonal_(torch.empty(hidden_size, width), generator=generator))
             self.sharpness = nn.Parameter(torch.tensor(10.0))
@@ -99,16 +106,16 @@ class Memory(GradientFreeLearner):
         if count == 0:
             return adapted
         labels = self.as_numbers(targets, support)
-        if self.support == "sequential":
+        if self.reading.support == "sequential":
             order = self.order(count, generator)
             support, labels = support[:, order], labels[:, order]
         state, label, beside = adapted.state, adapted.label, labels
-        if self.labels == "offset":
+        if self.reading.labels == "offset":
             beside = torch.cat((label.unsqueeze(1), labels[:, :-1]), dim=1)
             label = labels[:, -1]
         tokens = torch.cat((support, beside), dim=-1)
-        for _ in range(self.passes):
-            if self.support == "sequential":
+        for _ in range(self.reading.passes):
+            if self.reading.support == "sequential":
                 after, state = self.lstm(tokens.transpose(0, 1), state)
                 stored = after.transpose(0, 1)
             else:
@@ -126,7 +133,7 @@ class Memory(GradientFreeLearner):
         tokens = torch.cat((query, beside), dim=-1).flatten(0, 1).unsqueeze(0)
         answers, _ = self.lstm(tokens, [repeated(layer, count) for layer in adapted.state])
         answers = answers.view(tasks, count, -1)
-        if self.reads_by == "content":
+        if self.reading.read == "content":
             answers = torch.cat((answers, self.recall(adapted, query)), dim=-1)
         return functional.linear(answers, self.head_weight, self.head_bias)
 
@@ -174,4 +181,6 @@ class MemorySettings(LearnerSettings):
             )
 
     def build(self, parts: Parts) -> Memory:
-        return Memory(parts.model(0), parts.kind, parts.outputs, generator=parts.generator, **self.values())
+        reading = Reading(self.support, self.labels, self.read, self.passes)  # type: ignore[arg-type]
+        sizes = parts.outputs, self.hidden_size, self.layers
+        return Memory(parts.model(0), parts.kind, *sizes, reading, parts.generator)

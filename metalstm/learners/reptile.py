@@ -49,11 +49,8 @@ class Reptile(OptimizerLearner):
         Its value, and the metrics, are those of the examples trained on.
         """
         examples = tasks.merged()
-        *_, trained = fine_tune(
-            *(self.adaptable, self.kind, self.optimizer, self.lr, examples, self.inner_steps),
-            batch=self.inner_batch,
-            generator=generator,
-        )
+        training = self.training_on_a_task
+        *_, trained = fine_tune(training, examples, self.inner_steps, batch=self.inner_batch, generator=generator)
         with torch.no_grad():
             outputs = self.adaptable.outputs(self.adaptable.encode(examples), trained)
             losses = task_loss(self.kind, outputs, examples.targets)

@@ -31,7 +31,7 @@ class Scratch(OptimizerLearner):
         shape: of the model, the same as the learner's that it is compared with.
         kind: classification or regression.
         optimizer: `sgd`, as the inner loop's, or `adam`.
-        lr: its rate; None: see `fine_tune`.
+        lr: its rate; None: see `Training`.
         seed: of the starts; the t-th task of a batch has the t-th start.
     """
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ SPLITS = ("meta_train", "meta_validation", "meta_test")
 Augment = Callable[[Examples, torch.Generator], Examples]
 
 
+@dataclass(eq=False)
 class ClassDataset:
     """The classes of one split, with examples that are sequences. Legend: C classes, E examples of the largest one.
 
@@ -31,37 +33,29 @@ class ClassDataset:
         words: where examples are tokens, the word that a step's tokens stand for; None: it is not known.
     """
 
-    def __init__(
-        self,
-        examples: Tensor,
-        names: Sequence[str],
-        counts: Tensor | None = None,
-        lengths: Tensor | None = None,
-        sources: Tensor | None = None,
-        together: int | None = None,
-        augment: Augment | None = None,
-        words: Mapping[tuple[int, ...], str] | None = None,
-    ) -> None:
-        if examples.dtype not in (torch.uint8, torch.float32, torch.int64) or examples.dim() != 4:
-            raise ValueError(f"examples {tuple(examples.shape)} {examples.dtype} are no sequences of classes")
+    examples: Tensor
+    names: list[str]
+    counts: Tensor | None = None
+    lengths: Tensor | None = None
+    sources: Tensor | None = None
+    together: int | None = None
+    augment: Augment | None = None
+    words: Mapping[tuple[int, ...], str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.examples.dtype not in (torch.uint8, torch.float32, torch.int64) or self.examples.dim() != 4:
+            raise ValueError(f"examples {tuple(self.examples.shape)} {self.examples.dtype} are no sequences of classes")
         for what, tensor, shape in (
-            ("names", torch.empty(len(names)), examples.shape[:1]),
-            ("counts", counts, examples.shape[:1]),
-            ("lengths", lengths, examples.shape[:2]),
-            ("sources", sources, examples.shape[:2]),
+            ("names", torch.empty(len(self.names)), self.examples.shape[:1]),
+            ("counts", self.counts, self.examples.shape[:1]),
+            ("lengths", self.lengths, self.examples.shape[:2]),
+            ("sources", self.sources, self.examples.shape[:2]),
         ):
             if tensor is not None and tensor.shape != shape:
-                raise ValueError(f"{what} {tuple(tensor.shape)} do not fit examples {tuple(examples.shape)}")
-        if together is not None and len(names) % together:
-            raise ValueError(f"{len(names)} classes are no groups of {together}")
-        self.examples = examples
-        self.names = list(names)
-        self.counts = counts
-        self.lengths = lengths
-        self.sources = sources
-        self.together = together
-        self.augment = augment
-        self.words = words
+                raise ValueError(f"{what} {tuple(tensor.shape)} do not fit examples {tuple(self.examples.shape)}")
+        if self.together is not None and len(self.names) % self.together:
+            raise ValueError(f"{len(self.names)} classes are no groups of {self.together}")
+        self.names = list(self.names)
 
     @property
     def classes(self) -> int:

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from metalstm.config.text import pasted
 from metalstm.evaluation.chance import ChanceWatch, mean_error, warn_of_chance
-from metalstm.evaluation.evaluate import meta_evaluate, task_batch
+from metalstm.evaluation.evaluate import EvaluationSetup, meta_evaluate, task_batch
 from metalstm.learners.base import Learner
 from metalstm.learners.objective import Kind, is_better, metric_name
 from metalstm.learners.parts import meta_loss
@@ -182,16 +182,8 @@ class MetaTrainer:
                 progress.advance(done)
                 self.raise_if_interrupted()
 
-            curve = meta_evaluate(
-                self.judged,
-                sampler,
-                tasks,
-                [inner_steps],
-                kind=kind,
-                device=self.device,
-                between=after_batch,
-                processes=self.processes,
-            )
+            setup = EvaluationSetup(kind, self.device, self.processes)
+            curve = meta_evaluate(self.judged, sampler, tasks, [inner_steps], setup, after_batch)
         if "meta-validation" in AHEAD.phases:
             AHEAD.phases["meta-validation"] = (time.monotonic() - started) * self.validations_left()
         _, value, ci95 = curve.point(inner_steps)

@@ -22,7 +22,7 @@ import torch
 from bench.environment import environment, in_words
 from bench.peak import CLEAR_REFS, RESET_HIGH_WATER_MARK, kib
 from bench.table import line
-from metalstm.evaluation.evaluate import in_batches, longest, meta_evaluate
+from metalstm.evaluation.evaluate import EvaluationSetup, in_batches, longest, meta_evaluate
 from metalstm.files.writing import write_atomically
 from metalstm.learners.base import Learner
 from metalstm.learners.cost import bytes_of_pass
@@ -143,7 +143,7 @@ def sampler_of(steps: int, evaluate: bool) -> TaskSampler:
 
 def do(learner: Learner, sampler: TaskSampler, tasks: int, evaluate: bool) -> None:
     if evaluate:
-        meta_evaluate(learner, sampler, max(2, tasks), [0, 1], "classification", torch.device("cpu"))
+        meta_evaluate(learner, sampler, max(2, tasks), [0, 1], EvaluationSetup("classification", torch.device("cpu")))
     else:
         meta_loss(learner, sampler(1)).loss.backward()
 

@@ -9,7 +9,7 @@ import torch
 from bench.problem import INNER_LR, Array, Problem
 from bench.system import System
 from metalstm.learners.inner_loop.adaptation import WholeModel
-from metalstm.learners.maml import MAML
+from metalstm.learners.maml import MAML, Computing
 from metalstm.nn.lstm import Directions, LSTMModel, ModelShape
 from metalstm.runtime.malloc import keep_freed_memory
 from metalstm.tasks.examples import Examples, TaskBatch
@@ -41,8 +41,10 @@ class MetalstmSystem(System):
             problem.case.inner_steps,
             INNER_LR,
             order=order,
-            task_chunk_size=problem.case.task_chunk_size,
-            gradient_checkpointing=problem.case.order == "recomputed",
+            computing=Computing(
+                task_chunk_size=problem.case.task_chunk_size,
+                gradient_checkpointing=problem.case.order == "recomputed",
+            ),
         )
         self.tasks = TaskBatch(
             Examples(torch.from_numpy(problem.support_inputs), targets=torch.from_numpy(problem.support_targets)),

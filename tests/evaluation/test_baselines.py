@@ -10,7 +10,7 @@ import torch
 
 from metalstm.evaluation import baselines
 from metalstm.evaluation.baselines import best_rate, evaluator, one_two_five, scratch_many_steps, scratch_same_steps
-from metalstm.evaluation.evaluate import Curve
+from metalstm.evaluation.evaluate import Curve, EvaluationSetup
 from metalstm.evaluation.meta_test import Evaluator, Protocol
 from metalstm.learners.objective import is_better
 from metalstm.learners.scratch import Scratch
@@ -114,7 +114,7 @@ def test_tuned_and_judged_on_the_tasks_it_should_be(
 ) -> None:
     monkeypatch.setattr(baselines, "TUNING_TASKS", 4)
     calls: list[None] = []
-    evaluate = evaluator(*samplers.values(), 3, "classification", CPU, lambda: calls.append(None))
+    evaluate = evaluator(*samplers.values(), 3, EvaluationSetup("classification", CPU), lambda: calls.append(None))
     learner = scratch(0.5)
     assert evaluate("meta_validation", learner, [1]).values.shape == (1, 4)
     assert evaluate("meta_test", learner, [0, 1]).values.shape == (2, 3)
@@ -126,7 +126,7 @@ def test_tuned_and_judged_on_the_tasks_it_should_be(
 def test_none_are_made_where_none_are_wanted(samplers: dict[str, TaskSampler]) -> None:
     def made(scratch_tasks: int) -> list[str]:
         protocol = Protocol(4, 1, 2, "step", 1, scratch_tasks, 2)
-        evaluator = Evaluator(*samplers.values(), protocol, "classification", CPU, lambda: None)
+        evaluator = Evaluator(*samplers.values(), protocol, EvaluationSetup("classification", CPU), lambda: None)
         compared = evaluator.baselines(SHAPE, 0)
         assert all(baseline.curve.values.shape[1] == scratch_tasks for baseline in compared.values())
         return list(compared)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from metalstm.evaluation import evaluate
-from metalstm.evaluation.evaluate import Curve, in_batches, meta_evaluate, task_batch
+from metalstm.evaluation.evaluate import Curve, EvaluationSetup, in_batches, meta_evaluate, task_batch
 from metalstm.evaluation.statistics import mean_and_ci95
 from metalstm.learners.inner_loop.adaptation import WholeModel
-from metalstm.learners.maml import MAML
+from metalstm.learners.maml import MAML, Computing
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.examples import TaskBatch
@@ -53,7 +53,7 @@ def test_tasks_of_one_person_are_one_unit() -> None:
     images = torch.randint(256, (8, 6, 5, 4), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     pool = ClassDataset(images, [f"{who}/{side}" for who in "abcd" for side in ("likes", "dislikes")], together=2)
     several = TaskSampler(pool, TaskShape(2, 1, 2), 1, 0, "meta_test")
-    curve = meta_evaluate(Recorder(), several, 12, [0], "classification", CPU)
+    curve = meta_evaluate(Recorder(), several, 12, [0], EvaluationSetup("classification", CPU))
     assert curve.units == [int(several(number).classes[0, 0]) // 2 for number in range(12)]  # type: ignore[index]
     assert curve.point(0).ci95 == pytest.approx(mean_and_ci95(curve.values[0].tolist(), curve.units)[1])
     assert curve.interval(0, "user") == ("user", len(set(curve.units)), curve.point(0).ci95)
@@ -79,7 +79,7 @@ def test_the_same_tasks_in_the_same_order(
 ) -> None:
     monkeypatch.setattr(evaluate, "SEQUENCES_AT_A_TIME", at_a_time)
     recorder, done = Recorder(), []
-    curve = meta_evaluate(recorder, sampler, TASKS, [0, 1], "classification", CPU, done.append)
+    curve = meta_evaluate(recorder, sampler, TASKS, [0, 1], EvaluationSetup("classification", CPU), done.append)
     assert all(torch.equal(seen, sampler(i).query.inputs[0]) for i, seen in enumerate(recorder.seen))
     assert len(recorder.seen) == TASKS
     assert curve.values.shape == (2, TASKS)
@@ -92,8 +92,8 @@ def test_the_same_tasks_in_the_same_order(
 
 def test_more_tasks_begin_with_the_fewer(sampler: TaskSampler) -> None:
     few, many = Recorder(), Recorder()
-    meta_evaluate(few, sampler, 3, [0], "classification", CPU)
-    meta_evaluate(many, sampler, 6, [0], "classification", CPU)
+    meta_evaluate(few, sampler, 3, [0], EvaluationSetup("classification", CPU))
+    meta_evaluate(many, sampler, 6, [0], EvaluationSetup("classification", CPU))
     assert all(torch.equal(one, other) for one, other in zip(few.seen, many.seen, strict=False))
 
 
@@ -102,7 +102,7 @@ def test_a_learner_does_not_mind_how_many_are_taken_at_a_time(
     engine: str, sampler: TaskSampler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = LSTMModel(ModelShape(4, 3, 6), seeded_generator(1, "start"))
-    learner = MAML(WholeModel(model), "classification", 2, 0.5, engine=engine)
+    learner = MAML(WholeModel(model), "classification", 2, 0.5, computing=Computing(engine=engine))
     predictions = []
     for at_a_time in (1, 1000):
         monkeypatch.setattr(evaluate, "SEQUENCES_AT_A_TIME", at_a_time)
@@ -123,6 +123,6 @@ def test_nothing_is_learned_from_an_evaluation(sampler: TaskSampler) -> None:
         "per_parameter_per_step",
     )
     before = {name: weight.clone() for name, weight in learner.state_dict().items()}
-    meta_evaluate(learner, sampler, 3, [0, 2], "classification", CPU)
+    meta_evaluate(learner, sampler, 3, [0, 2], EvaluationSetup("classification", CPU))
     assert all(torch.equal(weight, before[name]) for name, weight in learner.state_dict().items())
     assert all(parameter.grad is None for parameter in learner.parameters())

@@ -11,6 +11,7 @@ import torch
 from metalstm.datasets.series.sinusoid import SinusoidFamily
 from metalstm.evaluation import forecast
 from metalstm.evaluation.baselines import phase_names
+from metalstm.evaluation.evaluate import EvaluationSetup
 from metalstm.evaluation.meta_test import Evaluator, Protocol
 from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.maml import MAML
@@ -25,7 +26,7 @@ STEP, JUDGED = 2.0, 0.5  # seconds of a task
 def evaluator() -> Evaluator:
     protocol = Protocol(60, 3, 6, "step", scratch_inner_steps=3, scratch_tasks=10, scratch_steps=100)
     sampler = TaskSampler(SinusoidFamily(1), TaskShape(1, 2, 2), 1, 0, "meta_test")
-    return Evaluator(sampler, sampler, protocol, "regression", torch.device("cpu"), lambda: None)
+    return Evaluator(sampler, sampler, protocol, EvaluationSetup("regression", torch.device("cpu")), lambda: None)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from metalstm.evaluation.evaluate import EvaluationSetup
 from metalstm.evaluation.lifelong import Lifelong, run_stream, run_stream_once
 from metalstm.evaluation.meta_test import Evaluator, Protocol
 from metalstm.learners.base import Learner, MetaLoss
@@ -114,7 +115,7 @@ def evaluator() -> Evaluator:
     images = torch.randint(256, (6, 5, 3, 4), generator=generator, dtype=torch.uint8)
     sampler = TaskSampler(ClassDataset(images, list("abcdef")), TaskShape(2, 1, 3), 1, 0, "meta_test")
     protocol = Protocol(6, 1, 1, "shot", 2, 0, 5)
-    return Evaluator(sampler, sampler, protocol, "classification", torch.device("cpu"), lambda: None)
+    return Evaluator(sampler, sampler, protocol, EvaluationSetup("classification", torch.device("cpu")), lambda: None)
 
 
 def test_prototypes_carried_on_are_those_of_all_support_sets(evaluator: Evaluator) -> None:

@@ -14,11 +14,11 @@ from torch.nn import functional
 
 from metalstm.datasets.series.sinusoid import SinusoidFamily
 from metalstm.evaluation import baselines, meta_test, results
-from metalstm.evaluation.evaluate import meta_evaluate
+from metalstm.evaluation.evaluate import EvaluationSetup, meta_evaluate
 from metalstm.evaluation.meta_test import Evaluator, Protocol
 from metalstm.learners.base import Learner
 from metalstm.learners.finetune import FineTune
-from metalstm.learners.inner_loop.adaptation import WholeModel
+from metalstm.learners.inner_loop.adaptation import HeadOnly, WholeModel
 from metalstm.learners.maml import MAML
 from metalstm.learners.protonet import ProtoNet
 from metalstm.learners.scratch import Scratch
@@ -48,7 +48,7 @@ def judge_of(kind: Any, protocol: Protocol = PROTOCOL, between: Callable[[], Non
         source = ClassDataset(images, list("abcdef"))
     shape = TaskShape(2 if kind == "classification" else 1, 1, 2)
     validation, test = (TaskSampler(source, shape, 1, 0, split) for split in ("meta_validation", "meta_test"))
-    return Evaluator(validation, test, protocol, kind, CPU, between)
+    return Evaluator(validation, test, protocol, EvaluationSetup(kind, CPU), between)
 
 
 class Table(Scratch):
@@ -100,7 +100,9 @@ def test_the_rate_that_is_picked_does_best() -> None:
     values = {}
     for lr in baselines.RATES["adam"]:
         learner = Scratch(ModelShape(1, 1, 3), "regression", "adam", lr, 0)
-        values[lr] = meta_evaluate(learner, evaluator.validation, TUNING, [2], "regression", CPU).point(2).value
+        values[lr] = (
+            meta_evaluate(learner, evaluator.validation, TUNING, [2], EvaluationSetup("regression", CPU)).point(2).value
+        )
     learner = Scratch(ModelShape(1, 1, 3), "regression", "adam", None, 0)
     assert evaluator.pick_rate(learner) == min(values, key=lambda lr: values[lr])
     assert len(set(values.values())) == len(values)
@@ -108,7 +110,7 @@ def test_the_rate_that_is_picked_does_best() -> None:
 
 def fine_tuned(lr: float | None, optimizer: Any = "sgd") -> FineTune:
     model = LSTMModel(ModelShape(4, 6, 3), seeded_generator(0, "start"))
-    return FineTune(model, "classification", 2, "head", 2, optimizer, lr, same_outputs=False)
+    return FineTune(HeadOnly(model, 2), "classification", 2, optimizer, lr, same_outputs=False)
 
 
 def test_fine_tuning_has_its_rate_picked_too() -> None:
@@ -190,7 +192,9 @@ def test_all_that_was_measured() -> None:
     assert (tested.steps, tested.step_unit) == (2, "step")
     assert tested.seconds_per_step >= 0
     assert tested.curve.at == [0, 1, 2, 3]
-    again = meta_evaluate(fine_tuned(tested.picked_lr), evaluator.test, 6, range(4), "classification", CPU)
+    again = meta_evaluate(
+        fine_tuned(tested.picked_lr), evaluator.test, 6, range(4), EvaluationSetup("classification", CPU)
+    )
     assert torch.equal(tested.curve.values, again.values)  # with the rate that was picked, on meta-test
     assert tested.curve.values.shape == (4, 6)
     assert tested.baselines.keys() == {"scratch", "scratch_many_steps"}

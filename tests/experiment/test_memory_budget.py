@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from metalstm.evaluation.evaluate import longest, meta_evaluate, within_budget
+from metalstm.evaluation.evaluate import EvaluationSetup, longest, meta_evaluate, within_budget
 from metalstm.experiment import memory_budget
 from metalstm.learners.base import Learner
 from metalstm.learners.inner_loop.adaptation import WholeModel
@@ -58,7 +58,7 @@ def test_an_evaluation_is_the_same_bit_for_bit(
         parts.append([len(part) for part in within_budget(learner, sampler, range(TASKS))])
         shown: list[Any] = []
         watch = lambda _, predictions, shown=shown: shown.append(predictions)  # noqa: E731
-        meta_evaluate(learner, sampler, TASKS, [0, 3], "classification", CPU, watch=watch)
+        meta_evaluate(learner, sampler, TASKS, [0, 3], EvaluationSetup("classification", CPU), watch=watch)
         found.append(torch.cat(shown, dim=1))
     assert parts == [[5], [2, 2, 1], [1] * 5]
     assert torch.equal(found[0], found[1])

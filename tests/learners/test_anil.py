@@ -13,6 +13,7 @@ from support.learners import (
     LOSSES,
     OUTPUTS,
     assert_slope,
+    computed,
     each_kind,
     each_order,
     each_rates,
@@ -34,7 +35,7 @@ def anil(inner_steps: int, kind: str = "classification", **settings: object) -> 
     """A learner in which no weight and no learned rate is equal to another."""
     generator = torch.Generator().manual_seed(7)
     model = LSTMModel(ModelShape(FEATURES, OUTPUTS[kind], hidden_size=HIDDEN), generator)
-    learner = MAML(HeadOnly(model), kind, inner_steps, RATE, **settings)
+    learner = MAML(HeadOnly(model), kind, inner_steps, RATE, **computed(settings))
     with torch.no_grad():
         for weight in model.parameters():
             weight.copy_(0.6 * torch.randn(weight.shape, generator=generator))

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from metalstm.learners.base import Learner
 from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.lstm_optimizer import LSTMOptimizer
-from metalstm.learners.maml import MAML
+from metalstm.learners.maml import MAML, Computing
 from metalstm.learners.protonet import ProtoNet
 from metalstm.learners.scratch import Scratch
 from metalstm.nn.base import Keeps, Size
@@ -86,10 +86,8 @@ def learner_of(name: str) -> Learner:
     if name == "lstm_optimizer":
         return LSTMOptimizer(shape.build(generator), "classification", 3, 20, 0.1, generator)
     order = {"maml": "second", "recomputed": "second", "fomaml": "first"}[name]
-    recompute = name == "recomputed"
-    return MAML(
-        WholeModel(shape.build(generator)), "classification", 3, 0.1, order=order, gradient_checkpointing=recompute
-    )
+    computing = Computing(gradient_checkpointing=name == "recomputed")
+    return MAML(WholeModel(shape.build(generator)), "classification", 3, 0.1, order=order, computing=computing)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metalstm.learners.finetune import FineTune
+from metalstm.learners.inner_loop.adaptation import HeadOnly, WholeModel
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.nn.torch_lstm import PlainModel, to_plain
 from metalstm.tasks.examples import TaskBatch
@@ -37,7 +38,9 @@ def finetune(
         for weight in model.parameters():
             weight.copy_(0.5 * torch.randn(weight.shape, generator=generator))
             assert weight.unique().numel() == weight.numel()
-    return FineTune(model, kind, WAYS if kind == "classification" else 2, adapts, 5, optimizer, rate, same)
+    ways = WAYS if kind == "classification" else 2
+    adaptable = (HeadOnly if adapts == "head" else WholeModel)(model, None if same else ways)
+    return FineTune(adaptable, kind, 5, optimizer, rate, same)
 
 
 def named_tasks(kind: str = "classification", ragged: bool = False) -> TaskBatch:

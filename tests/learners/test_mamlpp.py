@@ -9,7 +9,7 @@ from metalstm.learners.mamlpp import MAMLPlusPlus
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.nn.torch_lstm import PlainModel, to_plain
 from metalstm.tasks.examples import TaskBatch
-from support.learners import LOSSES, OUTPUTS, assert_slope, each_kind, make_tasks
+from support.learners import LOSSES, OUTPUTS, assert_slope, computed, each_kind, make_tasks
 from support.tensors import difference
 
 FEATURES, RATE = 4, 0.3
@@ -34,7 +34,7 @@ def mamlpp(
         kind=kind,
         inner_steps=inner_steps,
         inner_lr=RATE,
-        **{"learned_rates": "per_layer_per_step"} | settings,
+        **computed({"learned_rates": "per_layer_per_step"} | settings),
     )
     with torch.no_grad():
         for weight in model.parameters():

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from metalstm.learners.inner_loop.adaptation import read_by_all
-from metalstm.learners.memory import Memory
+from metalstm.learners.memory import Memory, Reading
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.examples import Examples, TaskBatch
 from support.learners import LOSSES, OUTPUTS, assert_slope, each_kind, features_of, gradient, make_tasks
@@ -32,7 +32,7 @@ def memory(
     """A learner in which no weight is equal to another."""
     generator = torch.Generator().manual_seed(7)
     encoder = LSTMModel(ModelShape(FEATURES, 0, hidden_size=WIDTH), generator)
-    learner = Memory(encoder, kind, OUTPUTS[kind], HIDDEN, layers, support, labels, read, passes, generator)
+    learner = Memory(encoder, kind, OUTPUTS[kind], HIDDEN, layers, Reading(support, labels, read, passes), generator)
     with torch.no_grad():
         for weight in learner.parameters():
             weight.copy_(0.7 * torch.randn(weight.shape, generator=generator))
@@ -83,25 +83,25 @@ def answers(learner: Memory, support: Tensor, labels: Tensor, queries: Tensor) -
     state = (torch.zeros(learner.lstm.layers, HIDDEN), torch.zeros(learner.lstm.layers, HIDDEN))
     outputs: list[Tensor] = []
     beside_query = nothing
-    for _ in range(learner.passes if len(support) else 0):
+    for _ in range(learner.reading.passes if len(support) else 0):
         outputs, ends = [], []
         label_before = nothing
         for example, label in zip(support, labels, strict=True):
-            beside = label if learner.labels == "joined" else label_before
+            beside = label if learner.reading.labels == "joined" else label_before
             output, end = read(torch.cat((example, beside)), state)
-            if learner.support == "sequential":
+            if learner.reading.support == "sequential":
                 state = end
             outputs.append(output)
             ends.append(end)
             label_before = label
-        if learner.support == "pooled":
+        if learner.reading.support == "pooled":
             state = tuple(sum(of_examples) / len(support) for of_examples in zip(*ends, strict=True))
-        if learner.labels == "offset":
+        if learner.reading.labels == "offset":
             beside_query = label_before
     predictions = []
     for query in queries:
         adapted, _ = read(torch.cat((query, beside_query)), state)
-        if learner.reads_by == "content":
+        if learner.reading.read == "content":
             adapted = torch.cat((adapted, recalled(learner, support, labels, outputs, query)))
         predictions.append(learner.head_weight @ adapted + learner.head_bias)
     return torch.stack(predictions)
@@ -134,7 +134,7 @@ def meta_loss(learner: Memory, tasks: TaskBatch, seed: int = 4) -> Tensor:
     """The mean over tasks of the query loss; a sequential reading's order is drawn from the seed."""
     count = tasks.support.targets.shape[1]
     order = list(range(count))
-    if learner.support == "sequential":
+    if learner.reading.support == "sequential":
         order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
         assert order != sorted(order)
     losses = []

@@ -9,7 +9,7 @@ from metalstm.learners.maml import MAML
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.nn.torch_lstm import PlainModel, to_plain
 from metalstm.tasks.examples import TaskBatch
-from support.learners import LOSSES, OUTPUTS, assert_slope, each_kind, each_order, gradient, make_tasks
+from support.learners import LOSSES, OUTPUTS, assert_slope, computed, each_kind, each_order, gradient, make_tasks
 from support.tensors import difference
 
 FEATURES, RATE = 4, 0.3
@@ -22,7 +22,9 @@ def meta_sgd(inner_steps: int, kind: str = "classification", spread: float = 2.4
     """A learner in which no weight is equal to another, and no rate, unless `spread` is 0."""
     generator = torch.Generator().manual_seed(7)
     model = LSTMModel(ModelShape(FEATURES, OUTPUTS[kind], hidden_size=6), generator)
-    learner = MAML(WholeModel(model), kind, inner_steps, RATE, **{"learned_rates": "per_parameter"} | settings)
+    learner = MAML(
+        WholeModel(model), kind, inner_steps, RATE, **computed({"learned_rates": "per_parameter"} | settings)
+    )
     with torch.no_grad():
         for weight in model.parameters():
             weight.copy_(0.5 * torch.randn(weight.shape, generator=generator))

@@ -17,6 +17,7 @@ from metalstm.tasks.examples import Examples, TaskBatch
 from support.learners import (
     LOSSES,
     assert_slope,
+    computed,
     each_kind,
     each_order,
     each_rates,
@@ -38,7 +39,7 @@ def proto_maml(inner_steps: int, kind: str = "classification", **settings: objec
     shape = ModelShape(FEATURES, 0 if kind == "classification" else 2, hidden_size=HIDDEN)
     learner = MAML(
         FromPrototypes(WholeModel(LSTMModel(shape, generator)), kind),
-        kind, inner_steps, RATE, **settings,
+        kind, inner_steps, RATE, **computed(settings),
     )  # fmt: skip
     with torch.no_grad():
         for weight in learner.model.parameters():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from metalstm.learners.inner_loop.adaptation import WholeModel
-from metalstm.learners.maml import MAML
+from metalstm.learners.maml import MAML, Computing
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.nn.sequences import embedded
 from metalstm.nn.torch_lstm import PlainModel
@@ -75,7 +75,10 @@ def test_equals_torchs_embedding_and_lstm(
 def test_engines_agree(order: str, inner_steps: int, tasks: TaskBatch) -> None:
     found = []
     for engine in ("batched", "higher"):
-        learner = MAML(WholeModel(model()), "classification", inner_steps, 0.5, "per_parameter_per_step", order, engine)
+        computing = Computing(engine=engine)
+        learner = MAML(
+            WholeModel(model()), "classification", inner_steps, 0.5, "per_parameter_per_step", order, computing
+        )
         parameters = dict(learner.named_parameters())
         gradients = torch.autograd.grad(learner.meta_loss(tasks).loss, list(parameters.values()))
         found.append(dict(zip(parameters, gradients, strict=True)))

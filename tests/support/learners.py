@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import get_args
+from dataclasses import fields
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional
 
 from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.inner_loop.learned_rates import LearnedRates
-from metalstm.learners.maml import MAML
+from metalstm.learners.maml import MAML, Computing
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.examples import Examples, TaskBatch
 
@@ -53,6 +54,13 @@ def make_tasks(
     return TaskBatch(examples(2), examples(4))
 
 
+def computed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of `MAML` with those of `Computing` among them."""
+    names = {field.name for field in fields(Computing)}
+    computing = Computing(**{name: value for name, value in settings.items() if name in names})
+    return {name: value for name, value in settings.items() if name not in names} | {"computing": computing}
+
+
 def make_maml(
     inner_steps: int,
     *,
@@ -76,10 +84,9 @@ def make_maml(
         inner_lr=0.3,
         learned_rates=learned_rates,
         order=order,
-        engine=engine,
-        task_chunk_size=task_chunk_size,
-        gradient_checkpointing=recompute,
-        precision=precision,
+        computing=Computing(
+            engine=engine, task_chunk_size=task_chunk_size, gradient_checkpointing=recompute, precision=precision
+        ),
     )
     with torch.no_grad():
         for weight in learner.model.parameters():

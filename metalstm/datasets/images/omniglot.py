@@ -56,14 +56,25 @@ class Characters(NamedTuple):
     fingerprint: str  # SHA-256 of images and names, the same from zips and from folders
 
 
+class Changes(NamedTuple):
+    """How meta-train's drawings are changed.
+
+    Args:
+        augment: how far they are bent when they are drawn, see `bent`; 0: not at all.
+        mirrored: whether its classes are there in a mirror too, as further ones: `Tifinagh/character50, mirrored`.
+    """
+
+    augment: float = 0
+    mirrored: bool = False
+
+
 def load_omniglot(
     root: Path | None,
     download: bool,
     split: Split = "random",
     split_seed: int = 0,
     rotations: Rotations = "meta_train",
-    augment: float = 0,
-    mirrored: bool = False,
+    changes: Changes | None = None,
     *,
     counts: Counts = OMNIGLOT,
 ) -> Dataset:
@@ -80,8 +91,7 @@ def load_omniglot(
         split: `random` or `lake`.
         split_seed: which permutation of the characters the split is made from.
         rotations: the splits that have rotated classes.
-        augment: how far meta-train's drawings are bent when they are drawn, see `bent`; 0: not at all.
-        mirrored: whether meta-train has its classes in a mirror too, as further ones: `Tifinagh/character50, mirrored`.
+        changes: of meta-train's drawings; None: none.
         counts: how many characters there have to be.
 
     Raises:
@@ -95,7 +105,7 @@ def load_omniglot(
     for name, chosen in _split(characters, split, split_seed, counts).items():
         rotated = rotations == "all" or (rotations == "meta_train" and name == "meta_train")
         pool = _pool(characters, chosen, rotated)
-        pools[name] = more_of(pool, augment, mirrored) if name == "meta_train" else pool
+        pools[name] = changed(pool, changes) if changes and name == "meta_train" else pool
     check_disjoint(pools)
     # Not what meta-train alone has: the tasks to be judged on are the same.
     setting = json.dumps([characters.fingerprint, split, split_seed, rotations])
@@ -202,9 +212,9 @@ def _pool(characters: Characters, chosen: Tensor, rotated: bool) -> ClassDataset
     )
 
 
-def more_of(pool: ClassDataset, augment: float, mirrored: bool) -> ClassDataset:
-    """Return the same classes, followed by the same in a mirror where `mirrored`; bent by `augment` when drawn."""
-    images, names = pool.examples, pool.names
+def changed(pool: ClassDataset, changes: Changes) -> ClassDataset:
+    """Return the classes with the changes made."""
+    (augment, mirrored), images, names = changes, pool.examples, pool.names
     if mirrored:
         images = torch.cat((images, images.flip(-1)))
         names = names + [f"{name}, mirrored" for name in names]
@@ -229,6 +239,5 @@ class OmniglotSettings(FolderOfData):
             self.split,  # type: ignore[arg-type]
             self.split_seed,
             self.rotations,  # type: ignore[arg-type]
-            self.augment,
-            self.mirrored,
+            Changes(self.augment, self.mirrored),
         )

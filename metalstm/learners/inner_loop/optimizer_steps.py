@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,11 +20,17 @@ Optimizer = Literal["sgd", "adam"]
 UNTIL_PICKED = {"sgd": 0.1, "adam": 1e-3}  # rates, before meta-validation has picked one
 
 
+class Training(NamedTuple):
+    """What is trained, and how: the weights of `adaptable`, every task's by themselves, with a torch optimizer."""
+
+    adaptable: Adaptable
+    kind: Kind
+    optimizer: Optimizer
+    lr: float | None  # None: that of `UNTIL_PICKED`
+
+
 def fine_tune(
-    adaptable: Adaptable,
-    kind: Kind,
-    optimizer: Optimizer,
-    lr: float | None,
+    training: Training,
     examples: Examples,
     steps: int,
     start: Weights | None = None,
@@ -34,16 +40,14 @@ def fine_tune(
     """Yield the weights before training and after each of `steps` steps; they are updated in place.
 
     Args:
-        adaptable: what is trained, every task's weights by themselves.
-        kind: classification or regression.
-        optimizer: `sgd` or `adam`.
-        lr: its rate; None: that of `UNTIL_PICKED`.
+        training: what is trained, and how.
         examples: to train on.
         steps: how many.
         start: the weights to start from, [T, ...] each; None: the adaptable's own.
         batch: examples that each step sees, drawn anew; None: all.
         generator: for the batches and the dropout masks; None: neither.
     """
+    adaptable, kind, optimizer, lr = training
     with torch.no_grad():
         encoded = adaptable.encode(examples)
         own = adaptable.start(encoded, examples) if start is None else start
@@ -68,7 +72,7 @@ class OptimizerLearner(Learner):
     Args:
         adaptable: what is trained.
         kind: classification or regression.
-        optimizer, lr: of the training; None: see `fine_tune`.
+        optimizer, lr: of the training; None: see `Training`.
     """
 
     def __init__(self, adaptable: Adaptable, kind: Kind, optimizer: Optimizer, lr: float | None) -> None:
@@ -79,11 +83,15 @@ class OptimizerLearner(Learner):
         self.lr = lr
 
     @property
+    def training_on_a_task(self) -> Training:
+        return Training(self.adaptable, self.kind, self.optimizer, self.lr)
+
+    @property
     def network(self) -> Model:
         return self.adaptable.model
 
     def adapt(self, support: Examples, steps: int, adapted: Weights | None = None) -> Iterator[Weights]:
-        return fine_tune(self.adaptable, self.kind, self.optimizer, self.lr, support, steps, adapted)
+        return fine_tune(self.training_on_a_task, support, steps, adapted)
 
     def predict(self, adapted: Weights, query: Any) -> Tensor:
         return self.adaptable.outputs(query, adapted)

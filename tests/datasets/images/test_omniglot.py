@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw
 
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.images import omniglot
-from metalstm.datasets.images.omniglot import image_from_png, load_omniglot
+from metalstm.datasets.images.omniglot import Changes, image_from_png, load_omniglot
 from metalstm.datasets.images.omniglot_files import Counts
 from metalstm.errors import DataError
 from metalstm.tasks.classes import ClassDataset
@@ -346,7 +346,7 @@ def test_rotated_classes_are_turned_images_in_the_split_of_their_character(zips:
 
 
 def test_mirrored_classes_are_the_same_left_for_right_and_of_meta_train_alone(zips: Path) -> None:
-    before, after = load(zips), load(zips, mirrored=True)
+    before, after = load(zips), load(zips, changes=Changes(mirrored=True))
     for split, pool in pools(before).items():
         more = pools(after)[split]
         assert more.names == pool.names + [f"{name}, mirrored" for name in pool.names] * (split == "meta_train")
@@ -410,13 +410,15 @@ def test_only_meta_train_is_bent_and_by_as_much_as_asked_for(zips: Path) -> None
     shape = TaskShape(2, 1, 1)
 
     def drawn(split: str, augment: float) -> torch.Tensor:
-        return pools(load(zips, augment=augment))[split].sample(8, shape, seeded_generator(0)).query.inputs
+        return pools(load(zips, changes=Changes(augment)))[split].sample(8, shape, seeded_generator(0)).query.inputs
 
     for split in ("meta_train", "meta_validation", "meta_test"):
         assert torch.equal(drawn(split, 0), drawn(split, 1)) == (split != "meta_train")
     little, much = ((drawn("meta_train", strength) - drawn("meta_train", 0)).abs().mean() for strength in (0.1, 1))
     assert 0 < little < much / 2
-    assert load(zips, augment=1).fingerprint == load(zips).fingerprint  # the tasks to be judged on are the same
+    assert (
+        load(zips, changes=Changes(augment=1)).fingerprint == load(zips).fingerprint
+    )  # the tasks to be judged on are the same
 
 
 def test_fingerprint_depends_on_pixels_and_on_every_setting(folders: Path) -> None:

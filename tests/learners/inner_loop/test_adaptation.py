@@ -8,7 +8,7 @@ from torch import Tensor
 
 from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.inner_loop.batched import BatchedEngine
-from metalstm.learners.maml import MAML
+from metalstm.learners.maml import MAML, Computing
 from metalstm.learners.objective import task_loss, task_metric
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.examples import Examples, TaskBatch
@@ -147,12 +147,13 @@ def test_dropout_in_training_only() -> None:
 def test_higher_refuses_dropout() -> None:
     model = LSTMModel(ModelShape(4, 3, hidden_size=6, dropout=0.1), torch.Generator())
     with pytest.raises(ValueError, match="no dropout"):
-        MAML(WholeModel(model), "classification", 1, 0.1, engine="higher")
+        MAML(WholeModel(model), "classification", 1, 0.1, computing=Computing(engine="higher"))
 
 
 def test_an_unknown_engine_is_refused() -> None:
+    lower = Computing(engine="lower")
     with pytest.raises(KeyError, match="lower"):
-        MAML(WholeModel(LSTMModel(ModelShape(4, 3), torch.Generator())), "classification", 1, 0.1, engine="lower")
+        MAML(WholeModel(LSTMModel(ModelShape(4, 3), torch.Generator())), "classification", 1, 0.1, computing=lower)
 
 
 @each_kind

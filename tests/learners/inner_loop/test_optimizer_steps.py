@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from metalstm.learners.base import MetaLoss
 from metalstm.learners.inner_loop.adaptation import Adaptable, HeadOnly, WholeModel
-from metalstm.learners.inner_loop.optimizer_steps import OptimizerLearner, fine_tune
+from metalstm.learners.inner_loop.optimizer_steps import OptimizerLearner, Training, fine_tune
 from metalstm.nn.mlp import MLPModel, MLPShape
 from metalstm.tasks.examples import TaskBatch
 from support.learners import LOSSES, OUTPUTS, each_kind, make_tasks
@@ -81,7 +81,9 @@ def test_equals_torch_optim(kind: str, optimizer: str, adapts: str, batch: int |
     tasks, count, steps = *examples.targets.shape[:2], 4
     what = adaptable(kind, adapts)
     stream = torch.Generator().manual_seed(4)
-    yielded = fine_tune(what, kind, optimizer, RATES[optimizer], examples, steps, batch=batch, generator=stream)
+    yielded = fine_tune(
+        Training(what, kind, optimizer, RATES[optimizer]), examples, steps, batch=batch, generator=stream
+    )
     got = [{name: weight.detach().clone() for name, weight in weights.items()} for weights in yielded]
     assert len(got) == steps + 1
     assert set(got[0]) == set(NAMES[-2:] if adapts == "head" else NAMES)
@@ -158,7 +160,7 @@ def test_what_is_trained_is_a_copy(optimizer: str, adapts: str, batch: int | Non
     tasks = make_tasks()
     what = adaptable("classification", adapts)
     before = {name: weight.clone() for name, weight in what.model.named_parameters()}
-    for _ in fine_tune(what, "classification", optimizer, 0.1, tasks.support, 2, batch=batch):
+    for _ in fine_tune(Training(what, "classification", optimizer, 0.1), tasks.support, 2, batch=batch):
         pass
     for name, weight in what.model.named_parameters():
         assert torch.equal(weight, before[name])
@@ -186,7 +188,9 @@ def test_a_batch_is_of_different_examples() -> None:
     network = plain_network(dict(what.model.named_parameters()))
     left_out = set()
     for _ in range(20):
-        *_, weights = fine_tune(what, "classification", "sgd", 0.1, examples, 1, batch=count - 1, generator=stream)
+        *_, weights = fine_tune(
+            Training(what, "classification", "sgd", 0.1), examples, 1, batch=count - 1, generator=stream
+        )
         fits = []
         for place in range(count):
             rest = torch.tensor([other for other in range(count) if other != place])
