@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-import pytest
-
 import metalstm
 
 PACKAGE = Path(metalstm.__file__).parent
@@ -28,10 +26,18 @@ def test_arguments_are_counted() -> None:
     assert (arguments(method), arguments(plain)) == (3, 1)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_sizes(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= MOST_LINES
-    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    if "kernel" not in path.parts:
-        assert [node.name for node in functions if arguments(node) > MOST_ARGUMENTS] == []
+def test_no_file_is_too_long() -> None:
+    assert len(FILES) > 200
+    assert [path.name for path in FILES if len(path.read_text(encoding="utf-8").splitlines()) > MOST_LINES] == []
+
+
+def test_no_function_takes_too_many_arguments() -> None:
+    functions = [
+        node
+        for path in FILES
+        if "kernel" not in path.parts
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert len(functions) > 1000
+    assert [node.name for node in functions if arguments(node) > MOST_ARGUMENTS] == []
