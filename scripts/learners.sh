@@ -35,8 +35,7 @@ order=(maml fomaml meta_sgd mamlpp anil proto_maml reptile memory op_lstm lstm_o
 
 for learner in "${learners[@]}"; do
     # shellcheck disable=SC2086
-    train "$runs" "omniglot_${setting}_$learner" dataset=omniglot dataset.root="$root" ways=5 shots="$shots" \
-        meta_batch_size="$batch" validate_every=500 keep_checkpoints=1 test_tasks=600 scratch_tasks=0 \
-        threads="$threads" learner="$learner" steps="${steps[$learner]}" ${recipe[$learner]:-}
+    train "$runs" "omniglot_${setting}_$learner" experiment=omniglot_learners dataset.root="$root" shots="$shots" \
+        meta_batch_size="$batch" threads="$threads" learner="$learner" steps="${steps[$learner]}" ${recipe[$learner]:-}
 done
 compare "$runs" "omniglot_$setting" "outputs/reference/learners/omniglot_$setting" "${order[@]}"

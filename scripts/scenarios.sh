@@ -14,14 +14,13 @@ names=(speech_commands_5w1s speech_commands_5w5s clinc150_5w1s clinc150_5w5s mov
     lifelong_clinc150 lifelong_omniglot)
 (($#)) && chosen=("$@") || chosen=("${names[@]}")
 
-# use NAME TASK STEPS SETTING... -- [LEARNER SETTING... --]...: trains the learners, fine-tuning and the model from scratch on
-# TASK (dataset and shape as a run's folder has them), each to take STEPS steps on a new task, and compares them; the model from
-# scratch on the first 100 tasks.
+# use NAME TASK STEPS SETTING... -- [LEARNER SETTING... --]...: trains the learners by experiment=<dataset>_<learner>, and the model
+# from scratch, on TASK (dataset and shape as a run's folder has them), each to take STEPS steps on a new task, and compares
+# them; the model from scratch on the first 100 tasks.
 use() {
-    local name=$1 task=$2 steps=$3 runs=outputs/scenarios/$1 common=() learner own learners=()
+    local name=$1 task=$2 steps=$3 dataset=${1%_5w?s} runs=outputs/scenarios/$1 common=("threads=$threads") learner own learners=()
     shift 3
     while [[ $1 != -- ]]; do common+=("$1"); shift; done
-    common+=("threads=$threads" scratch_tasks=0 keep_checkpoints=1)
     shift
     while (($#)); do
         learner=$1 own=()
@@ -35,10 +34,10 @@ use() {
         done
         shift
         learners+=("$learner")
-        train "$runs" "${task}_$learner" "${common[@]}" learner="$learner" "${own[@]}"
+        train "$runs" "${task}_$learner" experiment="${dataset}_$learner" "${common[@]}" "${own[@]}"
     done
     learners+=(scratch)
-    train "$runs" "${task}_scratch" "${common[@]}" learner=scratch learner.inner_steps="$steps" steps=1 \
+    train "$runs" "${task}_scratch" experiment="$dataset" "${common[@]}" learner=scratch learner.inner_steps="$steps" steps=1 \
         validation_tasks=20 test_tasks=100
     compare "$runs" "$task" "outputs/reference/scenarios/$name" "${learners[@]}"
 }
@@ -55,11 +54,10 @@ after() {
     "$venv/bin/metalstm-report" "${found[@]}" --out "outputs/reference/scenarios/$name/after_$steps"
 }
 
-# lifelong NAME TASK LEARNER SETTING...: trains LEARNER, sends it through streams of tasks, and keeps what was found.
+# lifelong DATASET TASK LEARNER: trains LEARNER, sends it through streams of tasks, and keeps what was found.
 lifelong() {
     local name=lifelong_$1 task=$2 learner=$3 runs=outputs/scenarios/lifelong_$1 run found
-    shift 3
-    train "$runs" "${task}_$learner" learner="$learner" threads="$threads" scratch_tasks=0 keep_checkpoints=1 "$@"
+    train "$runs" "${task}_$learner" experiment="$1_lifelong" dataset.root="$data/$1" threads="$threads"
     run=$(finished "$runs" "${task}_$learner")
     "$venv/bin/metalstm-test" run="$run" protocol=lifelong threads="$threads"
     mkdir -p "outputs/reference/scenarios/$name"
@@ -69,69 +67,30 @@ lifelong() {
 
 speech_commands() { # SHOTS
     local tasks=$(($1 == 1 ? 4 : 2)) # a step: about as many recordings
-    use "speech_commands_5w$1s" "speech_commands_5w$1s" 3 \
-        dataset=speech_commands dataset.root="$data/speech_commands" ways=5 shots="$1" test_tasks=1000 \
-        model.directions=2 model.pooling=mean model.hidden_size=128 model.dropout=0.6 validate_every=250 validation_tasks=200 -- \
-        finetune learner.inner_steps=3 meta_batch_size="$tasks" ema_decay=0.999 steps=4000 -- \
-        proto_maml init_from=finetune learner.adapts=head learner.inner_lr=0.03 learner.metric_scale=5 \
-        train_ways=30 meta_batch_size=2 outer_lr=3e-5 ema_decay=0.99 steps=200 --
+    use "speech_commands_5w$1s" "speech_commands_5w$1s" 3 dataset.root="$data/speech_commands" shots="$1" -- \
+        finetune meta_batch_size="$tasks" -- proto_maml init_from=finetune --
     after 1 "speech_commands_5w$1s" "speech_commands_5w$1s" proto_maml finetune
 }
 
-queries=(dataset=clinc150 dataset.root="$data/clinc150" model.directions=2 model.pooling=mean model.embedding_size=1024
-    model.skip=true outer_lr=3e-4 validate_every=25)
-
 clinc150() { # SHOTS
-    use "clinc150_5w$1s" "clinc150_5w$1s" 3 "${queries[@]}" ways=5 shots="$1" test_tasks=1000 validation_tasks=300 -- \
-        finetune learner.inner_steps=3 steps=300 -- \
-        proto_maml learner.adapts=head learner.inner_lr=0.03 learner.metric_scale=5 train_ways=20 meta_batch_size=1 steps=300 --
+    use "clinc150_5w$1s" "clinc150_5w$1s" 3 dataset.root="$data/clinc150" shots="$1" -- finetune -- proto_maml --
     after 1 "clinc150_5w$1s" "clinc150_5w$1s" proto_maml finetune
 }
 
-movietweetings() {
-    use movietweetings movietweetings_2w5s 3 \
-        dataset=movietweetings dataset.root="$data/movietweetings" ways=2 shots=5 queries=3 train_queries=3 test_tasks=2000 \
-        model.pooling=mean model.skip=true model.dropout=0.3 outer_lr=1e-3 validation_tasks=400 meta_batch_size=16 -- \
-        finetune learner.adapts=all learner.inner_steps=3 steps=1000 -- \
-        memory learner.support=sequential learner.read=state steps=600 --
-}
-
-pendulum() {
-    use pendulum pendulum_1w10s 3 dataset=pendulum ways=1 shots=10 test_tasks=1000 meta_batch_size=16 validate_every=500 -- \
-        finetune learner.adapts=all learner.inner_steps=3 steps=2000 -- \
-        maml steps=2000 --
-}
-
-ecg() {
-    use ecg ecg_2w5s 3 dataset=ecg dataset.root="$data/ecg" ways=2 shots=5 queries=10 train_queries=10 test_tasks=1000 \
-        model.directions=2 model.pooling=mean meta_batch_size=8 -- \
-        finetune learner.inner_steps=3 steps=500 -- \
-        maml steps=500 --
-}
-
-terrain() {
-    use terrain terrain_1w5s 3 dataset=terrain dataset.root="$data/terrain" ways=1 shots=5 test_tasks=1000 meta_batch_size=8 -- \
-        finetune learner.adapts=all learner.inner_steps=3 steps=1000 -- \
-        maml init_from=finetune steps=600 --
-}
+movietweetings() { use movietweetings movietweetings_2w5s 3 dataset.root="$data/movietweetings" -- finetune -- memory --; }
+pendulum() { use pendulum pendulum_1w10s 3 -- finetune -- maml --; }
+ecg() { use ecg ecg_2w5s 3 dataset.root="$data/ecg" -- finetune -- maml --; }
+terrain() { use terrain terrain_1w5s 3 dataset.root="$data/terrain" -- finetune -- maml init_from=finetune --; }
 
 # The form of CIFAR-100 alone: drawn figures in its files, since the images are not to be had without a network.
 cifar_fs() {
     local root=outputs/scenarios/cifar_fs/data
     [[ -e $root/meta ]] || "$venv/bin/python" scripts/cifar_form.py "$root"
-    use cifar_fs cifar_fs_5w1s 3 dataset=cifar_fs dataset.root="$root" dataset.download=false ways=5 shots=1 -- \
-        finetune learner.inner_steps=3 steps=500 -- \
-        maml steps=1500 --
+    use cifar_fs cifar_fs_5w1s 3 dataset.root="$root" dataset.download=false -- finetune -- maml --
 }
 
-lifelong_clinc150() {
-    lifelong clinc150 clinc150_5w5s anil "${queries[@]}" ways=5 shots=5 steps=200 learner.inner_lr=0.3
-}
-
-lifelong_omniglot() {
-    lifelong omniglot omniglot_5w5s maml dataset=omniglot dataset.root="$data/omniglot" ways=5 shots=5 \
-        meta_batch_size=8 steps=500
-}
+lifelong_clinc150() { lifelong clinc150 clinc150_5w5s anil; }
+lifelong_omniglot() { lifelong omniglot omniglot_5w5s maml; }
 
 for name in "${chosen[@]}"; do
     if [[ " ${names[*]} " != *" $name "* ]]; then
