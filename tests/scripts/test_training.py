@@ -9,23 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from support.places import REPOSITORY
+from support.places import SCRIPTS
+
+
+def run_benchmark(*arguments: str | Path) -> None:
+    command = [sys.executable, "-m", "bench", *arguments]
+    done = subprocess.run(command, cwd=SCRIPTS, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
 def test_parts_of_a_training_step_add_up(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "scripts/bench/bench.sh",
-        "--training",
-        "--quick",
-        "--threads",
-        "1",
-        "--out",
-        str(tmp_path),
-    ]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    run_benchmark("--training", "--quick", "--threads", "1", "--out", tmp_path)
     report = json.loads((tmp_path / "training.json").read_text())
     assert [row["setting"] for row in report["rows"]] == ["20w5s_t4", "5w1s_t32"]
     for row in report["rows"]:
@@ -45,9 +40,7 @@ def test_parts_of_a_training_step_add_up(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_one_process_and_two(tmp_path: Path) -> None:
-    command = [sys.executable, "scripts/bench/bench.sh", "--processes", "--quick", "--out", str(tmp_path)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    run_benchmark("--processes", "--quick", "--out", tmp_path)
     report = json.loads((tmp_path / "processes.json").read_text())
     assert [row["setting"] for row in report["rows"]] == ["20w5s_t4", "5w1s_t32"]
     for row in report["rows"]:
