@@ -26,7 +26,7 @@ from metalstm.tasks.sampler import TaskSampler
 
 DRAWN = (1000, 64)  # tasks, processes
 SCRIPTS = Path(__file__).parents[1]
-COLLECTIVES = ("average", "means", "agreed")  # of every step
+COLLECTIVES = ("average", "means", "all_reduce")  # of every step
 # How many processes there are, and whether they share one run or have one each: what the machine itself allows.
 CASES = {"one": (1, True), "two": (2, True), "two apart": (2, False)}
 

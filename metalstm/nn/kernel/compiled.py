@@ -2,7 +2,7 @@
 
 `sweeps.c` is compiled once for this machine (a second or two, see `shared_object.py`), loaded with ctypes, and tried
 against the plain sweeps before it is used. Where that cannot be, and for anything but float32 on a CPU, the functions
-of `sweeps.py` run as they are.
+of `passes.py` run as they are.
 """
 
 from __future__ import annotations

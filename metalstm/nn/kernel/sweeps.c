@@ -1,7 +1,7 @@
-/* The four sweeps of sweeps.py for float32 on a CPU: whole sequences, with the matrix products of the recurrence and the
+/* The four sweeps of passes.py for float32 on a CPU: whole sequences, with the matrix products of the recurrence and the
    pointwise cells fused, so that a time step stays in the nearest cache.
 
-   Names, shapes and mathematics: see sweeps.py and cells.py, which is what these must agree with. All tensors are
+   Names, shapes and mathematics: see passes.py and cells.py, which is what these must agree with. All tensors are
    contiguous. The rows of different examples never meet within a sweep: a thread takes a block of rows of one group
    through all time steps, and the result does not depend on the number of threads.
 
@@ -15,7 +15,7 @@
 #define BLOCK_ROWS 48
 #define FLOPS_WORTH_A_THREAD 200000
 
-/* Sizes and tensors of a sweep, named as in sweeps.py; those that a sweep does not name are not looked at. */
+/* Sizes and tensors of a sweep, named as in passes.py; those that a sweep does not name are not looked at. */
 typedef struct {
     int64_t threads, G, S, B, F, H;
     int64_t first, after, Z, to_start; /* of the sweeps backwards */
