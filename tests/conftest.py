@@ -31,6 +31,20 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The figures that are saved."""
+    figure = pytest.importorskip("matplotlib.figure")
+    real, saved = figure.Figure.savefig, []
+
+    def savefig(self: Any, *given: Any, **named: Any) -> None:
+        saved.append(self)
+        real(self, *given, **named)
+
+    monkeypatch.setattr(figure.Figure, "savefig", savefig)
+    return saved
+
+
+@pytest.fixture
 def in_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[..., Ended]]:

@@ -11,7 +11,7 @@ from metalstm.config.component import ComponentSettings
 from metalstm.config.fields import path
 from metalstm.datasets.files.reader import Reader
 from metalstm.errors import Problem
-from metalstm.tasks.classes import ClassDataset
+from metalstm.tasks.classes import ClassDataset, check_disjoint
 from metalstm.tasks.sampler import TaskSource
 
 T = TypeVar("T")
@@ -50,40 +50,46 @@ class FolderOfData(DatasetSettings):
         return None if self.root is None else Path(self.root)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
     """A dataset, ready to sample from.
 
     Args:
         name: as in `dataset=<name>`.
-        kind: `classification` (targets are labels) or `regression` (targets are real numbers).
-        splits: meta_train, meta_validation and meta_test.
-        steps: S, time steps of an input sequence; None where the shots decide it.
+        splits: meta_train, meta_validation and meta_test; no class may be in two of them.
         features: F, features of a time step; of tokens K, how many a step holds at most.
+        fingerprint: SHA-256 over what the data is made of; a resumed run must find the same.
+        description: one line for the log, e.g. the number of classes in each split.
+        kind: `classification` (targets are labels) or `regression` (targets are real numbers).
+        steps: S, time steps of an input sequence; None where the shots decide it.
         outputs: numbers to predict per example in regression; None in classification (then it is `ways`).
         images: whether an input is a square image, a step being a row of pixels and these one number or several each,
             so that it can be read along its columns as well.
-        fingerprint: SHA-256 over what the data is made of; a resumed run must find the same.
-        description: one line for the log, e.g. the number of classes in each split.
         vocabulary: V, tokens that the steps of an input are made of, 0 being none; 0: inputs are numbers.
         details: further lines for the log.
         reader: of a person's own files, prepared as the dataset's; None: it has none.
         unit: what several tasks share, such as `patient`, which an interval is then over; None: tasks are independent.
+
+    Raises:
+        DataError: a class is in two splits.
     """
 
     name: str
-    kind: Kind
     splits: Mapping[str, TaskSource]
-    steps: int | None
     features: int
-    outputs: int | None
-    images: bool
     fingerprint: str
     description: str
+    kind: Kind = "classification"
+    steps: int | None = None
+    outputs: int | None = None
+    images: bool = False
     vocabulary: int = 0
     details: tuple[str, ...] = ()
     reader: Reader | None = None
     unit: str | None = None
+
+    def __post_init__(self) -> None:
+        check_disjoint({name: pool for name, pool in self.splits.items() if isinstance(pool, ClassDataset)})
 
     @property
     def same_outputs(self) -> bool:

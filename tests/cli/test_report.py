@@ -59,20 +59,6 @@ def reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     return run
 
 
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The figures that are saved."""
-    figure = pytest.importorskip("matplotlib.figure")
-    real, saved = figure.Figure.savefig, []
-
-    def savefig(self: Any, *given: Any, **named: Any) -> None:
-        saved.append(self)
-        real(self, *given, **named)
-
-    monkeypatch.setattr(figure.Figure, "savefig", savefig)
-    return saved
-
-
 def rows(table: str) -> dict[str, list[str]]:
     """The table's rows by their first cell."""
     split = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"]

@@ -50,13 +50,20 @@ MADE = {
 
 
 def glyphs() -> Dataset:
-    pool = ClassDataset(torch.zeros(CLASSES, 4, 5, 6, dtype=torch.uint8), list("abcdefghi"))
-    return Dataset("glyphs", "classification", dict.fromkeys(SPLITS, pool), 5, 6, None, True, "0", "nothing")
+    images = torch.zeros(CLASSES, 4, 5, 6, dtype=torch.uint8)
+    pools = {split: ClassDataset(images, [f"{split}{number}" for number in range(CLASSES)]) for split in SPLITS}
+    return Dataset(
+        **{"name": "glyphs", "fingerprint": "0", "description": "nothing"},
+        **{"splits": pools, "steps": 5, "features": 6, "images": True},
+    )
 
 
 def waves() -> Dataset:
     family = SinusoidFamily(3)
-    return Dataset("sinusoid", "regression", dict.fromkeys(SPLITS, family), 3, 1, 3, False, "0", "waves")
+    return Dataset(
+        **{"name": "sinusoid", "fingerprint": "0", "description": "waves", "kind": "regression"},
+        **{"splits": dict.fromkeys(SPLITS, family), "steps": 3, "features": 1, "outputs": 3},
+    )
 
 
 def settings(*overrides: str) -> Any:

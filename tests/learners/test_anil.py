@@ -22,9 +22,10 @@ from support.learners import (
     gradient,
     learned_rate,
     make_tasks,
+    spread_rates,
     torch_features,
 )
-from support.tensors import difference
+from support.tensors import difference, randomise
 
 FEATURES, HIDDEN, RATE = 4, 6, 0.3
 
@@ -36,11 +37,8 @@ def anil(inner_steps: int, kind: str = "classification", **settings: object) -> 
     generator = torch.Generator().manual_seed(7)
     model = LSTMModel(ModelShape(FEATURES, OUTPUTS[kind], hidden_size=HIDDEN), generator)
     learner = MAML(HeadOnly(model), kind, inner_steps, RATE, **computed(settings))
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.copy_(0.6 * torch.randn(weight.shape, generator=generator))
-        for rate in learner.rates.parameters():
-            rate *= 0.4 + 1.2 * torch.rand(rate.shape, generator=generator)
+    randomise(model, 0.6, generator)
+    spread_rates(learner, generator)
     for weight in learner.parameters():
         assert weight.unique().numel() == weight.numel()
     return learner

@@ -51,10 +51,16 @@ def dataset(kind: str) -> Dataset:
     made_of = hashlib.sha256(kind.encode()).hexdigest()
     if kind == "regression":
         family = SinusoidFamily(STEPS)
-        return Dataset("sinusoid", kind, dict.fromkeys(SPLITS, family), STEPS, 1, STEPS, False, made_of, "sines")
+        return Dataset(
+            **{"name": "sinusoid", "fingerprint": made_of, "description": "sines"},
+            **{"kind": kind, "splits": dict.fromkeys(SPLITS, family), "steps": STEPS, "features": 1, "outputs": STEPS},
+        )
     images = torch.randint(256, (7, 9, 5, 5), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
-    pool = ClassDataset(images, list("abcdefg"))
-    return Dataset("glyphs", kind, dict.fromkeys(SPLITS, pool), 5, 5, None, True, made_of, "noise")
+    pools = {split: ClassDataset(images, [f"{split}{number}" for number in range(7)]) for split in SPLITS}
+    return Dataset(
+        **{"name": "glyphs", "fingerprint": made_of, "description": "noise"},
+        **{"splits": pools, "steps": 5, "features": 5, "images": True},
+    )
 
 
 @pytest.fixture(params=VARIANTS)

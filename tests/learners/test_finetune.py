@@ -11,7 +11,7 @@ from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.nn.torch_lstm import PlainModel, to_plain
 from metalstm.tasks.examples import TaskBatch
 from support.learners import LOSSES, each_kind, make_tasks
-from support.tensors import difference
+from support.tensors import difference, randomise
 
 WAYS, CLASSES = 3, 7
 OUTPUTS = {"classification": CLASSES, "regression": 2}
@@ -34,10 +34,7 @@ def finetune(
     generator = torch.Generator().manual_seed(7)
     same = kind == "regression" if same_outputs is None else same_outputs
     model = LSTMModel(ModelShape(4, WAYS if same_outputs else OUTPUTS[kind], hidden_size=6), generator)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.copy_(0.5 * torch.randn(weight.shape, generator=generator))
-            assert weight.unique().numel() == weight.numel()
+    randomise(model, 0.5, generator)
     ways = WAYS if kind == "classification" else 2
     adaptable = (HeadOnly if adapts == "head" else WholeModel)(model, None if same else ways)
     return FineTune(adaptable, kind, 5, optimizer, rate, same)

@@ -9,8 +9,8 @@ from metalstm.learners.mamlpp import MAMLPlusPlus
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.nn.torch_lstm import PlainModel, to_plain
 from metalstm.tasks.examples import TaskBatch
-from support.learners import LOSSES, OUTPUTS, assert_slope, computed, each_kind, make_tasks
-from support.tensors import difference
+from support.learners import LOSSES, OUTPUTS, assert_slope, computed, each_kind, make_tasks, spread_rates
+from support.tensors import difference, randomise
 
 FEATURES, RATE = 4, 0.3
 UNTIL, FROM = 0.4, 0.2
@@ -36,11 +36,8 @@ def mamlpp(
         inner_lr=RATE,
         **computed({"learned_rates": "per_layer_per_step"} | settings),
     )
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.copy_(0.5 * torch.randn(weight.shape, generator=generator))
-        for rate in learner.rates.parameters():
-            rate *= 0.4 + 1.2 * torch.rand(rate.shape, generator=generator)
+    randomise(model, 0.5, generator)
+    spread_rates(learner, generator)
     for weight in learner.parameters():
         assert weight.unique().numel() == weight.numel()
     return learner

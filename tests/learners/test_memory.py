@@ -11,7 +11,7 @@ from metalstm.learners.memory import Memory, Reading
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.examples import Examples, TaskBatch
 from support.learners import LOSSES, OUTPUTS, assert_slope, each_kind, features_of, gradient, make_tasks
-from support.tensors import difference
+from support.tensors import difference, randomise
 
 FEATURES, WIDTH, HIDDEN = 4, 5, 6
 
@@ -33,10 +33,8 @@ def memory(
     generator = torch.Generator().manual_seed(7)
     encoder = LSTMModel(ModelShape(FEATURES, 0, hidden_size=WIDTH), generator)
     learner = Memory(encoder, kind, OUTPUTS[kind], HIDDEN, layers, Reading(support, labels, read, passes), generator)
+    randomise(learner, 0.7, generator)
     with torch.no_grad():
-        for weight in learner.parameters():
-            weight.copy_(0.7 * torch.randn(weight.shape, generator=generator))
-            assert weight.unique().numel() == weight.numel()
         if read == "content":
             learner.sharpness.copy_(3)
     return learner

@@ -10,7 +10,7 @@ from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.nn.torch_lstm import PlainModel, to_plain
 from metalstm.tasks.examples import TaskBatch
 from support.learners import LOSSES, OUTPUTS, assert_slope, computed, each_kind, each_order, gradient, make_tasks
-from support.tensors import difference
+from support.tensors import difference, randomise
 
 FEATURES, RATE = 4, 0.3
 
@@ -25,10 +25,8 @@ def meta_sgd(inner_steps: int, kind: str = "classification", spread: float = 2.4
     learner = MAML(
         WholeModel(model), kind, inner_steps, RATE, **computed({"learned_rates": "per_parameter"} | settings)
     )
+    randomise(model, 0.5, generator)
     with torch.no_grad():
-        for weight in model.parameters():
-            weight.copy_(0.5 * torch.randn(weight.shape, generator=generator))
-            assert weight.unique().numel() == weight.numel()
         for rate in learner.rates.parameters():
             rate += spread * (torch.rand(rate.shape, generator=generator) - 0.5)
             assert spread == 0 or rate.unique().numel() == rate.numel()

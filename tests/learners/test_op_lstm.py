@@ -12,7 +12,7 @@ from metalstm.learners.op_lstm import OPLSTM
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.examples import TaskBatch
 from support.learners import LOSSES, OUTPUTS, assert_slope, each_kind, gradient, make_tasks, torch_features
-from support.tensors import difference
+from support.tensors import difference, randomise
 
 FEATURES, WIDTH, HIDDEN = 4, 5, 4
 
@@ -25,10 +25,8 @@ def op_lstm(kind: str = "classification", inner_steps: int = 3, length: float = 
     generator = torch.Generator().manual_seed(7)
     encoder = LSTMModel(ModelShape(FEATURES, 0, hidden_size=WIDTH), generator)
     learner = OPLSTM(encoder, kind, OUTPUTS[kind], inner_steps, HIDDEN, generator)
+    randomise(learner, 0.7, generator)
     with torch.no_grad():
-        for weight in learner.parameters():
-            weight.copy_(0.7 * torch.randn(weight.shape, generator=generator))
-            assert weight.unique().numel() == weight.numel()
         learner.length.fill_(length)
     return learner
 

@@ -24,9 +24,10 @@ from support.learners import (
     from_start,
     gradient,
     learned_rate,
+    spread_rates,
     torch_features,
 )
-from support.tensors import difference
+from support.tensors import difference, randomise
 
 STEPS, FEATURES, HIDDEN, RATE = 5, 4, 6, 0.2
 
@@ -41,11 +42,8 @@ def proto_maml(inner_steps: int, kind: str = "classification", **settings: objec
         FromPrototypes(WholeModel(LSTMModel(shape, generator)), kind),
         kind, inner_steps, RATE, **computed(settings),
     )  # fmt: skip
-    with torch.no_grad():
-        for weight in learner.model.parameters():
-            weight.copy_(torch.randn(weight.shape, generator=generator))
-        for rate in learner.rates.parameters():
-            rate *= 0.4 + 1.2 * torch.rand(rate.shape, generator=generator)
+    randomise(learner.model, 1, generator)
+    spread_rates(learner, generator)
     for weight in learner.parameters():
         assert weight.unique().numel() == weight.numel()
     return learner

@@ -11,7 +11,7 @@ from metalstm.learners.protonet import ProtoNet
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.examples import Examples, TaskBatch
 from support.learners import LOSSES, assert_slope, each_kind, features_of, gradient
-from support.tensors import difference
+from support.tensors import difference, randomise
 
 WAYS, STEPS, FEATURES, HIDDEN = 3, 5, 4, 6
 
@@ -22,10 +22,7 @@ def protonet(kind: str = "classification") -> ProtoNet:
     """A learner in which no weight is equal to another."""
     generator = torch.Generator().manual_seed(7)
     encoder = LSTMModel(ModelShape(FEATURES, 0, hidden_size=HIDDEN), generator)
-    with torch.no_grad():
-        for weight in encoder.parameters():
-            weight.copy_(torch.randn(weight.shape, generator=generator))
-            assert weight.unique().numel() == weight.numel()
+    randomise(encoder, 1, generator)
     return ProtoNet(encoder, kind, WAYS if kind == "classification" else 2)
 
 

@@ -10,7 +10,7 @@ from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.nn.torch_lstm import PlainModel, to_plain
 from metalstm.tasks.examples import TaskBatch
 from support.learners import LOSSES, OUTPUTS, each_kind, make_tasks
-from support.tensors import difference
+from support.tensors import difference, randomise
 
 RATES = {"sgd": 0.3, "adam": 0.02}
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
@@ -27,10 +27,7 @@ def reptile(
     """A learner in which no weight is equal to another."""
     generator = torch.Generator().manual_seed(7)
     model = LSTMModel(ModelShape(4, OUTPUTS[kind], hidden_size=6), generator)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.copy_(0.5 * torch.randn(weight.shape, generator=generator))
-            assert weight.unique().numel() == weight.numel()
+    randomise(model, 0.5, generator)
     return Reptile(model, kind, inner_steps, optimizer, RATES[optimizer], inner_batch)
 
 

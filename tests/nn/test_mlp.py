@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from metalstm.nn.mlp import MLPModel, MLPShape
-from support.tensors import difference
+from support.tensors import difference, randomise
 
 STEPS, FEATURES, OUTPUTS = 3, 2, 4
 WIDTHS = [(5,), (7, 5), (5, 7, 6)]
@@ -17,10 +17,7 @@ def perceptron(widths: tuple[int, ...], seed: int = 0, dropout: float = 0.0) -> 
     """A model in which no weight is zero or equal to another."""
     generator = torch.Generator().manual_seed(seed)
     model = MLPModel(MLPShape(STEPS * FEATURES, OUTPUTS, widths, dropout), generator)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.copy_(0.6 * torch.randn(weight.shape, generator=generator))
-            assert weight.unique().numel() == weight.numel()
+    randomise(model, 0.6, generator)
     return model.double()
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from metalstm.nn.shared_lstm import SharedLSTM
-from support.tensors import difference
+from support.tensors import difference, randomise
 
 FEATURES, HIDDEN, COUNT = 3, 5, 4
 
@@ -19,10 +19,7 @@ def shared(layers: int) -> SharedLSTM:
     """A stack in which no weight is zero or equal to another."""
     generator = torch.Generator().manual_seed(0)
     lstm = SharedLSTM(FEATURES, HIDDEN, layers, generator)
-    with torch.no_grad():
-        for weight in lstm.parameters():
-            weight.copy_(0.6 * torch.randn(weight.shape, generator=generator))
-            assert weight.unique().numel() == weight.numel()
+    randomise(lstm, 0.6, generator)
     return lstm.double()
 
 

@@ -13,20 +13,6 @@ from metalstm.config.extras import install
 from metalstm.reporting.figures import LABELS, draw_adaptation_curve
 
 
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The figures that are saved."""
-    figure = pytest.importorskip("matplotlib.figure")
-    real, saved = figure.Figure.savefig, []
-
-    def savefig(self: Any, *given: Any, **named: Any) -> None:
-        saved.append(self)
-        real(self, *given, **named)
-
-    monkeypatch.setattr(figure.Figure, "savefig", savefig)
-    return saved
-
-
 def test_drawn_from_a_result(result: dict[str, Any], tmp_path: Path, drawn: list[Any]) -> None:
     path = tmp_path / "figures" / "adaptation_curve.png"
     assert draw_adaptation_curve(result, path) is True

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from metalstm.nn.lstm import LSTMModel, ModelShape
+from support.tensors import randomise
 
 
 def by_cell(
@@ -53,7 +54,5 @@ def make_model(shape: ModelShape, dtype: torch.dtype = torch.float64, seed: int 
     """A model in which no weight is zero or equal to another, so that none can be mistaken."""
     generator = torch.Generator().manual_seed(seed)
     model = LSTMModel(shape, generator)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.copy_(0.4 * torch.randn(weight.shape, generator=generator))
+    randomise(model, 0.4, generator)
     return model.to(dtype)

@@ -16,6 +16,7 @@ from metalstm.learners.inner_loop.learned_rates import LearnedRates
 from metalstm.learners.maml import MAML, Computing
 from metalstm.nn.lstm import LSTMModel, ModelShape
 from metalstm.tasks.examples import Examples, TaskBatch
+from support.tensors import randomise
 
 OUTPUTS = {"classification": 3, "regression": 2}
 LOSSES = {"classification": functional.cross_entropy, "regression": functional.mse_loss}
@@ -54,6 +55,13 @@ def make_tasks(
     return TaskBatch(examples(2), examples(4))
 
 
+def spread_rates(learner: MAML, generator: torch.Generator) -> None:
+    """Make no learned rate equal to another."""
+    with torch.no_grad():
+        for rate in learner.rates.parameters():
+            rate *= 0.4 + 1.2 * torch.rand(rate.shape, generator=generator)
+
+
 def computed(settings: dict[str, Any]) -> dict[str, Any]:
     """Arguments of `MAML` with those of `Computing` among them."""
     names = {field.name for field in fields(Computing)}
@@ -88,11 +96,8 @@ def make_maml(
             engine=engine, task_chunk_size=task_chunk_size, gradient_checkpointing=recompute, precision=precision
         ),
     )
-    with torch.no_grad():
-        for weight in learner.model.parameters():
-            weight.copy_(0.5 * torch.randn(weight.shape, generator=generator))
-        for rate in learner.rates.parameters():
-            rate *= 0.4 + 1.2 * torch.rand(rate.shape, generator=generator)
+    randomise(learner.model, 0.5, generator)
+    spread_rates(learner, generator)
     return learner.to(dtype)
 
 

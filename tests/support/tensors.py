@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+
+def randomise(module: nn.Module, scale: float, generator: torch.Generator) -> None:
+    """Draw all weights anew, so that none is zero or equal to another of its tensor."""
+    with torch.no_grad():
+        for weight in module.parameters():
+            weight.copy_(scale * torch.randn(weight.shape, generator=generator))
+            assert weight.unique().numel() == weight.numel()
 
 
 def difference(got: Iterable[Tensor], want: Iterable[Tensor]) -> float:

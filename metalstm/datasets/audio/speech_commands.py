@@ -21,7 +21,7 @@ from metalstm.datasets.files.reader import Scale, scale_of
 from metalstm.datasets.splits import Shares, split_randomly
 from metalstm.errors import DataError, Problem, first_few
 from metalstm.files.paths import dataset_root
-from metalstm.tasks.classes import SPLITS, ClassDataset, check_disjoint
+from metalstm.tasks.classes import SPLITS, ClassDataset
 
 FEWEST_KEYWORDS = 6  # two in each split: telling keywords apart takes two
 LEAST = 5  # of a split, where there are enough
@@ -69,7 +69,6 @@ def load_speech_commands(
     values = scaled(content["values"], content["lengths"], scale)
     sources = _sources(keywords) if speakers == "distinct" else None
     pools = {name: _pool(keywords, values, content["lengths"], sources, which) for name, which in split.items()}
-    check_disjoint(pools)
     description = _description(pools, keywords, values, speakers)
     if augment:
         pools["meta_train"] = more_of(pools["meta_train"])
@@ -77,12 +76,9 @@ def load_speech_commands(
     setting = json.dumps([content["fingerprint"], split_seed, speakers, augment])
     return Dataset(
         name="speech_commands",
-        kind="classification",
         splits=pools,
         steps=values.shape[2],
         features=frames.mels,
-        outputs=None,
-        images=False,
         fingerprint=hashlib.sha256(setting.encode()).hexdigest(),
         description=description,
         details=(content["said"],) if content["said"] else (),

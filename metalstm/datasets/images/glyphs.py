@@ -16,7 +16,7 @@ from metalstm.config.fields import bounded
 from metalstm.datasets.base import Dataset, DatasetSettings
 from metalstm.datasets.images.drawings import DRAWINGS
 from metalstm.errors import ConfigError, Problem
-from metalstm.tasks.classes import SPLITS, ClassDataset, check_disjoint
+from metalstm.tasks.classes import SPLITS, ClassDataset
 from metalstm.tasks.sampler import seeded_generator
 
 VERSION = "glyphs 1"  # part of the fingerprint: counts the changes to what is drawn
@@ -76,17 +76,14 @@ def load_glyphs(classes: int = 600, examples: int = 20, seed: int = 0) -> Datase
         split: ClassDataset(images[which], [names[i] for i in which.tolist()])
         for split, which in zip(SPLITS, order.split(sizes), strict=True)
     }
-    check_disjoint(pools)
     digest = hashlib.sha256(repr((VERSION, classes, examples, seed, order.tolist())).encode())
     digest.update(images.numpy().tobytes())
     counts = ", ".join(f"{pool.classes} {split}" for split, pool in pools.items())
     return Dataset(
         name="glyphs",
-        kind="classification",
         splits=pools,
         steps=SIDE,
         features=SIDE,
-        outputs=None,
         images=True,
         fingerprint=digest.hexdigest(),
         description=f"glyphs: {classes} procedural characters ({counts}), {examples} drawings of each",

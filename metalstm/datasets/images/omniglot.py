@@ -32,7 +32,7 @@ from metalstm.datasets.splits import partition
 from metalstm.errors import DataError, Problem, first_few
 from metalstm.files.paths import dataset_root
 from metalstm.runtime.progress import counted
-from metalstm.tasks.classes import SPLITS, ClassDataset, check_disjoint
+from metalstm.tasks.classes import SPLITS, ClassDataset
 
 FILE_SIZE = (105, 105)  # pixels, of an image on disk
 DECODE_VERSION = 1  # part of the cache's key: to be raised when an image comes to be decoded in another way
@@ -106,17 +106,14 @@ def load_omniglot(
         rotated = rotations == "all" or (rotations == "meta_train" and name == "meta_train")
         pool = _pool(characters, chosen, rotated)
         pools[name] = changed(pool, changes) if changes and name == "meta_train" else pool
-    check_disjoint(pools)
     # Not what meta-train alone has: the tasks to be judged on are the same.
     setting = json.dumps([characters.fingerprint, split, split_seed, rotations])
     sizes = " / ".join(str(pool.classes) for pool in pools.values())
     return Dataset(
         name="omniglot",
-        kind="classification",
         splits=pools,
         steps=SIDE,
         features=SIDE,
-        outputs=None,
         images=True,
         fingerprint=hashlib.sha256(setting.encode()).hexdigest(),
         description=f"{sizes} classes (split {split}, rotations {rotations}) of {counts.per_character} images each",

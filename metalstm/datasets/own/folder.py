@@ -32,7 +32,7 @@ from metalstm.datasets.text.texts import Lines, left_out, line_reader, read_line
 from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, spelling
 from metalstm.errors import DataError, Problem, first_few
 from metalstm.files.paths import dataset_root
-from metalstm.tasks.classes import ClassDataset, check_disjoint
+from metalstm.tasks.classes import ClassDataset
 
 log = logging.getLogger(__name__)
 
@@ -77,15 +77,12 @@ def load_folder(
         used = {name for names in chosen.values() for name in names}
         classes = {name: files for name, files in classes.items() if name in used}
         made = of_numbers(root, kind, classes, chosen, settings, tables)
-    check_disjoint(made.pools)
     digest = json.dumps([VERSION, kind, made.fingerprint, splitting.split_seed, chosen])
     return Dataset(
         name="folder",
-        kind="classification",
         splits=made.pools,
         steps=made.steps[0] if made.steps[0] == made.steps[1] else None,
         features=made.features,
-        outputs=None,
         images=made.grey,
         fingerprint=hashlib.sha256(digest.encode()).hexdigest(),
         description=f"{root}: {kind}",

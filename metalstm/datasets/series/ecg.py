@@ -21,7 +21,7 @@ from metalstm.datasets.splits import Shares, split_randomly
 from metalstm.errors import ConfigError, DataError
 from metalstm.files.paths import dataset_root
 from metalstm.runtime.progress import counted
-from metalstm.tasks.classes import ClassDataset, check_disjoint
+from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import seeded_generator
 
 KINDS = ("other", "PVC")  # a label is the place here
@@ -101,16 +101,12 @@ def load_ecg(root: Path | None, split_seed: int = 0, settings: BeatSettings = DE
     deviation = torch.cat([of_kind for name in of_split["meta_train"] for of_kind in records[name]]).double().std()
     scale = float(deviation) if deviation > FLAT else 1.0
     pools = {split: _pool({name: records[name] for name in names}, scale) for split, names in of_split.items()}
-    check_disjoint(pools)
     listed = " / ".join(" ".join(names) for names in of_split.values())
     return Dataset(
         name="ecg",
-        kind="classification",
         splits=pools,
         steps=settings.steps,
         features=1,
-        outputs=None,
-        images=False,
         fingerprint=digest.hexdigest(),
         description=f"ecg: {len(records)} of {len(paths)} records have {settings.min_beats} or more beats of both "
         f"kinds: {listed}; {settings.min_beats} to {settings.max_beats} beats of a kind, {settings.steps} samples at "

@@ -120,7 +120,6 @@ def load_pendulum(window: int) -> Dataset:
         steps=window,
         features=FEATURES,
         outputs=OUTPUTS,
-        images=False,
         fingerprint=hashlib.sha256(repr(made_of).encode()).hexdigest(),
         description=f"pendulum: {MASS} kg, {LENGTH} m, friction {FRICTION} N m s, torque limit {TORQUE_LIMIT} N m; "
         f"where {window} torques of {STEP} s take it",

@@ -107,7 +107,6 @@ def load_sinusoid(form: Form = "points", window: int = 8) -> Dataset:
         steps=steps,
         features=1,
         outputs=steps,
-        images=False,
         fingerprint=hashlib.sha256(repr(made_of).encode()).hexdigest(),
         description=f"sinusoid: y = A sin(x - phase), A in {AMPLITUDE}, phase in (0, pi), x in {POSITION}, "
         f"{steps} position{'s' if steps > 1 else ''} an example",

@@ -164,7 +164,6 @@ def load_terrain(
         steps=window,
         features=len(COLUMNS),
         outputs=2,
-        images=False,
         fingerprint=digest.hexdigest(),
         description=f"terrain: {' / '.join(', '.join(names) for names in chosen.values())}; "
         f"{' / '.join(str(len(of_split)) for of_split in rows.values())} drives of {stretch / RATE:.3g} s or more "

@@ -16,7 +16,7 @@ from metalstm.datasets.text.clinc150_files import Queries, find_folder, read_int
 from metalstm.datasets.text.texts import line_reader
 from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, spelling
 from metalstm.files.paths import dataset_root
-from metalstm.tasks.classes import ClassDataset, check_disjoint
+from metalstm.tasks.classes import ClassDataset
 
 SHARES = Shares(validation=0.1, test=0.3)  # of the domains
 DEFAULT = TokenSettings()
@@ -51,7 +51,6 @@ def load_clinc150(root: Path | None, split_seed: int = 0, settings: TokenSetting
         names = [f"{domain}/{intent}" for domain, intent in chosen]
         words = spelling(texts[split], vocabulary)
         pools[split] = ClassDataset(examples, names, counts, lengths, words=words)
-    check_disjoint(pools)
     digest = hashlib.sha256(json.dumps([domains, queries, split_seed, settings]).encode())
     for pool in pools.values():
         digest.update(pool.examples.numpy().tobytes())
@@ -61,12 +60,8 @@ def load_clinc150(root: Path | None, split_seed: int = 0, settings: TokenSetting
     parts = f" and {settings.ngram_buckets:,} buckets of n-grams" if settings.subwords else ""
     return Dataset(
         name="clinc150",
-        kind="classification",
         splits=pools,
-        steps=None,
         features=vocabulary.width,
-        outputs=None,
-        images=False,
         fingerprint=digest.hexdigest(),
         description=f"{sizes} intents of {of_domains} domains, {sum(map(len, queries.values())):,} queries "
         f"({shared_queries(queries)} in two intents); {len(vocabulary.words):,} words of meta-train{parts}, "

@@ -17,7 +17,7 @@ from metalstm.datasets.text.movietweetings_files import Film, Rating, Table, fin
 from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, is_tag, spelling
 from metalstm.errors import DataError
 from metalstm.files.paths import dataset_root
-from metalstm.tasks.classes import ClassDataset, check_disjoint
+from metalstm.tasks.classes import ClassDataset
 
 LIKED = 8  # of 10: a rating from which on a film counts as liked
 SIDES = ("not liked", "liked")  # a user's two classes
@@ -118,19 +118,14 @@ def load_movietweetings(
         names = [f"{user}/{side}" for user in chosen for side in SIDES]
         words = spelling(texts[split], vocabulary)
         pools[split] = ClassDataset(tokens, names, counts, lengths, together=len(SIDES), words=words)
-    check_disjoint(pools)
     digest = hashlib.sha256(json.dumps([users, texts, crowd, settings]).encode())
     for pool in pools.values():
         digest.update(pool.examples.numpy().data)
     unknown = vocabulary.share_unknown(titles[film] for both in used["meta_test"] for side in both for film in side)
     return Dataset(
         name="movietweetings",
-        kind="classification",
         splits=pools,
-        steps=None,
         features=vocabulary.width,
-        outputs=None,
-        images=False,
         fingerprint=digest.hexdigest(),
         description=f"{' / '.join(str(len(chosen)) for chosen in users.values())} users with {min_ratings} films liked "
         f"and as many not; {_left_out(table)}; {len(vocabulary.words):,} words and tags of meta-train, "

@@ -7,6 +7,7 @@ import os
 import shutil
 import wave
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from metalstm.datasets.audio.recordings import Clip, read_clip
 from metalstm.datasets.audio.speech_commands import SpeechCommandsSettings, load_speech_commands
 from metalstm.datasets.audio.speech_features import FrameSettings, log_mel
 from metalstm.datasets.base import Dataset
-from metalstm.errors import DataError, Problem
-from metalstm.tasks.classes import ClassDataset
+from metalstm.errors import Problem
 from metalstm.tasks.sampler import TaskSampler, TaskShape, seeded_generator
+from support.datasets import pools, refusal, same
 from support.places import CONFIGS, shared_data
 
 KEYWORDS = ["down", "go", "left", "no", "right", "stop", "up", "zoom in"]  # 4 / 2 / 2
@@ -62,24 +63,7 @@ def record(path: Path, seconds: float = 1.0, sound: str = "", rate: int = 16000)
         file.writeframes((samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
 
 
-def pools(dataset: Dataset) -> dict[str, ClassDataset]:
-    found = {name: pool for name, pool in dataset.splits.items() if isinstance(pool, ClassDataset)}
-    assert list(found) == ["meta_train", "meta_validation", "meta_test"]
-    return found
-
-
-def same(first: Dataset, second: Dataset) -> bool:
-    pairs = [(pools(first)[name], pools(second)[name]) for name in pools(first)]
-    return first.fingerprint == second.fingerprint and all(
-        torch.equal(a.examples, b.examples) and a.names == b.names for a, b in pairs
-    )
-
-
-def failing(root: Path | None, **settings: Any) -> str:
-    with pytest.raises(DataError) as error:
-        load_speech_commands(root, **settings)
-    assert all(problem.fix for problem in error.value.problems)
-    return str(error.value)
+failing = partial(refusal, load_speech_commands)
 
 
 def recording(dataset: Dataset, keyword: str, number: int = 0) -> torch.Tensor:

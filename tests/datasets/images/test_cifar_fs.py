@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import io
 import os
 import pickle
 import tarfile
-import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,9 @@ from metalstm.datasets.base import Dataset
 from metalstm.datasets.images.cifar100_files import Counts
 from metalstm.datasets.images.cifar_fs import CLASSES, load_cifar_fs
 from metalstm.errors import DataError, Problem
-from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import TaskShape
 from support.cifar100 import cifar100, python2_pickle
+from support.datasets import Server, pools, refusal
 from support.places import CONFIGS
 
 SMALL = Counts(3, 2)
@@ -62,18 +61,7 @@ def load(root: Path | None, download: bool = False) -> Dataset:
     return load_cifar_fs(root, download, counts=SMALL)
 
 
-def pools(dataset: Dataset) -> dict[str, ClassDataset]:
-    found = {name: pool for name, pool in dataset.splits.items() if isinstance(pool, ClassDataset)}
-    assert list(found) == ["meta_train", "meta_validation", "meta_test"]
-    return found
-
-
-def failing(root: Path | None, download: bool = False) -> str:
-    with pytest.raises(DataError) as error:
-        load(root, download)
-    assert error.value.exit_code == 3
-    assert all(problem.fix for problem in error.value.problems)
-    return str(error.value)
+failing = partial(refusal, load)
 
 
 # Classes and images
@@ -282,51 +270,17 @@ def test_classes_of_other_sizes(contents: Contents, write: Callable[..., Path]) 
 # The download, by torchvision itself, from a server of this test
 
 
-class Server:
-    """Serves one file; `share` of its bytes arrive."""
-
-    def __init__(self, data: bytes) -> None:
-        self.share = 1.0
-        server = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_HEAD(self) -> None:
-                self.reply()
-
-            def do_GET(self) -> None:
-                self.reply()
-                self.wfile.write(data[: int(len(data) * server.share)])
-
-            def reply(self) -> None:
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}/cifar-100-python.tar.gz"
-        self.thread = threading.Thread(target=self.http.serve_forever)
-        self.thread.start()
-
-    def stop(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
-        self.thread.join()
-
-
 @pytest.fixture
 def server(contents: Contents, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     root = write(contents)
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         archive.add(root, "cifar-100-python")
-    server = Server(buffer.getvalue())
+    server = Server(lambda name: buffer.getvalue())
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     md5 = {name: hashlib.md5((root / name).read_bytes()).hexdigest() for name in contents}
     published = torchvision.datasets.CIFAR100
-    monkeypatch.setattr(published, "url", server.url)
+    monkeypatch.setattr(published, "url", f"{server.url}/cifar-100-python.tar.gz")
     monkeypatch.setattr(published, "tgz_md5", hashlib.md5(buffer.getvalue()).hexdigest())
     monkeypatch.setattr(published, "train_list", [["train", md5["train"]]])
     monkeypatch.setattr(published, "test_list", [["test", md5["test"]]])
@@ -352,7 +306,7 @@ def test_download_cut_off(share: float, server: Server, tmp_path: Path) -> None:
     server.share = share
     message = failing(tmp_path / "new", download=True)
     assert "CIFAR-100 could not be downloaded" in message
-    assert f"fetch {server.url} by hand, and unpack it in {tmp_path / 'new'}" in message
+    assert f"fetch {server.url}/cifar-100-python.tar.gz by hand, and unpack it in {tmp_path / 'new'}" in message
     assert not (tmp_path / "new").exists()
     (tmp_path / "old").mkdir()
     failing(tmp_path / "old", download=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import io
 import os
 import shutil
-import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,8 @@ from metalstm.datasets.base import Dataset
 from metalstm.datasets.images import omniglot
 from metalstm.datasets.images.omniglot import Changes, image_from_png, load_omniglot
 from metalstm.datasets.images.omniglot_files import Counts
-from metalstm.errors import DataError
-from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import TaskShape, seeded_generator
+from support.datasets import Server, pools, refusal, same
 from support.places import shared_data
 
 SMALL = Counts(images_background=6, images_evaluation=4, per_character=3, meta_train=5, meta_validation=2)
@@ -76,24 +74,7 @@ def load(root: Path | None, download: bool = False, **settings: Any) -> Dataset:
     return load_omniglot(root, download, counts=SMALL, **settings)
 
 
-def pools(dataset: Dataset) -> dict[str, ClassDataset]:
-    found = {name: pool for name, pool in dataset.splits.items() if isinstance(pool, ClassDataset)}
-    assert list(found) == ["meta_train", "meta_validation", "meta_test"]
-    return found
-
-
-def same(first: Dataset, second: Dataset) -> bool:
-    pairs = [(pools(first)[name], pools(second)[name]) for name in pools(first)]
-    return first.fingerprint == second.fingerprint and all(
-        torch.equal(a.examples, b.examples) and a.names == b.names for a, b in pairs
-    )
-
-
-def failing(root: Path | None, download: bool = False) -> str:
-    with pytest.raises(DataError) as error:
-        load(root, download)
-    assert all(problem.fix for problem in error.value.problems)
-    return str(error.value)
+failing = partial(refusal, load)
 
 
 # Sources
@@ -500,45 +481,9 @@ def test_write_protected_data_is_cached_in_the_users_folder(
 # The download, by torchvision itself, from a server of this test
 
 
-class Server:
-    """Serves the zips of a folder on this machine; `share` of each file's bytes arrive."""
-
-    def __init__(self, folder: Path) -> None:
-        self.share = 1.0
-        server = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_HEAD(self) -> None:
-                self.reply()
-
-            def do_GET(self) -> None:
-                data = self.reply()
-                self.wfile.write(data[: int(len(data) * server.share)])
-
-            def reply(self) -> bytes:
-                data = (folder / Path(self.path).name).read_bytes()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                return data
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
-        self.thread = threading.Thread(target=self.http.serve_forever)
-        self.thread.start()
-
-    def stop(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
-        self.thread.join()
-
-
 @pytest.fixture
 def server(zips: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    server = Server(zips)
+    server = Server(lambda name: (zips / name).read_bytes())
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     md5 = {part: hashlib.md5((zips / f"{part}.zip").read_bytes()).hexdigest() for part in PARTS}
     monkeypatch.setattr(torchvision.datasets.Omniglot, "download_url_prefix", server.url)

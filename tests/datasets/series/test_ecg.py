@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from metalstm.config.fields import typed
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.series.ecg import BeatSettings, EcgSettings, cut_beats, load_ecg
 from metalstm.datasets.series.ecg_files import Record, read_record
-from metalstm.errors import ConfigError, DataError, Problem
+from metalstm.errors import ConfigError, Problem
 from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 from support.commands import tiny
+from support.datasets import pools, refusal, same
 from support.places import CONFIGS, shared_data
 
 RATE = 360
@@ -67,29 +69,11 @@ def load(root: Path | None, split_seed: int = 0, **settings: Any) -> Dataset:
     return load_ecg(root, split_seed, SMALL._replace(**settings))
 
 
-def pools(dataset: Dataset) -> dict[str, ClassDataset]:
-    found = {name: pool for name, pool in dataset.splits.items() if isinstance(pool, ClassDataset)}
-    assert list(found) == ["meta_train", "meta_validation", "meta_test"]
-    return found
-
-
 def records_of(pool: ClassDataset) -> list[str]:
     return [name.partition("/")[0] for name in pool.names[::2]]
 
 
-def same(first: Dataset, second: Dataset) -> bool:
-    pairs = [(pools(first)[name], pools(second)[name]) for name in pools(first)]
-    return first.fingerprint == second.fingerprint and all(
-        torch.equal(a.examples, b.examples) and a.names == b.names for a, b in pairs
-    )
-
-
-def failing(root: Path | None, **settings: Any) -> str:
-    with pytest.raises(DataError) as error:
-        load(root, **settings)
-    assert error.value.exit_code == 3
-    assert all(problem.fix for problem in error.value.problems)
-    return str(error.value)
+failing = partial(refusal, load)
 
 
 # Patients and their tasks

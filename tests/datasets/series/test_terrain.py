@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from metalstm.config.fields import typed
 from metalstm.datasets.base import Dataset
 from metalstm.datasets.series.terrain import Drives, TerrainSettings, load_terrain
 from metalstm.datasets.series.terrain_files import RATE, read_log
-from metalstm.errors import ConfigError, DataError, Problem
+from metalstm.errors import ConfigError, Problem
 from metalstm.tasks.examples import TaskBatch
 from metalstm.tasks.sampler import TaskSampler, TaskShape
 from support.commands import tiny
+from support.datasets import refusal
 from support.places import CONFIGS, shared_data
 
 TERRAINS = ["GRAVEL", "ICE", "MUD", "SAND", "SNOW"]
@@ -77,12 +79,7 @@ def same(first: Dataset, second: Dataset) -> bool:
     )
 
 
-def failing(root: Path | None) -> str:
-    with pytest.raises(DataError) as error:
-        load(root)
-    assert error.value.exit_code == 3
-    assert all(problem.fix for problem in error.value.problems)
-    return str(error.value)
+failing = partial(refusal, load)
 
 
 # Splits

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from metalstm.datasets.text import tokens
 from metalstm.datasets.text.clinc150 import load_clinc150
 from metalstm.datasets.text.clinc150_files import read_intents
 from metalstm.datasets.text.tokens import TokenSettings, Vocabulary
-from metalstm.errors import ConfigError, DataError
+from metalstm.errors import ConfigError
 from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import TaskSampler, TaskShape
+from support.datasets import pools, refusal, same_classes
 from support.places import shared_data
 
 DOMAINS = {f"domain{d}": [f"intent{d}{letter}" for letter in "ba"] for d in range(10)}
@@ -61,32 +63,11 @@ def load(root: Path | None, split_seed: int = 0, **settings: Any) -> Dataset:
     return load_clinc150(root, split_seed, TokenSettings(**settings))
 
 
-def pools(dataset: Dataset) -> dict[str, ClassDataset]:
-    found = {name: pool for name, pool in dataset.splits.items() if isinstance(pool, ClassDataset)}
-    assert list(found) == ["meta_train", "meta_validation", "meta_test"]
-    return found
-
-
 def domains_of(pool: ClassDataset) -> set[str]:
     return {name.partition("/")[0] for name in pool.names}
 
 
-def same(first: ClassDataset, second: ClassDataset) -> bool:
-    assert first.lengths is not None
-    assert second.lengths is not None
-    return (
-        first.names == second.names
-        and torch.equal(first.examples, second.examples)
-        and torch.equal(first.lengths, second.lengths)
-    )
-
-
-def failing(root: Path | None) -> str:
-    with pytest.raises(DataError) as error:
-        load(root)
-    assert error.value.exit_code == 3
-    assert all(problem.fix for problem in error.value.problems)
-    return str(error.value)
+failing = partial(refusal, load)
 
 
 def changed(content: Content, domain: str, change: Callable[[str], str]) -> Content:
@@ -122,7 +103,7 @@ def test_another_seed_another_permutation_whatever_the_order_of_the_file(
     turned = {domain: intents[::-1] for domain, intents in reversed(DOMAINS.items())}
     again, dataset = load(write(content, turned, "turned")), load(root)
     assert again.fingerprint == dataset.fingerprint
-    assert all(same(pools(again)[name], pool) for name, pool in pools(dataset).items())
+    assert all(same_classes(pools(again)[name], pool) for name, pool in pools(dataset).items())
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(3, [1, 1, 1]), (4, [2, 1, 1]), (20, [12, 2, 6])])
@@ -180,14 +161,14 @@ def test_meta_train_does_not_depend_on_the_queries_of_other_splits(
         after = load(
             write(changed(content, domain, lambda query: f"{query} and many new words and words"), folder=split)
         )
-        assert same(pools(after)["meta_train"], pools(before)["meta_train"])
-        assert not same(pools(after)[split], pools(before)[split])
+        assert same_classes(pools(after)["meta_train"], pools(before)["meta_train"])
+        assert not same_classes(pools(after)[split], pools(before)[split])
         assert after.vocabulary == before.vocabulary
         assert after.fingerprint != before.fingerprint
     domain = min(domains_of(pools(before)["meta_train"]))
     after = load(write(changed(content, domain, lambda query: f"{query} and so on"), folder="train"))
     assert after.vocabulary == before.vocabulary + 3
-    assert not same(pools(after)["meta_train"], pools(before)["meta_train"])
+    assert not same_classes(pools(after)["meta_train"], pools(before)["meta_train"])
 
 
 def test_the_settings_of_tokens(content: Content, write: Callable[..., Path]) -> None:
@@ -272,7 +253,7 @@ def test_the_fingerprint_changes_with_a_word_that_has_no_token_and_with_the_rule
     other = load(
         write(changed(content, domain, lambda query: query.replace("word", "other")), folder="x"), subwords=False
     )
-    assert same(pools(other)["meta_test"], pools(dataset)["meta_test"])
+    assert same_classes(pools(other)["meta_test"], pools(dataset)["meta_test"])
     assert other.fingerprint != dataset.fingerprint
     before = load(write(content)).fingerprint
     monkeypatch.setattr(tokens, "NGRAM_LENGTHS", (2, 3))  # as another version of this program might have it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from metalstm.datasets.text import movietweetings
 from metalstm.datasets.text.movietweetings import Crowd, load_movietweetings
 from metalstm.datasets.text.movietweetings_files import Rating, read_table
 from metalstm.datasets.text.tokens import TokenSettings, encode
-from metalstm.errors import DataError, Problem
+from metalstm.errors import Problem
 from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import TaskSampler, TaskShape
+from support.datasets import pools, refusal, same_classes
 from support.places import CONFIGS, shared_data
 
 GENRES = ["Drama", "Comedy|War", "Western"]
@@ -57,24 +59,8 @@ def load(root: Path | None, min_ratings: int = 3, **settings: Any) -> Dataset:
     return load_movietweetings(root, min_ratings=min_ratings, settings=TokenSettings(**settings), **given)
 
 
-def pools(dataset: Dataset) -> dict[str, ClassDataset]:
-    found = {name: pool for name, pool in dataset.splits.items() if isinstance(pool, ClassDataset)}
-    assert list(found) == ["meta_train", "meta_validation", "meta_test"]
-    return found
-
-
 def users_of(pool: ClassDataset) -> list[str]:
     return [name.partition("/")[0] for name in pool.names[::2]]
-
-
-def same(first: ClassDataset, second: ClassDataset) -> bool:
-    assert first.lengths is not None
-    assert second.lengths is not None
-    return (
-        first.names == second.names
-        and torch.equal(first.examples, second.examples)
-        and torch.equal(first.lengths, second.lengths)
-    )
 
 
 def side(pool: ClassDataset, user: str, which: str = "liked") -> torch.Tensor:
@@ -88,12 +74,7 @@ def again(users: list[str], value: Callable[[int], int], ratings: list[str] = RA
     return ["::".join([u, f, str(value(int(v))) if u in users else v, t]) for u, f, v, t in rows]
 
 
-def failing(root: Path | None, **settings: Any) -> str:
-    with pytest.raises(DataError) as error:
-        load(root, **settings)
-    assert error.value.exit_code == 3
-    assert all(problem.fix for problem in error.value.problems)
-    return str(error.value)
+failing = partial(refusal, load)
 
 
 @pytest.fixture
@@ -143,7 +124,7 @@ def test_another_seed_another_permutation_whatever_the_order_of_the_file(write: 
     assert len(tests) > 2
     turned, dataset = load(write(RATINGS[::-1], FILMS[::-1], "turned")), load(root)
     assert turned.fingerprint == dataset.fingerprint
-    assert all(same(pools(turned)[name], pool) for name, pool in pools(dataset).items())
+    assert all(same_classes(pools(turned)[name], pool) for name, pool in pools(dataset).items())
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(3, [1, 1, 1]), (4, [2, 1, 1]), (10, [7, 1, 2])])
@@ -225,7 +206,7 @@ def test_films_of_meta_test_alone_have_no_tokens_of_their_own(write: Callable[..
     lines = [*RATINGS, *(f"{user}::9999999::10::1" for user in tests)]
     after = load(write(lines, [*FILMS, strange], "strange"), **PLAIN)
     assert after.vocabulary == before.vocabulary
-    assert same(pools(after)["meta_train"], pools(before)["meta_train"])
+    assert same_classes(pools(after)["meta_train"], pools(before)["meta_train"])
     unknown = before.vocabulary - 1
     first = side(pools(after)["meta_test"], tests[0])[0, :, 0]  # the first by time: opera, 2030s, no raters, two words
     assert first[:2].tolist() == [0, 0]
@@ -280,7 +261,7 @@ def test_nothing_is_told_of_what_users_held_out_think(write: Callable[..., Path]
     before = load(write())
     others = users_of(pools(before)["meta_validation"]) + users_of(pools(before)["meta_test"])
     after = load(write(again(others, lambda value: 10 if value >= 8 else 0), folder="changed"))
-    assert all(same(pools(after)[name], pool) for name, pool in pools(before).items())
+    assert all(same_classes(pools(after)[name], pool) for name, pool in pools(before).items())
 
 
 def test_users_of_no_split_are_told_of(write: Callable[..., Path], texts_read: list[Any]) -> None:
