@@ -120,8 +120,7 @@ class TrainedLearner:
     @property
     def wanted(self) -> Wanted:
         """What the run reads."""
-        directions = getattr(model_shape(self.settings, self.dataset), "directions", None)
-        one_length = self.settings.model.one_length or directions == 4  # which reads columns, too
+        one_length = model_shape(self.settings, self.dataset).one_length
         return Wanted(self.dataset, one_length and self.dataset.steps is not None)
 
     def support(self, given: Any, lengths: Any) -> tuple[Examples, list[str] | None]:

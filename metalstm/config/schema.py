@@ -67,7 +67,7 @@ class TrainSettings:
     @property
     def draws_for_each_task(self) -> bool:
         """Whether the learner draws at random for each task of a meta-batch: dropout masks, or batches."""
-        return self.model.dropout > 0 or getattr(self.learner, "inner_batch", None) is not None
+        return bool(self.model.dropout > 0 or self.learner.draws_batches)
 
     @property
     def steps_tested(self) -> int:
@@ -94,7 +94,7 @@ class TrainSettings:
         trained = self.trained_with["steps"]
         if trained is None or steps <= trained:
             return None
-        if getattr(self.learner, "learned_rates", "none").endswith("_per_step"):
+        if self.learner.rates_of_steps:
             return f"steps after {trained} take the rates learned for step {trained}"
         return f"steps after {trained} go as those before"
 

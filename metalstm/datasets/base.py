@@ -23,6 +23,9 @@ class DatasetSettings(ComponentSettings):
     """The settings of a dataset."""
 
     kind: ClassVar[Kind] = "classification"
+    # The settings that a search may vary: those of meta-train alone, or of how an example is read. All others decide
+    # which tasks there are, and the best trial would be the one with the easiest.
+    searched: ClassVar[frozenset[str]] = frozenset()
 
     def load(self) -> Dataset:
         """Read or make the dataset.

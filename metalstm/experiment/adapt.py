@@ -14,6 +14,7 @@ from metalstm.datasets.base import Dataset
 from metalstm.datasets.files.support_set import OwnExamples, as_examples, check_steps, read_query, read_support
 from metalstm.errors import ConfigError
 from metalstm.evaluation.predict import FORMATS, Predicted, as_table, predict
+from metalstm.experiment.build_learner import model_shape
 from metalstm.experiment.identity import run_settings
 from metalstm.experiment.restore import learner_for, open_dataset, reader_of
 from metalstm.files.paths import card_of
@@ -86,7 +87,7 @@ def check_run(given: AdaptSettings, settings: TrainSettings) -> None:
 
 def check_whole(settings: TrainSettings, dataset: Dataset, folder: Path, own: OwnExamples) -> None:
     """Refuse examples of several lengths for a model that reads all steps at once, as a perceptron does."""
-    if settings.model.one_length and dataset.steps is not None:
+    if model_shape(settings, dataset).one_length and dataset.steps is not None:
         check_steps(folder, own, dataset.steps)
 
 

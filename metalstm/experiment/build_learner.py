@@ -37,16 +37,20 @@ def task_outputs(settings: TrainSettings, dataset: Dataset) -> int:
     return settings.ways if dataset.outputs is None else dataset.outputs
 
 
+def inputs_of(dataset: Dataset) -> Inputs:
+    """Return what a model must know of a dataset's inputs, but for how rare their tokens are."""
+    return Inputs(dataset.name, dataset.steps, dataset.features, dataset.images, dataset.vocabulary, None)
+
+
 def model_shape(settings: TrainSettings, dataset: Dataset, outputs: int | None = None) -> Shape:
     """Return the shape of a model with so many outputs; None: those of a task.
 
     Raises:
         ConfigError: the model cannot read the inputs.
     """
+    inputs = inputs_of(dataset)
     source = dataset.splits["meta_train"]
-    rare = None
     if dataset.vocabulary and isinstance(source, ClassDataset):
-        rare = rarity(source.examples, source.counts, dataset.vocabulary)
-    inputs = Inputs(dataset.name, dataset.steps, dataset.features, dataset.images, dataset.vocabulary, rare)
+        inputs = inputs._replace(rarity=rarity(source.examples, source.counts, dataset.vocabulary))
     shape: Shape = settings.model.shape(inputs, task_outputs(settings, dataset) if outputs is None else outputs)
     return shape

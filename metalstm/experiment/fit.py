@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from metalstm.config.schema import TrainSettings
 from metalstm.datasets.base import Dataset
-from metalstm.datasets.series.terrain import Drives
 from metalstm.errors import ConfigError, Problem
+from metalstm.experiment.build_learner import inputs_of
 from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import TaskShape
 
@@ -32,8 +32,7 @@ def check_tasks_fit(settings: TrainSettings, dataset: Dataset, splits: Iterable[
         name = "train_queries" if training else "queries"
         ways, _, queries = task_shape(settings, split)
         ways_name = "train_ways" if training and settings.train_ways is not None else "ways"
-        if isinstance(source, Drives):
-            problems += [p for p in source.unfit(settings.shots, queries) if p not in problems]
+        problems += [problem for problem in source.unfit(task_shape(settings, split)) if problem not in problems]
         if not isinstance(source, ClassDataset):
             continue
         if source.together is not None and ways != source.together:
@@ -56,10 +55,7 @@ def check_tasks_fit(settings: TrainSettings, dataset: Dataset, splits: Iterable[
                     remedy_for_few(settings, name, holds, source.examples.shape[1]),
                 )
             )
-    if getattr(settings.model, "directions", None) == 4 and not dataset.images:
-        problems.append(
-            Problem(f"model.directions=4 reads columns, but dataset '{dataset.name}' has no images", "use 1 or 2")
-        )
+    problems += settings.model.unfit(inputs_of(dataset))
     if problems:
         raise ConfigError(*problems)
 

@@ -54,6 +54,16 @@ class LearnerSettings(ComponentSettings):
     trains_inner_loop: ClassVar[bool] = True  # whether it takes its inner steps in meta-training as well
     mixed_precision: ClassVar[bool] = False  # whether it can compute in another precision than float32
 
+    @property
+    def draws_batches(self) -> bool:
+        """Whether the learner draws at random for each task, beside dropout masks."""
+        return False
+
+    @property
+    def rates_of_steps(self) -> bool:
+        """Whether each inner step has learned rates of its own."""
+        return False
+
     def build(self, parts: Parts) -> Learner:
         """Make the learner, at its start."""
         raise NotImplementedError
@@ -90,6 +100,11 @@ class Learner(ABC, nn.Module):
     @abstractmethod
     def predict(self, adapted: Any, query: Any) -> Tensor:
         """Predictions [T, Q, O] for queries, as `encode` gives them, from what `adapt` has yielded."""
+
+    @property
+    def adapted_model(self) -> Model | None:
+        """The model in whose weights a task is learned; None: it is learned elsewhere."""
+        return None
 
     @property
     def network(self) -> Model | None:

@@ -43,7 +43,7 @@ def check_exportable(learner: Learner, name: str) -> LSTMModel:
     Raises:
         ConfigError: the learner has none, or not of an LSTM.
     """
-    model = getattr(learner, "model", None)
+    model = learner.adapted_model
     if model is None:
         raise ConfigError.of(
             f"export, but learner={name} does not keep what it learns in the weights of one model",

@@ -12,6 +12,7 @@ from metalstm.learners.base import LearnerSettings, MetaLoss, Parts
 from metalstm.learners.inner_loop.adaptation import Adaptable, HeadOnly, WholeModel
 from metalstm.learners.inner_loop.optimizer_steps import OPTIMIZERS, Optimizer, OptimizerLearner
 from metalstm.learners.objective import Kind, task_loss, task_metrics
+from metalstm.nn.base import Model
 from metalstm.tasks.examples import TaskBatch
 
 
@@ -43,6 +44,10 @@ class FineTune(OptimizerLearner):
         self.same_outputs = same_outputs
         self.trains_on_all_classes = not same_outputs
         self.inner_steps = inner_steps
+
+    @property
+    def adapted_model(self) -> Model:
+        return self.model
 
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> MetaLoss:
         """Return the loss of one model for all tasks; where outputs differ in meaning a label is a class of all."""

@@ -20,6 +20,7 @@ from metalstm.learners.inner_loop.higher_reference import HigherEngine
 from metalstm.learners.inner_loop.learned_rates import InnerRates, LearnedRates
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.learners.parts import in_parts
+from metalstm.nn.base import Model
 from metalstm.runtime.budget import BUDGET
 from metalstm.tasks.examples import Examples, TaskBatch
 
@@ -86,6 +87,10 @@ class MAML(Learner):
         self.order = order
         self.computing = Computing() if computing is None else computing
         self.engine = self.computing.engine_for(adaptable, self.rates, kind)
+
+    @property
+    def adapted_model(self) -> Model:
+        return self.model
 
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> MetaLoss:
         """Return the query loss after adapting, averaged over tasks: Finn et al. 2017, Algorithm 2, line 8."""
@@ -181,6 +186,10 @@ class ByGradientSettings(LearnerSettings):
     learned_rates: str = one_of(*LEARNED_RATES)
     task_chunk_size: int | None = bounded(minimum=1)
 
+    @property
+    def rates_of_steps(self) -> bool:
+        return self.learned_rates.endswith("_per_step")
+
     def inner_loop(self, parts: Parts) -> dict[str, Any]:
         """Return the settings as arguments of `MAML`: what the learner is, and how it is computed."""
         given = self.values() | {"precision": parts.precision}
@@ -242,7 +251,7 @@ class ProtoMAMLSettings(ByGradientSettings):
 
 def beyond_higher(recompute: bool, settings: Any) -> Iterator[Problem]:
     """Yield the settings that the engine `higher` does not have."""
-    if settings.model.name != "lstm":
+    if not settings.model.takes_higher:
         yield Problem(
             f"model={settings.model.name}, but learner.engine=higher adapts the LSTM alone",
             "use learner.engine=batched, or model=lstm",

@@ -43,6 +43,10 @@ class Reptile(OptimizerLearner):
         self.inner_steps = inner_steps
         self.inner_batch = inner_batch
 
+    @property
+    def adapted_model(self) -> Model:
+        return self.model
+
     def meta_loss(self, tasks: TaskBatch, generator: torch.Generator | None = None, progress: float = 1.0) -> MetaLoss:
         """Return a loss whose gradient is Reptile's.
 
@@ -69,6 +73,10 @@ class ReptileSettings(LearnerSettings):
     optimizer: str = one_of(*OPTIMIZERS)
     inner_lr: float = bounded(above=0)
     inner_batch: int | None = bounded(minimum=1)
+
+    @property
+    def draws_batches(self) -> bool:
+        return self.inner_batch is not None
 
     def build(self, parts: Parts) -> Reptile:
         return Reptile(parts.model(), parts.kind, **self.values())

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from metalstm.config.component import ComponentSettings
+from metalstm.errors import Problem
 from metalstm.nn.slices import Weights, read_in_slices
 from metalstm.runtime.budget import BUDGET
 
@@ -40,6 +41,10 @@ class Shape(Protocol):
     def dropout(self) -> float:
         """The share of features that training drops."""
 
+    @property
+    def one_length(self) -> bool:
+        """Whether inputs of one length alone are read."""
+
     def build(self, generator: torch.Generator) -> Model:
         """Return a model of this shape; its start comes from `generator`."""
 
@@ -59,7 +64,11 @@ class Inputs(NamedTuple):
 class ModelSettings(ComponentSettings):
     """The settings of a model."""
 
-    one_length: ClassVar[bool] = False  # whether it reads inputs of one length alone
+    takes_higher: ClassVar[bool] = False  # whether the inner loop's engine `higher` can adapt it
+
+    def unfit(self, inputs: Inputs) -> list[Problem]:
+        """Return why the model cannot read such inputs."""
+        return []
 
     def shape(self, inputs: Inputs, outputs: int) -> Shape:
         """Return the shape of a model that reads such inputs.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +52,10 @@ class ModelShape(NamedTuple):
     def step_features(self) -> int:
         """Numbers that the LSTM reads at a step."""
         return self.features * (1 if self.vocabulary else self.stack)
+
+    @property
+    def one_length(self) -> bool:
+        return self.directions == 4  # columns have no end
 
     @property
     def both_ways(self) -> bool:
@@ -235,6 +239,8 @@ def lstm_start(
 class LSTMSettings(ModelSettings):
     """The settings of the LSTM."""
 
+    takes_higher: ClassVar[bool] = True
+
     hidden_size: int = bounded(minimum=1)
     embedding_size: int = bounded(minimum=1)
     layers: int = bounded(minimum=1, maximum=100)
@@ -251,6 +257,12 @@ class LSTMSettings(ModelSettings):
                 f"model.directions={self.directions} reads columns, but dataset '{run.dataset.name}' has no images",
                 "use model.directions=1 or 2",
             )
+
+    def unfit(self, inputs: Inputs) -> list[Problem]:
+        if self.directions == 4 and not inputs.images:
+            what = f"model.directions=4 reads columns, but dataset '{inputs.dataset}' has no images"
+            return [Problem(what, "use 1 or 2")]
+        return []
 
     def shape(self, inputs: Inputs, outputs: int) -> ModelShape:
         directions: Any = self.directions or (4 if inputs.images else 1)

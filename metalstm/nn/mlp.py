@@ -6,7 +6,7 @@ Legend: T tasks, B examples, S time steps, F features, W the width of the last l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,10 @@ class MLPShape(NamedTuple):
     @property
     def feature_size(self) -> int:
         return self.widths[-1]
+
+    @property
+    def one_length(self) -> bool:
+        return True
 
     def build(self, generator: torch.Generator) -> MLPModel:
         return MLPModel(self, generator)
@@ -89,8 +93,6 @@ class MLPModel(Model):
 @dataclass(kw_only=True)
 class MLPSettings(ModelSettings):
     """The settings of the perceptron."""
-
-    one_length: ClassVar[bool] = True
 
     width: int = bounded(minimum=1)
     layers: int = bounded(minimum=1, maximum=100)

@@ -83,6 +83,10 @@ class ClassDataset:
         which = int(self.counts.argmin())
         return self.names[which], int(self.counts[which])
 
+    def unfit(self, shape: TaskShape) -> list[Problem]:
+        """Return no problem: whether classes and examples suffice depends on settings, see `check_tasks_fit`."""
+        return []
+
     def sample(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
         """Draws tasks, all at once: `ways` distinct classes or a group, of each `shots` + `queries` distinct examples.
 

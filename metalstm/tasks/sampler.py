@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 
+from metalstm.errors import Problem
 from metalstm.tasks.examples import TaskBatch
 
 
@@ -20,6 +21,9 @@ class TaskShape(NamedTuple):
 
 class TaskSource(Protocol):
     """Where tasks come from: classes with examples, or a family of functions."""
+
+    def unfit(self, shape: TaskShape) -> list[Problem]:
+        """Return why there are no tasks of this shape."""
 
     def sample(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
         """Draw `tasks` tasks and return those of `shard`; every random choice comes from `generator`."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -182,6 +182,8 @@ def _description(pools: dict[str, ClassDataset], keywords: Keywords, values: Ten
 @dataclass(kw_only=True)
 class SpeechCommandsSettings(FolderOfData):
     """The settings of Speech Commands."""
+
+    searched: ClassVar[frozenset[str]] = frozenset(("augment", *FrameSettings._fields))
 
     split_seed: int = bounded(minimum=0, below=2**32)
     speakers: str = one_of("distinct", "any")

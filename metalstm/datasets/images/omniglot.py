@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -221,6 +221,8 @@ def changed(pool: ClassDataset, changes: Changes) -> ClassDataset:
 @dataclass(kw_only=True)
 class OmniglotSettings(FolderOfData):
     """The settings of Omniglot."""
+
+    searched: ClassVar[frozenset[str]] = frozenset(("augment", "mirrored"))
 
     download: bool
     split: str = one_of("random", "lake")

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from metalstm.config.fields import bounded, one_of, path
-from metalstm.datasets.audio.speech_features import recording_reader
+from metalstm.datasets.audio.speech_features import FrameSettings, recording_reader
 from metalstm.datasets.base import Dataset, DatasetSettings
 from metalstm.datasets.files.folders import Classes, files_of
 from metalstm.datasets.files.reader import UNREADABLE, Example, Reader, Scale, broken, scale_of, whole
@@ -262,6 +262,10 @@ def details(made: Made) -> tuple[str, ...]:
 @dataclass(kw_only=True)
 class FolderSettings(DatasetSettings):
     """The settings of a folder of one's own data."""
+
+    searched: ClassVar[frozenset[str]] = frozenset(
+        {"image_size", "max_steps", *FrameSettings._fields, *TokenSettings._fields} - {"max_words"}
+    )
 
     root: str = path()
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from metalstm.config.fields import bounded
 from metalstm.datasets.base import Dataset, DatasetSettings, Kind, more_ways
 from metalstm.datasets.series.sinusoid import uniform
-from metalstm.errors import ConfigError
+from metalstm.errors import ConfigError, Problem
 from metalstm.tasks.classes import SPLITS
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import TaskShape
@@ -78,13 +78,16 @@ class PendulumFamily:
     def __init__(self, window: int) -> None:
         self.window = window
 
+    def unfit(self, shape: TaskShape) -> list[Problem]:
+        return more_ways(shape.ways, "pendulum", "pendulum", "the number of tries to learn from")
+
     def sample(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
         """Draws tasks: support inputs [T, shots, S, 4] and targets [T, shots, 3], queries likewise.
 
         Raises:
             ConfigError: where `ways` is not 1; a pendulum has no classes.
         """
-        if problems := more_ways(shape.ways, "pendulum", "pendulum", "the number of tries to learn from"):
+        if problems := self.unfit(shape):
             raise ConfigError(*problems)
         count = shape.shots + shape.queries
         makes = (uniform(bounds, (tasks, 1), generator) for bounds in (MASS, LENGTH, FRICTION, TORQUE_LIMIT))

@@ -39,13 +39,16 @@ class SinusoidFamily:
     def __init__(self, window: int) -> None:
         self.window = window
 
+    def unfit(self, shape: TaskShape) -> list[Problem]:
+        return more_ways(shape.ways, "sinusoid", "function", "the k of k-shot regression")
+
     def sample(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
         """Draws tasks: support inputs [T, shots, S, 1] and targets [T, shots, S], queries likewise.
 
         Raises:
             ConfigError: where `ways` is not 1; a function has no classes.
         """
-        if problems := more_ways(shape.ways, "sinusoid", "function", "the k of k-shot regression"):
+        if problems := self.unfit(shape):
             raise ConfigError(*problems)
         amplitude = uniform(AMPLITUDE, (tasks, 1, 1), generator)
         phase = uniform(PHASE, (tasks, 1, 1), generator)

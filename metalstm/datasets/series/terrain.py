@@ -65,9 +65,9 @@ class Drives:
         """Rows from the first of an example to its target's."""
         return self.window + self.horizon
 
-    def unfit(self, shots: int, queries: int) -> list[Problem]:
-        """Return what is wrong with asking for so many examples of a stretch."""
-        return unfit(self.stretch, self.span, shots, queries)
+    def unfit(self, shape: TaskShape) -> list[Problem]:
+        ways = more_ways(shape.ways, "terrain", "drive", "the number of windows to learn from")
+        return unfit(self.stretch, self.span, shape.shots, shape.queries) + ways
 
     def sample(self, tasks: int, shape: TaskShape, generator: torch.Generator, shard: slice = slice(None)) -> TaskBatch:
         """Draws tasks: support inputs [T, shots, W, 4] and targets [T, shots, 2], queries likewise.
@@ -75,9 +75,7 @@ class Drives:
         Raises:
             ConfigError: `ways` is not 1, for a drive has no classes; or a stretch is too short for so many examples.
         """
-        problems = self.unfit(shape.shots, shape.queries)
-        problems += more_ways(shape.ways, "terrain", "drive", "the number of windows to learn from")
-        if problems:
+        if problems := self.unfit(shape):
             raise ConfigError(*problems)
         drive = torch.randint(len(self.first), (tasks,), generator=generator)
         start = torch.randint(2**62, (tasks,), generator=generator) % self.starts[drive]

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from metalstm.config.fields import bounded
 from metalstm.datasets.base import Dataset, FolderOfData
@@ -79,6 +80,8 @@ def shared_queries(queries: Queries) -> int:
 @dataclass(kw_only=True)
 class Clinc150Settings(FolderOfData):
     """The settings of CLINC150."""
+
+    searched: ClassVar[frozenset[str]] = frozenset(TokenSettings._fields)
 
     split_seed: int = bounded(minimum=0, below=2**32)
     min_count: int = bounded(minimum=1)

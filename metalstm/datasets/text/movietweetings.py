@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from metalstm.config.fields import bounded
 from metalstm.datasets.base import Dataset, FolderOfData
@@ -165,6 +166,8 @@ def _left_out(table: Table) -> str:
 @dataclass(kw_only=True)
 class MovieTweetingsSettings(FolderOfData):
     """The settings of MovieTweetings."""
+
+    searched: ClassVar[frozenset[str]] = frozenset(("crowd", *TokenSettings._fields))
 
     split_seed: int = bounded(minimum=0, below=2**32)
     min_ratings: int = bounded(minimum=2)

@@ -23,15 +23,6 @@ NOT_SEARCHED = frozenset(
         *("experiment", "resume", "output_dir", "allow_changed_data"),
     }
 )
-# Of a dataset, what is only for meta-train, or for how an example is read. All else decides which tasks there are, and
-# the best trial would be the one with the easiest.
-SEARCHED_OF_DATASET = frozenset(
-    f"dataset.{name}"
-    for name in (
-        *("augment", "mirrored", "image_size", "mels", "hop_ms", "seconds", "max_steps", "max_words", "crowd"),
-        *("min_count", "subwords", "ngram_buckets", "ngrams_per_word"),
-    )
-)
 
 
 class Plan(NamedTuple):
@@ -52,35 +43,35 @@ class Plan(NamedTuple):
         return hashlib.sha256(repr(self.described()).encode()).hexdigest()[:8]
 
 
-def check_searchable(spaces: Sequence[Space]) -> None:
-    """Whether there are spaces, and trials can be compared across each.
+def check_searchable(spaces: Sequence[Space], searched: frozenset[str]) -> None:
+    """Whether trials can be compared across each space; `searched` are the dataset's settings that may be.
 
     Raises:
         ConfigError: with every problem found.
     """
-    if not spaces:
-        raise ConfigError.of(
-            "there is nothing to search: every setting has one value",
-            "give some several, e.g. 'outer_lr=tag(log,interval(1e-4,1e-1))'",
-        )
     names = [space.name.lstrip("+") for space in spaces]
     problems = [
         Problem(
             f"{space.text}, but trials with other {name} cannot be compared{': ' * bool(why)}{why}",
             f"give {name} one value",
         )
-        for space, name, why in zip(spaces, names, map(why_not, names), strict=True)
-        if why is not None
+        for space, name in zip(spaces, names, strict=True)
+        if (why := why_not(name, searched)) is not None
     ]
     if problems:
         raise ConfigError(*problems)
 
 
-def why_not(name: str) -> str | None:
-    """Why a setting is not searched, where its name does not say it; None: it can be."""
+def why_not(name: str, searched: frozenset[str]) -> str | None:
+    """Why a setting is not searched, where its name does not say it; None: it can be.
+
+    Args:
+        name: dotted, as on the command line.
+        searched: the settings of the dataset that are.
+    """
     if name in NOT_SEARCHED:
         return ""
-    if name.startswith("dataset.") and name not in SEARCHED_OF_DATASET:
+    if name.startswith("dataset.") and name.removeprefix("dataset.") not in searched:
         return "they have other tasks, and the easiest would win"
     return None
 

@@ -13,7 +13,7 @@ from metalstm.config.schema import TrainSettings
 from metalstm.config.text import command, flat, plain
 from metalstm.errors import ConfigError, DivergedError, Problem
 from metalstm.files.paths import expanded
-from metalstm.registry import GROUPS
+from metalstm.registry import GROUPS, settings_class
 from metalstm.runs.lock import RunLock
 from metalstm.runs.logs import log_to_file, screen_log
 from metalstm.runtime.signals import Interruption
@@ -97,7 +97,12 @@ def understood(given: Sequence[str]) -> tuple[int, Path, Plan, TrainSettings]:
         if name in own:
             own[name] = value
     fixed, spaces = parse(readable([text for text in given if text.partition("=")[0] not in own], sweep=True))
-    check_searchable(spaces)
+    if not spaces:
+        raise ConfigError.of(
+            "there is nothing to search: every setting has one value",
+            "give some several, e.g. 'outer_lr=tag(log,interval(1e-4,1e-1))'",
+        )
+    check_searchable(spaces, searched_of(fixed))
     plan = Plan(fixed, spaces)
     if not own["trials"].isdecimal() or not 1 <= int(own["trials"]) < 10**6:
         raise ConfigError.of(f"trials={own['trials']} is no number of trials", "give a whole number, e.g. trials=20")
@@ -117,6 +122,13 @@ def understood(given: Sequence[str]) -> tuple[int, Path, Plan, TrainSettings]:
     name = f"{settings.dataset.name}_{settings.ways}w{settings.shots}s_{settings.learner.name}_{plan.digest()}"
     folder = own["search"] or Path(settings.output_dir) / "searches" / name
     return int(own["trials"]), expanded(folder, "search", ConfigError), plan, settings
+
+
+def searched_of(overrides: Sequence[str]) -> frozenset[str]:
+    """Return the settings of the dataset chosen that a search may vary."""
+    with in_our_words("train"):
+        name = composed("train", overrides).dataset.name
+    return frozenset(settings_class("dataset", name).searched)
 
 
 def checked(overrides: Sequence[str]) -> TrainSettings:

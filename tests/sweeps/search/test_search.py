@@ -9,24 +9,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from metalstm import registry
 from metalstm.cli.search import main
 from metalstm.config.extras import install
 from metalstm.errors import ConfigError
 from metalstm.sweeps.job import wait_until_free
 from metalstm.sweeps.search import search
-from metalstm.sweeps.search.plan import SEARCHED_OF_DATASET, check_searchable, why_not
+from metalstm.sweeps.search.plan import check_searchable, why_not
 from metalstm.sweeps.search.process import TrialProcess, validations
 from metalstm.sweeps.search.space import parse
 from metalstm.sweeps.search.study import Study
 from metalstm.sweeps.search.trials import trial_directory
 from support.commands import only_run, result_of, tiny
-from support.places import CONFIGS
 
 SINUSOID = {"ways": 1, "shots": 4, "dataset.classes": None, "scratch_tasks": 0}
 RATES = "learner.inner_lr=tag(log,interval(0.001,0.1))"
@@ -83,16 +84,19 @@ def test_bad_input(given: list[str], said: list[str], refused: Any) -> None:
 
 
 def test_settings_of_datasets_that_are_searched() -> None:
-    """Those that touch meta-train or the reading alone, in every dataset; whatever is new is refused."""
-    configs = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in CONFIGS.glob("dataset/*.yaml")]
-    assert {name for config in configs for name in config if why_not(f"dataset.{name}") is None} == {
-        name.removeprefix("dataset.") for name in SEARCHED_OF_DATASET
+    """Those that touch meta-train or the reading alone; whatever is new is refused."""
+    classes = registry.settings_classes("dataset")
+    for kind in classes.values():
+        assert kind.searched <= {field.name for field in fields(kind)}
+    assert {name for name, kind in classes.items() if kind.searched} == {
+        *("omniglot", "speech_commands", "clinc150", "movietweetings", "folder")
     }
     for name in ("rotations", "form", "window", "speakers", "min_ratings", "split_seed", "split", "examples", "root"):
-        assert why_not(f"dataset.{name}") is not None
-    check_searchable(parse(["dataset.augment=true,false", "+dataset.mels=20,40"])[1])
+        assert all(why_not(f"dataset.{name}", kind.searched) is not None for kind in classes.values())
+    speech = search.searched_of(["dataset=speech_commands"])
+    check_searchable(parse(["dataset.augment=true,false", "+dataset.mels=20,40"])[1], speech)
     with pytest.raises(ConfigError, match=r"other dataset\.seed cannot"):
-        check_searchable(parse(["+dataset.seed=0,1"])[1])
+        check_searchable(parse(["+dataset.seed=0,1"])[1], speech)
 
 
 def test_without_optuna(refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
