@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Problem(NamedTuple):
-    """What is wrong, naming the value and the bound, and what to do about it."""
+    """A problem that names the value and the bound, and its remedy."""
 
     what: str
     fix: str

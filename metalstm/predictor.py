@@ -31,7 +31,7 @@ from metalstm.tasks.examples import Examples, TaskBatch
 
 
 class TrainedLearner:
-    """What a run has learned to learn with.
+    """A trained learner, ready to adapt to new support sets.
 
     Args:
         path: the run directory.
@@ -119,7 +119,7 @@ class TrainedLearner:
 
     @property
     def wanted(self) -> Wanted:
-        """What the run reads."""
+        """The kind of input that the run's model reads."""
         one_length = model_shape(self.settings, self.dataset).one_length
         return Wanted(self.dataset, one_length and self.dataset.steps is not None)
 

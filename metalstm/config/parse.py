@@ -20,7 +20,7 @@ PATHS = frozenset({"hydra.run.dir", "hydra.sweep.dir"}).union(
     *(path_names(schema) for schema in (TrainSettings, MetaTestSettings, AdaptSettings)),
     {"dataset.root"},
 )
-# What a resumed run may change: how long, how often, where and on what, but not what is learned.
+# A resumed run may change how long, how often, where and on what it runs, but not what it learns.
 BUDGETS = frozenset(
     {
         *("steps", "log_every", "validate_every", "validation_tasks", "checkpoint_every", "keep_checkpoints"),

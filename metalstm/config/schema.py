@@ -79,7 +79,7 @@ class TrainSettings:
 
     @property
     def trained_with(self) -> dict[str, int | None]:
-        """What tasks were like in meta-training, and inner steps, which are None where no inner loop was trained."""
+        """Shape of the tasks of meta-training, and its inner steps; None where no inner loop was trained."""
         trained = self.learner.trains_inner_loop and not self.steps_are_shots
         steps = self.learner.inner_steps if trained else None
         return {

@@ -22,7 +22,7 @@ TAKEN_FOR = 3  # classes that each of the hardest of more is taken for
 
 
 class Counts(NamedTuple):
-    """What is counted, by the number of a class."""
+    """The counts of a confusion matrix, by the number of a class."""
 
     queries: Counter[int]
     taken: Counter[tuple[int, int]]  # (class, what it is taken for), right ones among them

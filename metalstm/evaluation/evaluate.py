@@ -24,7 +24,7 @@ SEQUENCES_AT_A_TIME = 2000
 
 
 class Adapts(Protocol):
-    """What can be meta-tested: every learner, and the baselines."""
+    """The interface of whatever can be meta-tested: every learner, and the baselines."""
 
     def adaptation_curve(self, tasks: TaskBatch, at: Sequence[int]) -> Tensor:
         """Query predictions after each number of steps in `at`, [P, T, Q, O]."""
@@ -64,7 +64,7 @@ class Curve(NamedTuple):
 
 
 class EvaluationSetup(NamedTuple):
-    """What is measured, where, and by which processes."""
+    """The metric, the device and the processes of an evaluation."""
 
     kind: Kind  # classification (accuracy) or regression (mean squared error)
     device: torch.device
@@ -117,7 +117,7 @@ def meta_evaluate(
         values += [metrics for metrics, _ in parts]
         units += [unit for _, of_tasks in parts for unit in of_tasks]
         between(together[-1].stop)
-    # Of a single unit nothing can be said of others: the interval is then over its tasks.
+    # A single unit says nothing of others: the interval is then over its tasks.
     return Curve(list(at), torch.cat(values, dim=1), units if len(set(units)) > 1 else None)
 
 
@@ -128,10 +128,7 @@ def in_batches(shape: TaskShape, tasks: int) -> list[range]:
 
 
 def within_budget(learner: Adapts, sampler: TaskSampler, numbers: range) -> list[range]:
-    """Return a batch of tasks in parts that the memory budget holds.
-
-    What is computed of a task does not depend on them.
-    """
+    """Return a batch of tasks in parts that the memory budget holds; no task's result depends on the parts."""
     size = len(numbers) * learner.bytes_in_evaluation(longest(sampler, numbers.start))
     at_a_time = BUDGET.share(len(numbers), size)
     return [numbers[first : first + at_a_time] for first in range(0, len(numbers), at_a_time)]

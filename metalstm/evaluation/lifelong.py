@@ -24,7 +24,7 @@ MODES = ("carry", "reset", "replay")
 
 
 class Lifelong(NamedTuple):
-    """What was measured in one mode: the metric of task j (from 0) after the first i tasks, [L + 1, L, R]."""
+    """The metric of task j (from 0) after the first i tasks, [L + 1, L, R], in one mode."""
 
     values: Tensor
 

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class Protocol(NamedTuple):
-    """What is measured."""
+    """How much a meta-test measures."""
 
     tasks: int  # of meta-test
     steps: int  # that the result is read after
@@ -48,7 +48,7 @@ class Protocol(NamedTuple):
 
 
 class MetaTested(NamedTuple):
-    """What was measured."""
+    """The measurements of a meta-test."""
 
     split: str  # whose tasks: meta_test, or meta_validation where settings are chosen
     curve: Curve  # of the learner

@@ -1,4 +1,4 @@
-"""What the processes of a run must have alike: each says what it has itself, and all compare before the first step.
+"""Compare what the processes of a run must have alike: each says what it has, before the first step.
 
 The first one's settings and state are given to all. A process that was started for something else, or on a host with
 other data or another version, would train along without a word.

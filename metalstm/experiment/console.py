@@ -1,4 +1,4 @@
-"""What a run says of itself before it starts, and what can be done with it when it is over."""
+"""The lines that a run prints before it starts, and the commands that it offers when it is over."""
 
 from __future__ import annotations
 

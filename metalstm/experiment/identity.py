@@ -1,4 +1,4 @@
-"""What a run is, as it wrote it down: its config is restored whole, and refused where it was edited since."""
+"""The identity of a run: its config as it was written, refused where it was edited since."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Trained(NamedTuple):
-    """What a run has come to."""
+    """A trained run: its experiment, its steps and its time."""
 
     path: Path
     experiment: Experiment

@@ -22,14 +22,14 @@ from metalstm.tasks.examples import Examples, TaskBatch
 
 
 class MetaLoss(NamedTuple):
-    """What a learner makes of a meta-batch."""
+    """The loss of a meta-batch, and each task's metrics."""
 
     loss: Tensor  # scalar: what the outer optimizer minimises
     metrics: dict[str, Tensor]  # per task, [T] each
 
 
 class Parts(NamedTuple):
-    """What a learner is made of: plain values of its task, and a way to make models."""
+    """The plain values that a learner is made of, and a way to make models."""
 
     kind: Kind
     shape: Callable[[int | None], Shape]  # of a model with so many outputs; None: those of a task
@@ -86,20 +86,20 @@ class Learner(ABC, nn.Module):
 
     @abstractmethod
     def adapt(self, support: Examples, steps: int, adapted: Any = None) -> Iterator[Any]:
-        """Yield what is known of T tasks before learning from their support sets, and after each of `steps` steps.
+        """Yield the adapted weights or state of T tasks before the first step, and after each of `steps` steps.
 
-        A step is what the learner takes to learn: a gradient step, or one more shot that it reads. Each outcome is to
-        be used before the next one is asked for.
+        A step is a gradient step, or one more shot that the learner reads. Use each yielded value before asking for
+        the next one.
 
         Args:
             support: the support sets.
             steps: how many.
-            known: what is known already, the last outcome of an earlier call; None: what meta-training taught.
+            adapted: the last value of an earlier call, to go on from; None: what meta-training taught.
         """
 
     @abstractmethod
     def predict(self, adapted: Any, query: Any) -> Tensor:
-        """Predictions [T, Q, O] for queries, as `encode` gives them, from what `adapt` has yielded."""
+        """Return predictions [T, Q, O] for encoded queries, from a value that `adapt` has yielded."""
 
     @property
     def adapted_model(self) -> Model | None:
@@ -132,22 +132,22 @@ class Learner(ABC, nn.Module):
         return fixed + cost.bytes_of_pass(self.network, tasks.support, "once")
 
     def start_of(self, tasks: TaskBatch) -> Any:
-        """Return what is known of tasks before anything was learned; None: what meta-training taught."""
+        """Return the weights or state that tasks start from; None: what meta-training taught."""
         return None
 
     @torch.no_grad()
     def adapted_to(self, support: Examples, steps: int, adapted: Any = None) -> Any:
-        """Return what is known after the last of the steps of `adapt`."""
+        """Return the last value that `adapt` yields."""
         with self.rounding(support.inputs.device):
             *_, adapted = self.adapt(support, steps, adapted)
         return adapted
 
     def encode(self, query: Examples) -> Any:
-        """All that can be computed of queries whatever is known, once for however many answers."""
+        """Compute the part of the predictions that does not depend on adaptation, once per task."""
         return query
 
     def rounding(self, device: torch.device) -> AbstractContextManager[Any]:
-        """Return what learning and answering are computed under."""
+        """Return the context that adapting and predicting run in, such as autocast."""
         return nullcontext()
 
     @torch.no_grad()

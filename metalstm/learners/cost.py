@@ -1,4 +1,4 @@
-"""What tasks take in memory, in bytes, from the shapes of one of them; nothing is computed.
+"""Bytes of memory that tasks take, from the shapes of one task; nothing is computed.
 
 Weights that adapt count six times: themselves, their gradients, Adam's two means, and what a step makes of them.
 """
@@ -39,7 +39,7 @@ def bytes_of_pass(model: Model, examples: Examples, keeps: Keeps, count: int | N
 def bytes_of_inner_steps(model: Model, support: Examples, steps: int, others: int, recompute: bool) -> int:
     """Inner steps that are differentiated through, of one task.
 
-    Of a step its pass and its gradient are kept, and the outer pass, which takes one step after another, adds their
+    A step keeps its pass and its gradient, and the outer pass, which takes one step after another, adds their
     derivatives; where steps are recomputed, one alone is there at a time.
 
     Args:

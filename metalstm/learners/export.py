@@ -21,7 +21,7 @@ from metalstm.tasks.examples import Examples
 
 
 class Export(NamedTuple):
-    """What is written."""
+    """The exported weights and their model card."""
 
     weights: bytes
     card: str

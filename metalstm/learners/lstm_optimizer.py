@@ -92,7 +92,7 @@ class LSTMOptimizer(Learner):
     def gradient(
         self, encoded: object, targets: Tensor, weights: Tensor, start: Weights, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
-        """Of the support loss with respect to the weights, [T, P], and the loss, [T]."""
+        """Return the gradient of the support loss with respect to the weights, [T, P], and the loss, [T]."""
         through = self.order == "second" and torch.is_grad_enabled()
         at = weights if through else weights.detach().requires_grad_()
         with torch.enable_grad():
@@ -132,7 +132,7 @@ class LSTMOptimizer(Learner):
 
     @property
     def bytes_of_update(self) -> int:
-        """Of every coordinate: the tape of the first LSTM, with its state before and after, and both gates' terms."""
+        """Count, for every coordinate, the first LSTM's tape and states, and both gates' terms."""
         return (10 * self.lstm.hidden + 20) * cost.bytes_of(self.model.parameters())
 
     def adapt(self, support: Examples, steps: int, adapted: Weights | None = None) -> Iterator[Weights]:

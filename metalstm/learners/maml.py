@@ -24,7 +24,7 @@ from metalstm.nn.base import Model
 from metalstm.runtime.budget import BUDGET
 from metalstm.tasks.examples import Examples, TaskBatch
 
-# What these hold in memory is less than what autograd holds, cell by cell, of a single task.
+# Four tasks of the batched engine hold less memory than autograd holds, cell by cell, for a single task.
 AT_A_TIME_ON_A_CPU = 4
 
 

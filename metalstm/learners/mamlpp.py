@@ -20,7 +20,7 @@ from metalstm.tasks.examples import TaskBatch
 
 
 class MAMLPlusPlus(MAML):
-    """What the paper adds to MAML, but for what belongs to batch norm.
+    """MAML with the additions of the paper, but for those to batch norm.
 
     Its learned rates for each layer and step, and its cosine schedule of the outer rate, are settings that MAML has.
 

@@ -23,7 +23,7 @@ from metalstm.nn.shared_lstm import SharedLSTM, State
 
 
 class Remembered(NamedTuple):
-    """What was read of T tasks."""
+    """The state of a memory after reading the support sets of T tasks."""
 
     state: list[State]  # [T, H] of each layer, after the last example
     label: Tensor  # [T, O], that stands beside a query

@@ -1,4 +1,4 @@
-"""What a task is judged by: the loss that is minimised and the metric that is reported, task by task.
+"""The loss that is minimised and the metric that is reported, task by task.
 
 Legend: T tasks, B examples, O outputs.
 """

@@ -18,7 +18,7 @@ from metalstm.nn.lstm import LSTMModel
 
 
 class Stored(NamedTuple):
-    """What was read of T tasks: K examples' features [T, K, W] and targets."""
+    """Features [T, K, W] and targets of the K support examples of T tasks."""
 
     features: Tensor
     targets: Tensor

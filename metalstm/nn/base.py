@@ -1,4 +1,4 @@
-"""What a model is to the learners: it lays inputs out, reads them into features, and its linear head answers.
+"""The interface of a model: it prepares inputs, reads them into features, and its linear head predicts.
 
 Legend: T tasks, B examples, S time steps, F features of a step, W features read, O outputs.
 """
@@ -27,7 +27,7 @@ HEAD = ("head_weight", "head_bias")
 
 
 class Shape(Protocol):
-    """What decides a model's weights."""
+    """The sizes that decide a model's weights."""
 
     @property
     def outputs(self) -> int:

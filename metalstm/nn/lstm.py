@@ -33,7 +33,7 @@ Directions = Literal[1, 2, 4]
 
 
 class ModelShape(NamedTuple):
-    """What decides a model's weights."""
+    """The sizes and choices that decide an LSTM model's weights."""
 
     features: int  # F; where steps are tokens, the size of their embedding
     outputs: int  # O: ways, or the numbers to predict
@@ -63,12 +63,12 @@ class ModelShape(NamedTuple):
 
     @property
     def feature_size(self) -> int:
-        """What the head reads: the D directions' hidden states side by side, and the inputs with `skip`."""
+        """Size of the features that the head reads: D hidden states side by side, and the inputs with `skip`."""
         return self.directions * self.hidden_size + self.skipped
 
     @property
     def skipped(self) -> int:
-        """What of it are inputs."""
+        """How many of the features are inputs."""
         return self.step_features if self.skip else 0
 
     def build(self, generator: torch.Generator) -> LSTMModel:
@@ -184,7 +184,7 @@ class LSTMModel(Model):
         return Prepared(prepared.sequences[:, :, which], lengths)
 
     def bytes_of_pass(self, size: Size, keeps: Keeps) -> int:
-        """Of each layer, direction and step the tape holds four gates, h and c; so does each derivative."""
+        """Count four gates, h and c of each layer, direction and step, on the tape and in each derivative."""
         shape, hidden = self.shape, self.shape.hidden_size
         tape, above = 6 * hidden, 2 * hidden if shape.both_ways else hidden  # what a layer above the first reads
         tokens = 3 * size.width * shape.features if shape.vocabulary else 0

@@ -17,7 +17,7 @@ from metalstm.nn.base import FLOAT, Inputs, Keeps, Model, ModelSettings, Size, W
 
 
 class MLPShape(NamedTuple):
-    """What decides a model's weights."""
+    """The sizes that decide a perceptron's weights."""
 
     features: int  # S * F: all numbers of an input
     outputs: int

@@ -40,7 +40,7 @@ BUDGET = Budget()
 
 
 def usable(memory: int) -> int:
-    """Of so many bytes those for tensors."""
+    """Return the part of so many bytes that tensors may take."""
     return int(USABLE * memory)
 
 

@@ -1,4 +1,4 @@
-"""What the process does with memory that was freed."""
+"""How the process keeps freed memory for the next step."""
 
 from __future__ import annotations
 

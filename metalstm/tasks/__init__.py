@@ -1,1 +1,1 @@
-"""What a task is, class pools and splits, the sampler."""
+"""Tasks, the classes of a split, and the sampler."""

@@ -62,11 +62,9 @@ class ClassDataset:
         return self.examples.shape[0]
 
     def groups(self) -> list[list[int]]:
-        """Return the classes that have a whole in common, such as an alphabet or a domain.
+        """Return the classes group by group, such as an alphabet or a domain: the part of their names before `/`.
 
-        What their names say before `/`.
-
-        Classes that belong together are a group; where names say nothing, all are one.
+        Classes that belong together are a group; where names have no `/`, all classes are one group.
         """
         if self.together is not None:
             return [list(range(first, first + self.together)) for first in range(0, self.classes, self.together)]

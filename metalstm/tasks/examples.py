@@ -1,4 +1,4 @@
-"""What a task is: a few labelled examples to learn from, and others to be judged on."""
+"""Batches of tasks: a few labelled examples each to learn from, and others to be judged on."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Examples(NamedTuple):
         return Examples(self.inputs[which], self.targets[which], lengths)
 
     def chosen(self, which: Tensor) -> Examples:
-        """Of each task the examples [T, N] by number."""
+        """Return the examples with these numbers [T, N] of each task."""
         task = torch.arange(len(which), device=which.device).unsqueeze(1)
         lengths = None if self.lengths is None else self.lengths[task, which]
         return Examples(self.inputs[task, which], self.targets[task, which], lengths)

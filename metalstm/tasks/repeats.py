@@ -16,7 +16,7 @@ BLANK = 8  # levels of 255 that pixels of a blank image differ by, less than can
 
 
 class ClassContent(NamedTuple):
-    """What the examples of a class are."""
+    """Digests of the examples of a class, and how many of them are constant."""
 
     split: str
     name: str
@@ -45,7 +45,7 @@ def contents(split: str, pool: ClassDataset) -> Iterator[ClassContent]:
 
 
 def digests(examples: Tensor, lengths: Tensor) -> list[bytes]:
-    """Of each example [E, S, F], as far as it is real."""
+    """Return a digest of the real steps of each example [E, S, F]."""
     pairs = zip(examples.numpy(), lengths.tolist(), strict=True)
     return [hashlib.blake2b(example[:length].tobytes(), digest_size=16).digest() for example, length in pairs]
 

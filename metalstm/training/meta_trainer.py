@@ -40,7 +40,7 @@ class Schedule(NamedTuple):
 
 
 class Validation(NamedTuple):
-    """What meta-validation is done on."""
+    """The tasks and steps of a meta-validation."""
 
     sampler: TaskSampler
     tasks: int
@@ -62,7 +62,7 @@ class Plan(NamedTuple):
 
 
 class Journal(Protocol):
-    """What a meta-training writes, and who may stop it."""
+    """Where meta-training writes metrics and checkpoints, and by whom it may be stopped."""
 
     path: Path  # of the run
     interruption: Interruption
@@ -146,11 +146,11 @@ class MetaTrainer:
 
     @property
     def judged(self) -> Learner:
-        """What is meta-validated and kept as the best: the learner, or one with the average of its weights."""
+        """The learner that is meta-validated and kept as the best: itself, or one with the average of its weights."""
         return self.learner if self.average is None else cast(Learner, self.average.module)
 
     def skip(self) -> None:
-        """Of a learner that has nothing to meta-train, there is only the start to keep."""
+        """Keep the start of a learner that has nothing to meta-train."""
         log.info("nothing to meta-train")
         self.step = self.schedule.steps
         self.validate_if_due(self.step)

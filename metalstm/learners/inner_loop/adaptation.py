@@ -1,4 +1,4 @@
-"""What of a model adapts in the inner loop, and from where: everything, the head alone, a head made of prototypes.
+"""Which weights of a model adapt in the inner loop, and where they start: all, the head, a head of prototypes.
 
 Legend: T tasks, B examples, W features read, O outputs.
 """
@@ -32,7 +32,7 @@ class Adaptable(ABC):
         self.new_outputs = new_outputs
 
     def weight_shapes(self) -> dict[str, torch.Size]:
-        """Of every weight that adapts, without the tasks axis; 1 stands for a size that is known at test time only."""
+        """Shapes of the weights that adapt, without the tasks axis; 1 stands for a size known at test time only."""
         return {name: weight.shape for name, weight in self.model.named_parameters()}
 
     @abstractmethod
@@ -97,7 +97,7 @@ class HeadOnly(Adaptable):
 
 
 class FromPrototypes(Adaptable):
-    """What `inner` is, but the head starts from the support set (Triantafillou et al. 2020, "Proto-MAML").
+    """Adapt as `inner` does, from a head made of the support set (Triantafillou et al. 2020, "Proto-MAML").
 
     Classification: w_k = 2 s p_k and b_k = -s |p_k|^2, which is a prototypical network, p_k the mean of class k's
     features, s `distance_scale`; so the number of ways is that of the task at hand. Regression has no classes: the mean

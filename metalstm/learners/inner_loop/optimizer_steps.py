@@ -21,7 +21,7 @@ UNTIL_PICKED = {"sgd": 0.1, "adam": 1e-3}  # rates, before meta-validation has p
 
 
 class Training(NamedTuple):
-    """What is trained, and how: the weights of `adaptable`, every task's by themselves, with a torch optimizer."""
+    """Weights to train, every task's by themselves, and the torch optimizer that trains them."""
 
     adaptable: Adaptable
     kind: Kind
@@ -40,7 +40,7 @@ def fine_tune(
     """Yield the weights before training and after each of `steps` steps; they are updated in place.
 
     Args:
-        training: what is trained, and how.
+        training: the weights to train, and the optimizer.
         examples: to train on.
         steps: how many.
         start: the weights to start from, [T, ...] each; None: the adaptable's own.
@@ -117,6 +117,6 @@ def take_step(
 
 
 def some_of(examples: Examples, count: int, generator: torch.Generator) -> Examples:
-    """Of each task as many different examples."""
+    """Draw `count` different examples of each task."""
     keys = torch.rand(examples.targets.shape[:2], generator=generator)
     return examples.chosen(keys.topk(count, dim=1).indices.to(examples.inputs.device))

@@ -20,7 +20,7 @@ def recomputed(
 ) -> dict[str, Tensor]:
     """`update(weights, rates, "second", generator)`, of which only weights and rates are kept for the outer gradient.
 
-    What is known of it as gradient checkpointing (Chen et al. 2016, "Training deep nets with sublinear memory cost"),
+    This is gradient checkpointing (Chen et al. 2016, "Training deep nets with sublinear memory cost"),
     one segment an inner step. Random numbers are drawn again from the generator's state of the first time.
     """
     names = list(weights)

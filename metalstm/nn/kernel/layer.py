@@ -165,7 +165,7 @@ class LayerGradient(torch.autograd.Function):
         again: bool,
     ) -> tuple[Tensor | None, ...]:
         size, pieces = tape.pieces()
-        # What back-propagation passes through, kept where its tangent will be asked for.
+        # Back-propagation passes through these; they are kept where its tangent will be asked for.
         d_z = torch.empty_like(tape.gates if again else tape.gates[:, :size])
         d_h, d_c_after = (torch.empty_like(tape.c[:, 1:]) if again else None for _ in range(2))
         arriving = torch.zeros_like(tape.c[:, 0])

@@ -1,4 +1,4 @@
-"""What an LSTM layer remembers of its forward pass, and how its derivatives are summed up, piece by piece of time.
+"""The tape of an LSTM layer's forward pass, and the sums of its derivatives, piece by piece of time.
 
 Legend: G groups, S time steps, B examples, F features, H hidden.
 """
@@ -22,7 +22,7 @@ NUMBERS_IN_A_PIECE = 2**16
 
 
 class Tangents(NamedTuple):
-    """What a gradient of a layer leaves for it during an outer backward pass: half of a second derivative."""
+    """Half of a second derivative, which a layer's gradient leaves for the layer in an outer backward pass."""
 
     v_inputs: Tensor | None  # [G, S, B, F]
     v_x: Tensor  # [G, 4H, F]
@@ -36,7 +36,7 @@ class Tangents(NamedTuple):
 
 
 class Tape(NamedTuple):
-    """What a layer remembers of its forward pass, shared with the gradients that are taken from it."""
+    """The tensors of a layer's forward pass, shared with the gradients that are taken from it."""
 
     inputs: Tensor  # [G, S, B, F]
     w_x: Tensor  # [G, 4H, F]
