@@ -57,8 +57,7 @@ def start_from(path: Path, learner: Learner, dataset: Dataset, device: torch.dev
         raise ConfigError(
             *(
                 Problem(
-                    f"init_from={path} has {name} {shapes.get(name, 'nowhere')}, but this model has it "
-                    f"{wanted.get(name, 'nowhere')}",
+                    f"init_from={path} does not fit this model: {name} {differing(shapes.get(name), wanted.get(name))}",
                     "give the same model and dataset settings as that run's",
                 )
                 for name in sorted(shapes.keys() | wanted.keys())
@@ -71,6 +70,13 @@ def start_from(path: Path, learner: Learner, dataset: Dataset, device: torch.dev
     log.info("start     %s, %s, step %d", path, settings.learner.name, checkpoint.step)
     _, seconds, before = trained_so_far(path, checkpoints, device)
     return seconds + before
+
+
+def differing(there: tuple[int, ...] | None, wanted: tuple[int, ...] | None) -> str:
+    """Say how a weight's shape there differs from the shape wanted; None: there is no such weight."""
+    if wanted is None:
+        return f"has shape {there} there, but this model has none"
+    return f"is missing there, expected shape {wanted}" if there is None else f"has shape {there}, expected {wanted}"
 
 
 def model_of(learner: Learner) -> Model:

@@ -87,8 +87,12 @@ def test_where_an_output_means_the_same_the_head_is_taken(
 @pytest.mark.parametrize(
     ("change", "code", "words"),
     [
-        ("model.hidden_size=9", 2, ["init_from=pretrained has weight_hh_l0", "the same model"]),
-        ("model.layer_norm=false", 2, ["norm_weight", "nowhere"]),
+        (
+            "model.hidden_size=9",
+            2,
+            ["init_from=pretrained does not fit this model: weight_hh_l0 has shape (4, 32, 8), expected (4, 36, 9)"],
+        ),
+        ("model.layer_norm=false", 2, ["norm_weight has shape (32,) there, but this model has none"]),
         ("dataset.seed=1", 2, ["init_from=pretrained was trained on other data of dataset 'glyphs'", "another split"]),
         ("init_from=nowhere", 4, ["nowhere is not a directory"]),
     ],
