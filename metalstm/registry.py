@@ -1,54 +1,56 @@
 """The one door for components: a group and a name lead to the settings class in the component's own file.
 
-A component's settings make it: `load` a dataset, `shape` a model, `build` a learner. Its module is imported when it is
-asked for, and not before.
+A component is one file, named after it, and one YAML. A class in the file holds the settings and makes the component:
+it can `load` a dataset, `shape` a model or `build` a learner. The file is imported once it is asked for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
 
-COMPONENTS: dict[str, dict[str, str]] = {
-    "dataset": {
-        "glyphs": "metalstm.datasets.images.glyphs:GlyphsSettings",
-        "omniglot": "metalstm.datasets.images.omniglot:OmniglotSettings",
-        "sinusoid": "metalstm.datasets.series.sinusoid:SinusoidSettings",
-        "speech_commands": "metalstm.datasets.audio.speech_commands:SpeechCommandsSettings",
-        "pendulum": "metalstm.datasets.series.pendulum:PendulumSettings",
-        "clinc150": "metalstm.datasets.text.clinc150:Clinc150Settings",
-        "movietweetings": "metalstm.datasets.text.movietweetings:MovieTweetingsSettings",
-        "cifar_fs": "metalstm.datasets.images.cifar_fs:CifarFSSettings",
-        "folder": "metalstm.datasets.own.folder:FolderSettings",
-        "terrain": "metalstm.datasets.series.terrain:TerrainSettings",
-        "ecg": "metalstm.datasets.series.ecg:EcgSettings",
-    },
-    "model": {
-        "lstm": "metalstm.nn.lstm:LSTMSettings",
-        "mlp": "metalstm.nn.mlp:MLPSettings",
-    },
-    "learner": {
-        "maml": "metalstm.learners.maml:MAMLSettings",
-        "fomaml": "metalstm.learners.maml:MAMLSettings",
-        "anil": "metalstm.learners.maml:ANILSettings",
-        "meta_sgd": "metalstm.learners.maml:MAMLSettings",
-        "mamlpp": "metalstm.learners.mamlpp:MAMLPlusPlusSettings",
-        "proto_maml": "metalstm.learners.maml:ProtoMAMLSettings",
-        "reptile": "metalstm.learners.reptile:ReptileSettings",
-        "memory": "metalstm.learners.memory:MemorySettings",
-        "op_lstm": "metalstm.learners.op_lstm:OPLSTMSettings",
-        "lstm_optimizer": "metalstm.learners.lstm_optimizer:LSTMOptimizerSettings",
-        "finetune": "metalstm.learners.finetune:FineTuneSettings",
-        "protonet": "metalstm.learners.protonet:ProtoNetSettings",
-        "scratch": "metalstm.learners.scratch:ScratchSettings",
-    },
-}
-GROUPS = tuple(COMPONENTS)
+PACKAGES = {"dataset": "metalstm.datasets", "model": "metalstm.nn", "learner": "metalstm.learners"}
+GROUPS = tuple(PACKAGES)
+
+T = TypeVar("T", bound=type)
+_registered: dict[tuple[str, str], Any] = {}
+
+
+def register(group: str, name: str) -> Callable[[T], T]:
+    """Return a decorator that registers the settings class of a component.
+
+    Args:
+        group: dataset, model or learner.
+        name: of the component, as in `learner=<name>`.
+
+    Raises:
+        ValueError: there is no such group, or another class has the name.
+
+    Example:
+        @register("learner", "mine")
+        @dataclass(kw_only=True)
+        class MineSettings(LearnerSettings): ...
+    """
+    if group not in PACKAGES:
+        raise ValueError(f"there is no group {group!r}: a component is one of {', '.join(GROUPS)}")
+
+    def add(kind: T) -> T:
+        known = _registered.setdefault((group, name), kind)
+        if (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
+            raise ValueError(f"{group}={name} is registered already, by {known.__module__}.{known.__qualname__}")
+        _registered[group, name] = kind
+        return kind
+
+    return add
 
 
 def names(group: str) -> list[str]:
     """Return the names of a group's components; nothing is imported."""
-    return list(COMPONENTS[group])
+    own = [file.name.removesuffix(".yaml") for file in files("metalstm.configs").joinpath(group).iterdir()]
+    return sorted({*own, *(name for of, name in _registered if of == group)})
 
 
 def settings_class(group: str, name: str) -> Any:
@@ -57,8 +59,12 @@ def settings_class(group: str, name: str) -> Any:
     Raises:
         KeyError: there is no such group or name.
     """
-    module, _, kind = COMPONENTS[group][name].partition(":")
-    return getattr(import_module(module), kind)
+    if (group, name) not in _registered and name in names(group):
+        package = import_module(PACKAGES[group])
+        (folder,) = package.__path__
+        (file,) = Path(folder).rglob(f"{name}.py")
+        import_module(".".join((PACKAGES[group], *file.relative_to(folder).with_suffix("").parts)))
+    return _registered[group, name]
 
 
 def settings_classes(group: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from metalstm.learners.inner_loop.adaptation import Adaptable, HeadOnly, WholeMo
 from metalstm.learners.inner_loop.optimizer_steps import OPTIMIZERS, Optimizer, OptimizerLearner
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.nn.base import Model
+from metalstm.registry import register
 from metalstm.tasks.examples import TaskBatch
 
 
@@ -64,6 +65,7 @@ class FineTune(OptimizerLearner):
         return MetaLoss(losses.mean(), task_metrics(self.kind, losses, outputs, targets))
 
 
+@register("learner", "finetune")
 @dataclass(kw_only=True)
 class FineTuneSettings(LearnerSettings):
     """The settings of fine-tuning."""

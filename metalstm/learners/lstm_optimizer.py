@@ -20,6 +20,7 @@ from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.nn.base import Model, Weights
 from metalstm.nn.shared_lstm import SharedLSTM
+from metalstm.registry import register
 from metalstm.tasks.examples import Examples, TaskBatch
 
 SCALE = 10.0  # p of `as_features`
@@ -156,6 +157,7 @@ def as_features(values: Tensor) -> Tensor:
     return torch.stack((size, sign), dim=-1)
 
 
+@register("learner", "lstm_optimizer")
 @dataclass(kw_only=True)
 class LSTMOptimizerSettings(LearnerSettings):
     """The settings of the LSTM optimizer."""

@@ -14,13 +14,14 @@ from metalstm.config.fields import bounded, one_of
 from metalstm.errors import Problem
 from metalstm.learners import cost
 from metalstm.learners.base import Learner, LearnerSettings, MetaLoss, Parts
-from metalstm.learners.inner_loop.adaptation import Adaptable, FromPrototypes, HeadOnly, WholeModel
+from metalstm.learners.inner_loop.adaptation import Adaptable, WholeModel
 from metalstm.learners.inner_loop.batched import Adapted, BatchedEngine, Engine, Order
 from metalstm.learners.inner_loop.higher_reference import HigherEngine
 from metalstm.learners.inner_loop.learned_rates import InnerRates, LearnedRates
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.learners.parts import in_parts
 from metalstm.nn.base import Model
+from metalstm.registry import register
 from metalstm.runtime.budget import BUDGET
 from metalstm.tasks.examples import Examples, TaskBatch
 
@@ -199,54 +200,21 @@ class ByGradientSettings(LearnerSettings):
         return given | {"kind": parts.kind, "computing": computing}
 
 
+@register("learner", "maml")
 @dataclass(kw_only=True)
 class MAMLSettings(ByGradientSettings):
-    """The settings of MAML, first-order MAML and Meta-SGD."""
+    """The settings of MAML."""
 
     order: str = one_of("first", "second")
     engine: str = one_of("batched", "higher")
     gradient_checkpointing: bool
 
     def problems(self, run: Any) -> Iterator[Problem]:
-        if self.name == "fomaml" and self.order != "first":
-            yield Problem(
-                f"learner.order={self.order}, but learner=fomaml is first order",
-                "use learner=maml, or leave learner.order out",
-            )
         if self.engine == "higher":
             yield from beyond_higher(self.gradient_checkpointing, run)
 
     def build(self, parts: Parts) -> MAML:
         return MAML(WholeModel(parts.model()), **self.inner_loop(parts))
-
-
-@dataclass(kw_only=True)
-class ANILSettings(ByGradientSettings):
-    """The settings of ANIL: MAML whose inner loop changes the head alone."""
-
-    order: str = one_of("first", "second")
-
-    def build(self, parts: Parts) -> MAML:
-        return MAML(HeadOnly(parts.model()), **self.inner_loop(parts))
-
-
-@dataclass(kw_only=True)
-class ProtoMAMLSettings(ByGradientSettings):
-    """The settings of Proto-MAML: MAML from a head made of class means."""
-
-    any_ways: ClassVar[bool] = True  # its answers are made of the support set
-
-    adapts: str = one_of("head", "all")
-    metric_scale: float | None = bounded(above=0)
-    order: str = one_of("first", "second")
-    gradient_checkpointing: bool
-
-    def build(self, parts: Parts) -> MAML:
-        model = parts.model(0 if parts.kind == "classification" else None)
-        given = self.inner_loop(parts)
-        inner: Adaptable = HeadOnly(model) if given.pop("adapts") == "head" else WholeModel(model)
-        adaptable = FromPrototypes(inner, parts.kind, given.pop("metric_scale"))
-        return MAML(adaptable, **given)
 
 
 def beyond_higher(recompute: bool, settings: Any) -> Iterator[Problem]:

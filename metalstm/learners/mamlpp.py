@@ -16,6 +16,7 @@ from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.inner_loop.batched import Order
 from metalstm.learners.maml import MAML, ByGradientSettings, beyond_higher
 from metalstm.learners.objective import task_loss
+from metalstm.registry import register
 from metalstm.tasks.examples import TaskBatch
 
 
@@ -59,6 +60,7 @@ class MAMLPlusPlus(MAML):
         return [others] * (self.inner_steps - 1) + [1 - others * (self.inner_steps - 1)]
 
 
+@register("learner", "mamlpp")
 @dataclass(kw_only=True)
 class MAMLPlusPlusSettings(ByGradientSettings):
     """The settings of MAML++."""

@@ -20,6 +20,7 @@ from metalstm.learners.gradient_free import GradientFreeLearner
 from metalstm.learners.objective import Kind
 from metalstm.nn.base import Model
 from metalstm.nn.shared_lstm import SharedLSTM, State
+from metalstm.registry import register
 
 
 class Remembered(NamedTuple):
@@ -160,6 +161,7 @@ def repeated(state: State, count: int) -> State:
     return h.repeat_interleave(count, dim=0), c.repeat_interleave(count, dim=0)
 
 
+@register("learner", "memory")
 @dataclass(kw_only=True)
 class MemorySettings(LearnerSettings):
     """The settings of the memory."""

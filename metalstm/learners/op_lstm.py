@@ -19,6 +19,7 @@ from metalstm.learners.inner_loop.adaptation import read_by_all
 from metalstm.learners.objective import Kind
 from metalstm.nn.base import Model
 from metalstm.nn.shared_lstm import SharedLSTM
+from metalstm.registry import register
 from metalstm.tasks.examples import Examples
 
 
@@ -93,6 +94,7 @@ def with_one(features: Tensor) -> Tensor:
     return functional.pad(features, (0, 1), value=1.0)
 
 
+@register("learner", "op_lstm")
 @dataclass(kw_only=True)
 class OPLSTMSettings(LearnerSettings):
     """The settings of the outer-product LSTM."""

@@ -15,6 +15,7 @@ from metalstm.learners.objective import Kind
 from metalstm.learners.prototypes import distance_scale, prototypes
 from metalstm.nn.base import Model
 from metalstm.nn.lstm import LSTMModel
+from metalstm.registry import register
 
 
 class Stored(NamedTuple):
@@ -68,6 +69,7 @@ class ProtoNet(GradientFreeLearner):
         return -distance_scale(query.shape[-1], self.metric_scale) * squared
 
 
+@register("learner", "protonet")
 @dataclass(kw_only=True)
 class ProtoNetSettings(LearnerSettings):
     """The settings of prototypical networks."""

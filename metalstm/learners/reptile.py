@@ -12,6 +12,7 @@ from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.inner_loop.optimizer_steps import OPTIMIZERS, Optimizer, OptimizerLearner, fine_tune
 from metalstm.learners.objective import Kind, task_loss, task_metrics
 from metalstm.nn.base import Model
+from metalstm.registry import register
 from metalstm.tasks.examples import TaskBatch
 
 
@@ -65,6 +66,7 @@ class Reptile(OptimizerLearner):
         return MetaLoss(losses.mean() + pull, task_metrics(self.kind, losses, outputs, examples.targets))
 
 
+@register("learner", "reptile")
 @dataclass(kw_only=True)
 class ReptileSettings(LearnerSettings):
     """The settings of Reptile."""

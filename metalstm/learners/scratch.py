@@ -18,6 +18,7 @@ from metalstm.learners.inner_loop.adaptation import WholeModel
 from metalstm.learners.inner_loop.optimizer_steps import OPTIMIZERS, Optimizer, OptimizerLearner
 from metalstm.learners.objective import Kind
 from metalstm.nn.base import Model, Shape, Weights
+from metalstm.registry import register
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import seeded_generator
 
@@ -62,6 +63,7 @@ def start(shape: Shape, seed: int, task: int) -> Model:
     return shape.build(seeded_generator(seed, "scratch", task))
 
 
+@register("learner", "scratch")
 @dataclass(kw_only=True)
 class ScratchSettings(LearnerSettings):
     """The settings of training from scratch."""

@@ -20,6 +20,7 @@ from metalstm.nn.base import FLOAT, Inputs, Keeps, Model, ModelSettings, Size, W
 from metalstm.nn.kernel.layer import lstm_layer
 from metalstm.nn.kernel.tape import NUMBERS_IN_A_PIECE
 from metalstm.nn.sequences import backwards, columns_of, embedded, mean_over_time, stacked, stacks_of
+from metalstm.registry import register
 
 
 class Prepared(NamedTuple):
@@ -235,6 +236,7 @@ def lstm_start(
     return weight_ih, weight_hh, bias
 
 
+@register("model", "lstm")
 @dataclass(kw_only=True)
 class LSTMSettings(ModelSettings):
     """The settings of the LSTM."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from metalstm.config.fields import bounded
 from metalstm.errors import ConfigError
 from metalstm.nn.base import FLOAT, Inputs, Keeps, Model, ModelSettings, Size, Weights
+from metalstm.registry import register
 
 
 class MLPShape(NamedTuple):
@@ -90,6 +91,7 @@ class MLPModel(Model):
         return 0
 
 
+@register("model", "mlp")
 @dataclass(kw_only=True)
 class MLPSettings(ModelSettings):
     """The settings of the perceptron."""

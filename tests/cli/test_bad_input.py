@@ -107,7 +107,7 @@ def check(ended: Any, code: int, words: list[str]) -> None:
         ("model=gru", ["model=gru is unknown", "lstm"]),
         ("learner=nothing", ["learner=nothing is unknown", "anil, finetune"]),
         ("experiment=nothing", ["experiment=nothing is unknown", "omniglot_5w1s"]),
-        ("learner.name=nothing", ["learner.name=nothing is unknown", "choose learner=one of maml"]),
+        ("learner.name=nothing", ["learner.name=nothing is unknown", "choose learner=one of anil"]),
         ("learner.name=[maml]", ["is unknown", "maml"]),
         ("learner=null", ["group", "null"]),
         ("~learner.engine", ["learner.engine has no value"]),

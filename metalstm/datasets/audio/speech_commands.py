@@ -21,6 +21,7 @@ from metalstm.datasets.files.reader import Scale, scale_of
 from metalstm.datasets.splits import Shares, split_randomly
 from metalstm.errors import DataError, Problem, first_few
 from metalstm.files.paths import dataset_root
+from metalstm.registry import register
 from metalstm.tasks.classes import SPLITS, ClassDataset
 
 FEWEST_KEYWORDS = 6  # two in each split: telling keywords apart takes two
@@ -179,6 +180,7 @@ def _description(pools: dict[str, ClassDataset], keywords: Keywords, values: Ten
     )
 
 
+@register("dataset", "speech_commands")
 @dataclass(kw_only=True)
 class SpeechCommandsSettings(FolderOfData):
     """The settings of Speech Commands."""

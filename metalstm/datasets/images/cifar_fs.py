@@ -20,6 +20,7 @@ from metalstm.datasets.images.cifar100_files import (
     read_images,
 )
 from metalstm.files.paths import dataset_root
+from metalstm.registry import register
 from metalstm.tasks.classes import ClassDataset
 
 CIFAR100 = Counts()
@@ -75,6 +76,7 @@ def load_cifar_fs(root: Path | None, download: bool, *, counts: Counts = CIFAR10
     )
 
 
+@register("dataset", "cifar_fs")
 @dataclass(kw_only=True)
 class CifarFSSettings(FolderOfData):
     """The settings of CIFAR-FS."""

@@ -16,6 +16,7 @@ from metalstm.config.fields import bounded
 from metalstm.datasets.base import Dataset, DatasetSettings
 from metalstm.datasets.images.drawings import DRAWINGS
 from metalstm.errors import ConfigError, Problem
+from metalstm.registry import register
 from metalstm.tasks.classes import SPLITS, ClassDataset
 from metalstm.tasks.sampler import seeded_generator
 
@@ -179,6 +180,7 @@ def bell(size: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return first + second + third - 1.5
 
 
+@register("dataset", "glyphs")
 @dataclass(kw_only=True)
 class GlyphsSettings(DatasetSettings):
     """The settings of procedural characters."""

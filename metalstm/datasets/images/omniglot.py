@@ -31,6 +31,7 @@ from metalstm.datasets.images.omniglot_files import Counts, Part, find_parts, pr
 from metalstm.datasets.splits import partition
 from metalstm.errors import DataError, Problem, first_few
 from metalstm.files.paths import dataset_root
+from metalstm.registry import register
 from metalstm.runtime.progress import counted
 from metalstm.tasks.classes import SPLITS, ClassDataset
 
@@ -218,6 +219,7 @@ def changed(pool: ClassDataset, changes: Changes) -> ClassDataset:
     return ClassDataset(images, names, augment=partial(bent, by=BEND.times(augment)) if augment > 0 else None)
 
 
+@register("dataset", "omniglot")
 @dataclass(kw_only=True)
 class OmniglotSettings(FolderOfData):
     """The settings of Omniglot."""

@@ -32,6 +32,7 @@ from metalstm.datasets.text.texts import Lines, left_out, line_reader, read_line
 from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, spelling
 from metalstm.errors import DataError, Problem, first_few
 from metalstm.files.paths import dataset_root
+from metalstm.registry import register
 from metalstm.tasks.classes import ClassDataset
 
 log = logging.getLogger(__name__)
@@ -259,6 +260,7 @@ def details(made: Made) -> tuple[str, ...]:
     )
 
 
+@register("dataset", "folder")
 @dataclass(kw_only=True)
 class FolderSettings(DatasetSettings):
     """The settings of a folder of one's own data."""

@@ -20,6 +20,7 @@ from metalstm.datasets.series.ecg_files import PARTS, Record, find_records, need
 from metalstm.datasets.splits import Shares, split_randomly
 from metalstm.errors import ConfigError, DataError
 from metalstm.files.paths import dataset_root
+from metalstm.registry import register
 from metalstm.runtime.progress import counted
 from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.sampler import seeded_generator
@@ -153,6 +154,7 @@ def _pool(records: dict[str, list[Tensor]], scale: float) -> ClassDataset:
     )
 
 
+@register("dataset", "ecg")
 @dataclass(kw_only=True)
 class EcgSettings(FolderOfData):
     """The settings of heart beats."""

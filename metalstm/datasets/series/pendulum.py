@@ -17,6 +17,7 @@ from metalstm.config.fields import bounded
 from metalstm.datasets.base import Dataset, DatasetSettings, Kind, more_ways
 from metalstm.datasets.series.sinusoid import uniform
 from metalstm.errors import ConfigError, Problem
+from metalstm.registry import register
 from metalstm.tasks.classes import SPLITS
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import TaskShape
@@ -129,6 +130,7 @@ def load_pendulum(window: int) -> Dataset:
     )
 
 
+@register("dataset", "pendulum")
 @dataclass(kw_only=True)
 class PendulumSettings(DatasetSettings):
     """The settings of pendulums."""

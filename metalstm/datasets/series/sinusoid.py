@@ -13,6 +13,7 @@ from torch import Tensor
 from metalstm.config.fields import bounded, one_of
 from metalstm.datasets.base import Dataset, DatasetSettings, Kind, more_ways
 from metalstm.errors import ConfigError, Problem
+from metalstm.registry import register
 from metalstm.tasks.classes import SPLITS
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import TaskShape
@@ -116,6 +117,7 @@ def load_sinusoid(form: Form = "points", window: int = 8) -> Dataset:
     )
 
 
+@register("dataset", "sinusoid")
 @dataclass(kw_only=True)
 class SinusoidSettings(DatasetSettings):
     """The settings of sinusoids."""

@@ -20,6 +20,7 @@ from metalstm.datasets.series.terrain_files import COLUMNS, RATE, Logs, read_log
 from metalstm.datasets.splits import Shares, split_randomly
 from metalstm.errors import ConfigError, DataError, Problem
 from metalstm.files.paths import dataset_root
+from metalstm.registry import register
 from metalstm.tasks.classes import distinct
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import TaskShape
@@ -197,6 +198,7 @@ def _missed_as_now(drives: list[Tensor], horizon: int) -> Tensor:
     return torch.stack([change.square().mean(dim=0) for change in changes]).mean(dim=0)
 
 
+@register("dataset", "terrain")
 @dataclass(kw_only=True)
 class TerrainSettings(FolderOfData):
     """The settings of drives on terrains."""

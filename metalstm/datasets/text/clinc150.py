@@ -17,6 +17,7 @@ from metalstm.datasets.text.clinc150_files import Queries, find_folder, read_int
 from metalstm.datasets.text.texts import line_reader
 from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, spelling
 from metalstm.files.paths import dataset_root
+from metalstm.registry import register
 from metalstm.tasks.classes import ClassDataset
 
 SHARES = Shares(validation=0.1, test=0.3)  # of the domains
@@ -77,6 +78,7 @@ def shared_queries(queries: Queries) -> int:
     return sum(times > 1 for times in Counter(q for texts in queries.values() for q in {*map(tuple, texts)}).values())
 
 
+@register("dataset", "clinc150")
 @dataclass(kw_only=True)
 class Clinc150Settings(FolderOfData):
     """The settings of CLINC150."""

@@ -18,6 +18,7 @@ from metalstm.datasets.text.movietweetings_files import Film, Rating, Table, fin
 from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, is_tag, spelling
 from metalstm.errors import DataError
 from metalstm.files.paths import dataset_root
+from metalstm.registry import register
 from metalstm.tasks.classes import ClassDataset
 
 LIKED = 8  # of 10: a rating from which on a film counts as liked
@@ -163,6 +164,7 @@ def _left_out(table: Table) -> str:
     return f"{ratings:,} ratings of {len(table.films):,} films by {len(table.ratings):,} users in all{odd}"
 
 
+@register("dataset", "movietweetings")
 @dataclass(kw_only=True)
 class MovieTweetingsSettings(FolderOfData):
     """The settings of MovieTweetings."""
