@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -167,6 +168,7 @@ def load(
     device: str = "cpu",
     allow_changed_data: bool = False,
     memory_budget: int | None = None,
+    plugins: Sequence[str] = (),
 ) -> TrainedLearner:
     """Return a run's learner at its best, with its data: ready to adapt to tasks that it has never seen.
 
@@ -176,6 +178,7 @@ def load(
         device: where to compute.
         allow_changed_data: whether the data may be other than what the run began with.
         memory_budget: MiB that adapting and predicting may take; None: half of what is free, 2048 at most on a CPU.
+        plugins: modules or files with the run's own components, where they have moved; none: those that it names.
 
     Raises:
         MetalstmError: there is no run, no whole checkpoint, or not its data.
@@ -189,5 +192,5 @@ def load(
     root = None if dataset_root is None else str(dataset_root)
     with in_our_words("test"):
         of_run = lazily("metalstm.predictor:TrainedLearner.of_run")
-        learner: TrainedLearner = of_run(path, root, str(device), allow_changed_data, budget)
+        learner: TrainedLearner = of_run(path, root, str(device), allow_changed_data, budget, plugins)
         return learner

@@ -84,7 +84,7 @@ class DataError(MetalstmError):
 
 
 class CheckpointError(MetalstmError):
-    """No readable checkpoint, or one that does not belong to this run."""
+    """A checkpoint or another file of a run cannot be read, is not the run's own, or cannot be written."""
 
     exit_code = 4
 
@@ -114,7 +114,7 @@ class Interrupted(MetalstmError):
 
 
 def unusable(error: OSError) -> MetalstmError:
-    """Return a file that a person's command names, or the screen, in our words."""
+    """Say that a file named on the command line, or the screen, cannot be used; with the remedy."""
     named = f"{error.filename or 'the output'} cannot be written or read: {error.strerror or error}"
     if error.filename is None:
         return ConfigError.of(named, "send the output to a screen, or to a file with room for it")

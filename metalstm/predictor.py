@@ -6,6 +6,7 @@ Legend: B support examples, Q query examples, S time steps, F features, N labels
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,17 @@ class TrainedLearner:
     @classmethod
     @own_torch()
     def of_run(
-        cls, path: Path, dataset_root: str | None, device: str, allow_changed: bool, memory_budget: int | None
+        cls,
+        path: Path,
+        dataset_root: str | None,
+        device: str,
+        allow_changed: bool,
+        memory_budget: int | None,
+        plugins: Sequence[str] = (),
     ) -> TrainedLearner:
         """See `metalstm.load`."""
         settings = dataclasses.replace(
-            identity.run_settings(path), device=device, threads=None, memory_budget=memory_budget
+            identity.run_settings(path, plugins), device=device, threads=None, memory_budget=memory_budget
         )
         use_machine(settings.device, settings.threads, settings.memory_budget)
         trained = cls(path, settings, open_dataset(path, settings, dataset_root, allow_changed))

@@ -7,6 +7,7 @@ it can `load` a dataset, `shape` a model or `build` a learner. The file is impor
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -38,6 +39,8 @@ def register(group: str, name: str) -> Callable[[T], T]:
         raise ValueError(f"there is no group {group!r}: a component is one of {', '.join(GROUPS)}")
 
     def add(kind: T) -> T:
+        if name in packaged(group) and not kind.__module__.startswith("metalstm."):
+            raise ValueError(f"{group}={name} is a component of metalstm itself, which {kind.__qualname__} is not")
         known = _registered.setdefault((group, name), kind)
         if (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
             raise ValueError(f"{group}={name} is registered already, by {known.__module__}.{known.__qualname__}")
@@ -47,10 +50,21 @@ def register(group: str, name: str) -> Callable[[T], T]:
     return add
 
 
+@cache
+def packaged(group: str) -> list[str]:
+    """Return the names of the package's own components of a group: each has a YAML file."""
+    folder = files("metalstm.configs").joinpath(group)
+    return sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
+
+
+def registered(group: str) -> dict[str, Any]:
+    """Return the settings classes of a group that are imported, by name."""
+    return {name: kind for (of, name), kind in _registered.items() if of == group}
+
+
 def names(group: str) -> list[str]:
     """Return the names of a group's components; nothing is imported."""
-    own = [file.name.removesuffix(".yaml") for file in files("metalstm.configs").joinpath(group).iterdir()]
-    return sorted({*own, *(name for of, name in _registered if of == group)})
+    return sorted({*packaged(group), *registered(group)})
 
 
 def settings_class(group: str, name: str) -> Any:
@@ -59,7 +73,7 @@ def settings_class(group: str, name: str) -> Any:
     Raises:
         KeyError: there is no such group or name.
     """
-    if (group, name) not in _registered and name in names(group):
+    if (group, name) not in _registered and name in packaged(group):
         package = import_module(PACKAGES[group])
         (folder,) = package.__path__
         (file,) = Path(folder).rglob(f"{name}.py")

@@ -1,1 +1,1 @@
-"""What a person types: one module a command, light until the command line has been read."""
+"""The commands: one module each, light until the command line has been read."""

@@ -25,7 +25,7 @@ def check(config: DictConfig) -> None:
     """Refuse settings that are out of bounds, a folder that is no run, and a place that cannot be written to."""
     given = adapt_settings(config)
     check_asked(given)
-    run_settings(Path(given.run))
+    run_settings(Path(given.run), given.plugins)
 
 
 def check_asked(given: AdaptSettings) -> None:

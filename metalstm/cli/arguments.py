@@ -12,6 +12,7 @@ from hydra.errors import HydraException
 
 from metalstm.cli.boundary import version_option
 from metalstm.config.own_configs import own_yaml
+from metalstm.config.plugins import plugins_named
 from metalstm.config.text import name_of
 from metalstm.errors import ConfigError
 from metalstm.experiment.identity import run_settings
@@ -76,7 +77,7 @@ def run_choices(overrides: Sequence[str]) -> list[str]:
     if not named:
         return []
 
-    settings = run_settings(expanded(named[-1], "resume", ConfigError))
+    settings = run_settings(expanded(named[-1], "resume", ConfigError), plugins_named(overrides))
     given = set(map(name_of, overrides))
     return [f"{group}={getattr(settings, group).name}" for group in GROUPS if group not in given]
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 
 from metalstm.cli.arguments import completed, parsed
@@ -16,6 +17,7 @@ from metalstm.cli.help import asked_for, help_text
 from metalstm.config.compose import readable
 from metalstm.config.hydra_errors import as_ours, config_problem
 from metalstm.config.own_configs import bound_configs
+from metalstm.config.plugins import import_plugins, plugins_named
 from metalstm.errors import ConfigError, MetalstmError, complain
 from metalstm.sweeps.grid import sweep_name
 
@@ -69,6 +71,8 @@ def run_once(config_name: str, check: Callable[[DictConfig], object], job: str) 
             complain(failure)
             return failure
         try:
+            own, _ = get_args_parser().parse_known_args(given[1:])
+            import_plugins(plugins_named(own.overrides, own.config_dir or own.config_path, own.config_name))
             sys.argv = [given[0], *completed(config_name, readable(given[1:]))]
         except MetalstmError as refused:
             complain(refused)
@@ -78,7 +82,7 @@ def run_once(config_name: str, check: Callable[[DictConfig], object], job: str) 
     except Exception as raised:
         if unforeseen or isinstance(raised, BrokenPipeError):
             raise
-        # What is not a job's own is Hydra's, which refuses a command line by errors of every kind.
+        # All other errors are Hydra's, which refuses a command line by errors of every kind.
         failure = as_ours(raised, config_name) or ConfigError(config_problem(raised, config_name))
         complain(failure)
     finally:

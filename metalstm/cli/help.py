@@ -13,8 +13,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from metalstm import registry
 from metalstm.cli.arguments import parsed
 from metalstm.config.compose import composed
+from metalstm.config.plugins import as_yaml
 from metalstm.config.text import flat, shown
 
 GROUPS = ("dataset", "model", "learner", "experiment")
@@ -74,13 +76,15 @@ class Sources:
             file = folder.joinpath(f"{name}.yaml")
             if file.is_file():
                 return file.read_text(encoding="utf-8")
-        return ""
+        group, _, choice = name.rpartition("/")
+        return as_yaml(group, choice) if group in registry.GROUPS else ""
 
     def choices(self, group: str) -> list[str]:
         """Return the names in a group."""
         inner = [folder.joinpath(group) for folder in self.folders]
         found = {file.name for folder in inner if folder.is_dir() for file in folder.iterdir()}
-        return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml") and name[0] not in "_.")
+        names = {name.removesuffix(".yaml") for name in found if name.endswith(".yaml") and name[0] not in "_."}
+        return sorted({*names, *(registry.registered(group) if group in registry.GROUPS else ())})
 
     def group_lists(self, choices: Mapping[str, Any]) -> Iterator[str]:
         """For each group, its choices and what each is."""

@@ -15,6 +15,7 @@ from metalstm.cli.arguments import config_flags, use_of_hydra
 from metalstm.cli.boundary import ending_with_errors, lazily
 from metalstm.config.compose import composed, our_configs, readable
 from metalstm.config.hydra_errors import as_ours, config_problem
+from metalstm.config.plugins import import_plugins, plugins_named
 from metalstm.errors import ConfigError, MetalstmError
 from metalstm.files.paths import expanded
 from metalstm.sweeps.grid import combinations, job_names, sweep_name
@@ -63,6 +64,7 @@ def planned(given: argparse.Namespace) -> Sweep:
             "give -m without torchrun, or each job's settings to torchrun without -m",
         )
     OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
+    import_plugins(plugins_named(given.overrides, given.config_dir, given.config_name))
     with our_configs(given.config_dir):
         loader = GlobalHydra.instance().config_loader()
         config_name = given.config_name or CONFIG_NAME

@@ -1,4 +1,4 @@
-"""What a sweep refuses before its first job: whatever one of its jobs would be refused for, its data included."""
+"""Refuse a sweep before its first job for whatever one of its jobs would be refused for, data included."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOT_COMPARED = {"resume", "allow_changed_data", "output_dir"}  # settings of a s
 
 
 class Refusals:
-    """What jobs are refused for, each problem once.
+    """The problems that jobs are refused for, each once.
 
     Args:
         jobs: how many there are.

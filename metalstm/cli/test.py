@@ -18,4 +18,5 @@ def main() -> None:
 
 def check(config: DictConfig) -> None:
     """Refuse settings that are out of bounds, and a folder that is no run."""
-    run_settings(Path(meta_test_settings(config).run))
+    given = meta_test_settings(config)
+    run_settings(Path(given.run), given.plugins)

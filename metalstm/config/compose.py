@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from metalstm.config.old_names import renamed_override
 from metalstm.config.own_configs import bound_configs
 from metalstm.config.parse import PATHS
+from metalstm.config.plugins import import_plugins, plugins_named
 from metalstm.config.text import PLAIN, flat, in_quotes, quoted
 from metalstm.errors import ConfigError
 from metalstm.files.paths import expanded
@@ -70,6 +71,7 @@ def composed(
     Raises:
         HydraException, OmegaConfBaseException: as the command meets them; `command.as_ours` says them in our words.
     """
+    import_plugins(plugins_named(overrides, folder, config_name))
     with our_configs(folder, main):
         return compose(config_name, readable(overrides), return_hydra_config=with_hydra)
 

@@ -25,14 +25,30 @@ LARGEST = 2**31  # no whole number without a bound of its own is as large: libra
 
 
 def bounded(
-    minimum: float | None = None, above: float | None = None, below: float | None = None, maximum: float | None = None
+    minimum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    maximum: float | None = None,
+    default: Any = dataclasses.MISSING,
+    help: str = "",
 ) -> Any:
-    """Declare a number: at least `minimum`, larger than `above`, smaller than `below`, at most `maximum`."""
-    return field(metadata={"minimum": minimum, "above": above, "below": below, "maximum": maximum})
+    """Declare a number: at least `minimum`, larger than `above`, smaller than `below`, at most `maximum`.
+
+    Args:
+        minimum, above, below, maximum: the bounds; None: there is none.
+        default: the value where none is given; of the package's own components the YAML file has it.
+        help: what the setting is for, where no YAML file says it.
+    """
+    limits = {"minimum": minimum, "above": above, "below": below, "maximum": maximum}
+    return field(default=default, metadata=limits | {"help": help})
 
 
-def one_of(*choices: Any) -> Any:
-    return field(metadata={"choices": choices})
+def one_of(*choices: Any, default: Any = dataclasses.MISSING, help: str = "") -> Any:
+    """Declare a setting that is one of some values; `default` and `help` as of `bounded`."""
+    return field(default=default, metadata={"choices": choices, "help": help})
+
+
+MAY_BE_EMPTY = {"empty": True}  # metadata of a list
 
 
 def none_or_some_of(*choices: str) -> Any:
@@ -97,7 +113,7 @@ def checked_value(item: dataclasses.Field[Any], declared: Any, value: Any, name:
             return None, list(error.problems)
     if kind is str and not is_name(value):
         return None, [Problem(f"{name}={value} has characters that cannot be printed", f"give {name} without them")]
-    if value in ("", []):
+    if value in ("", []) and not item.metadata.get("empty"):
         return None, [Problem(f"{name} is empty", f"give {name}=..., or leave it out")]
     return value, [
         Problem(f"{name}={shown(value)}, but {bound}", fix) for bound, fix in broken_bounds(item, value, name)

@@ -12,6 +12,7 @@ from metalstm import registry
 from metalstm.config.checks import at_odds
 from metalstm.config.fields import path_names, typed
 from metalstm.config.own_configs import check_references
+from metalstm.config.plugins import import_plugins
 from metalstm.config.schema import AdaptSettings, MetaTestSettings, TrainSettings
 from metalstm.errors import ConfigError, Problem
 
@@ -33,6 +34,7 @@ BUDGETS = frozenset(
             "output_dir",
             "resume",
             "allow_changed_data",
+            "plugins",
             "dataset.root",
             "dataset.download",
         ),
@@ -65,6 +67,8 @@ def checked(values: Mapping[str, Any]) -> TrainSettings:
         ConfigError: with every problem found: unknown and missing names, types, bounds, and settings at odds.
     """
     plain = dict(values)
+    if isinstance(plugins := plain.get("plugins"), (str, list)):
+        plain["plugins"] = import_plugins([plugins] if isinstance(plugins, str) else [str(one) for one in plugins])
     problems: list[Problem] = []
     groups = {}
     for group in registry.GROUPS:
@@ -72,7 +76,8 @@ def checked(values: Mapping[str, Any]) -> TrainSettings:
         name = values.get("name") if isinstance(values, Mapping) else None
         if not isinstance(values, Mapping) or not isinstance(name, str) or name not in registry.names(group):
             known = ", ".join(registry.names(group))
-            problems.append(Problem(f"{group}.name={name} is unknown", f"choose {group}=one of {known}"))
+            fix = f"choose {group}=one of {known}, or name the module that registers it: plugins=[...]"
+            problems.append(Problem(f"{group}.name={name} is unknown", fix))
             continue
         groups[group] = typed(registry.settings_class(group, name), values, f"{group}.", problems)
     settings: TrainSettings = typed(TrainSettings, plain, "", problems, groups)

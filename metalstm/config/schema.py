@@ -6,10 +6,10 @@ of a group (`dataset`, `model`, `learner`) are typed by its `name`, which must b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from metalstm.config.fields import bounded, none_or_some_of, one_of, path
+from metalstm.config.fields import MAY_BE_EMPTY, bounded, none_or_some_of, one_of, path
 
 SCRATCH_STEPS = 5
 
@@ -50,6 +50,7 @@ class TrainSettings:
     memory_budget: int | None = bounded(minimum=1)
     precision: str = one_of("float32", "bfloat16", "float16")
     output_dir: str = path()
+    plugins: list[str] = field(metadata=MAY_BE_EMPTY)
     resume: str | None = path()
     allow_changed_data: bool
 
@@ -90,7 +91,7 @@ class TrainSettings:
         }
 
     def beyond_training(self, steps: int) -> str | None:
-        """How an adaptation of so many steps goes on after those of meta-training; None: it has no more."""
+        """Describe the inner steps beyond those of meta-training; None: there are none."""
         trained = self.trained_with["steps"]
         if trained is None or steps <= trained:
             return None
@@ -128,6 +129,7 @@ class MetaTestSettings:
     streams: int = bounded(minimum=2)
     stream_tasks: int = bounded(minimum=2)
     tasks_per_group: int | None = bounded(minimum=1)
+    plugins: list[str] = field(metadata=MAY_BE_EMPTY)
     dataset_root: str | None = path()
     device: str
     threads: int | None = bounded(minimum=1, maximum=1024)  # many more end the process
@@ -146,6 +148,7 @@ class AdaptSettings:
     overwrite: bool
     steps: int | None = bounded(minimum=0)
     export: str | None = path()
+    plugins: list[str] = field(metadata=MAY_BE_EMPTY)
     dataset_root: str | None = path()
     device: str
     threads: int | None = bounded(minimum=1, maximum=1024)  # many more end the process

@@ -1,4 +1,4 @@
-"""What every dataset gives: its splits, and what a model must know of it."""
+"""The interface of a dataset: its splits, and what a model must know of it."""
 
 from __future__ import annotations
 

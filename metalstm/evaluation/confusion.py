@@ -17,8 +17,8 @@ from metalstm.tasks.classes import ClassDataset
 from metalstm.tasks.examples import TaskBatch
 
 FORMAT = 1
-HARDEST = 12  # classes that are written down; where there are no more, with all that they are taken for
-TAKEN_FOR = 3  # classes that each of the hardest of more is taken for
+HARDEST = 12  # most classes written down; where there are fewer, with every class that they are taken for
+TAKEN_FOR = 3  # most classes that each is taken for, where there are more classes
 
 
 class Counts(NamedTuple):

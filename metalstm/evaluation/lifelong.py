@@ -18,8 +18,8 @@ from metalstm.learners.objective import Kind, task_metric
 from metalstm.tasks.examples import Examples, TaskBatch, joined
 from metalstm.tasks.streams import Streams
 
-# What becomes of what is known when a task arrives: it is gone on from; it is forgotten, and the task learned from the
-# meta-trained start; or the support sets of all tasks so far are learned together, from that start.
+# When a task arrives, adaptation goes on from where it is; or it begins again from the meta-trained start; or it learns
+# the support sets of all tasks so far together, from that start.
 MODES = ("carry", "reset", "replay")
 
 

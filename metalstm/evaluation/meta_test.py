@@ -57,8 +57,8 @@ class MetaTested(NamedTuple):
     seconds_per_step: float  # that a task's adaptation takes
     picked_lr: float | None  # on meta-validation, by a learner that leaves its inner rate open
     baselines: dict[str, Baseline]
-    gallery: dict[str, Any] | None  # one of the tasks, see `run.gallery`; None: it could not be made
-    confusion: dict[str, Any] | None  # see `run.confusion`; None: there are no classes, or it could not be made
+    gallery: dict[str, Any] | None  # one of the tasks, see `gallery.py`; None: it could not be made
+    confusion: dict[str, Any] | None  # see `confusion.py`; None: there are no classes, or it could not be made
     over_classes: Interval | None = None  # the interval of accuracy over classes, where tasks are drawn from them
 
 

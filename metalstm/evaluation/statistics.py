@@ -15,7 +15,7 @@ LEVEL = 0.95
 
 
 class Interval(NamedTuple):
-    """An interval, and what it is over: the claim that it holds for is one on others of these units."""
+    """A 95% interval and its units: it speaks of new units of this kind, such as tasks or patients."""
 
     over: str  # such as `task`, `patient`, `class`
     units: int

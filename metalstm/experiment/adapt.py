@@ -33,7 +33,7 @@ def adapt(config: DictConfig) -> None:
     """Read a run and a person's files, adapt, and write what was asked for."""
     given = adapt_settings(config)
     path = Path(given.run)
-    settings = run_settings(path)
+    settings = run_settings(path, given.plugins)
     settings.device, settings.threads, settings.memory_budget = given.device, given.threads, given.memory_budget
     check_run(given, settings)
     if given.export is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from metalstm.config.old_names import renamed
 from metalstm.config.parse import BUDGETS, checked, from_the_root
+from metalstm.config.plugins import import_plugins
 from metalstm.config.schema import TrainSettings
 from metalstm.config.text import flat, literal, plain, shown, unlike
 from metalstm.errors import CheckpointError, ConfigError, Problem
@@ -22,7 +23,8 @@ from metalstm.runs.layout import CONFIG, IDENTITY, begun, write_json
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-LATER = {"logger": "none", "ema_decay": None, "memory_budget": None}  # settings that older runs do not have
+# Settings that older runs do not have.
+LATER: dict[str, Any] = {"logger": "none", "ema_decay": None, "memory_budget": None, "plugins": []}
 LATER_OF: dict[str, dict[str, dict[str, Any]]] = {  # of choices of a group
     "dataset": {
         "omniglot": {"augment": 0, "mirrored": False},
@@ -74,8 +76,12 @@ def config_values(path: Path) -> dict[str, Any]:
     return renamed({str(name): value for name, value in values.items()})
 
 
-def run_settings(path: Path) -> TrainSettings:
+def run_settings(path: Path, plugins: Sequence[str] = ()) -> TrainSettings:
     """Return the settings that a run directory was made with.
+
+    Args:
+        path: the run directory.
+        plugins: in place of those that the run names; none: the run's own.
 
     Raises:
         CheckpointError: this is no run directory, or one of a newer format.
@@ -91,16 +97,32 @@ def run_settings(path: Path) -> TrainSettings:
             f"{path} is not a run directory: {CONFIG}: {error}",
             f"bring {CONFIG} back as the run wrote it, or name another run",
         ) from error
-    values = LATER | values
+    values = LATER | values | ({"plugins": list(plugins)} if plugins else {})
     for group, later in LATER_OF.items():
         if isinstance(chosen := values.get(group), dict):
             values[group] = later.get(str(chosen.get("name")), {}) | chosen
     check_unedited(path, flat(from_the_root(values)), identity["settings"], "the run began with")
+    with_plugins(path, values["plugins"])
     try:
         return checked(values)
     except ConfigError as error:  # which the command line does not mend
         problems = [Problem(f"{path / CONFIG}: {what}", f"in {CONFIG}, {fix}") for what, fix in error.problems]
         raise ConfigError(*problems) from error
+
+
+def with_plugins(path: Path, plugins: Any) -> None:
+    """Import the plugins of a run.
+
+    Raises:
+        ConfigError: one is missing or broken.
+    """
+    try:
+        import_plugins([str(name) for name in plugins] if isinstance(plugins, list) else [])
+    except ConfigError as error:
+        elsewhere = "or say where it is now: plugins=[<its file>]"
+        raise ConfigError(
+            *(Problem(f"run {path}: {what}", f"{fix}, {elsewhere}") for what, fix in error.problems)
+        ) from error
 
 
 def run_identity(path: Path) -> dict[str, Any]:

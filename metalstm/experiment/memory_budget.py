@@ -45,7 +45,7 @@ def settle_budget(learner: Learner, sampler: TaskSampler, given: bool) -> None:
 
 
 def go_on_with_budget(limit: int | None) -> None:
-    """Take the budget that a run began with, of which its numbers depend in their last bits; None: it had none."""
+    """Take the memory budget that a run began with: another would change the last bits of its numbers."""
     BUDGET.limit = limit
     if limit is not None and needed(limit) > (free := free_memory()):
         log.warning(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,13 +38,16 @@ class Trained(NamedTuple):
     pretraining_seconds: float  # that the run took which this one started from
 
 
-def trained_run(path: Path, dataset_root: str | None, allow_changed_data: bool, **changes: Any) -> Trained:
+def trained_run(
+    path: Path, dataset_root: str | None, allow_changed_data: bool, plugins: Sequence[str] = (), **changes: Any
+) -> Trained:
     """Read a run back, and prepares the machine for it.
 
     Args:
         path: the run directory.
         dataset_root: where its data is now; None: where it was.
         allow_changed_data: whether the data may be other than what the run began with.
+        plugins: in place of those that the run names; none: the run's own.
         changes: settings that are not as the run's, such as the device.
 
     Raises:
@@ -51,7 +55,7 @@ def trained_run(path: Path, dataset_root: str | None, allow_changed_data: bool, 
         DataError: the data is missing or has changed.
         CheckpointError: no run, or one without a checkpoint that can be read.
     """
-    trained_with = identity.run_settings(path)
+    trained_with = identity.run_settings(path, plugins)
     settings = dataclasses.replace(trained_with, **changes)
     problems = list(at_odds(settings))
     if problems:
@@ -111,7 +115,7 @@ def reader_of(dataset: Dataset) -> Reader:
     """
     if dataset.reader is None:
         raise ConfigError.of(
-            f"support, but dataset '{dataset.name}' is not made of files of one example",
+            f"support is given, but dataset '{dataset.name}' cannot read files of your own",
             "give a run on images, recordings, tables or texts",
         )
     return dataset.reader

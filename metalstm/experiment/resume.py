@@ -77,7 +77,7 @@ def resumed_settings(config: DictConfig, overrides: Sequence[str]) -> Resumed:
         ConfigError: the command line changes what the run is; with each difference.
     """
     path = expanded(config.resume, "resume", ConfigError)
-    before = from_the_root(plain(run_settings(path)))
+    before = from_the_root(plain(run_settings(path, config.plugins or ())))
     old, new = flat(before), flat(from_the_root(as_mapping(config)))
     problems, changes = [], []
     for name in given_names(overrides, old, new):

@@ -43,7 +43,7 @@ def meta_test_run(config: DictConfig) -> None:
     """Read a run directory, meta-test its best checkpoint, print the result and write it under `tests/`."""
     given = meta_test_settings(config)
     path = Path(given.run)
-    of_run = run_settings(path)
+    of_run = run_settings(path, given.plugins)
     asked = asked_shape(of_run, given)
     check_place(path)
     steps = asked.steps_tested if given.steps is None else given.steps
@@ -53,6 +53,7 @@ def meta_test_run(config: DictConfig) -> None:
         path,
         given.dataset_root,
         given.allow_changed_data,
+        given.plugins,
         ways=asked.ways,
         shots=asked.shots,
         queries=asked.queries,

@@ -112,7 +112,7 @@ class Session:
 
     @contextmanager
     def under_way(self, trainer: MetaTrainer) -> Iterator[None]:
-        """Hold the trainer's run: it goes on from the checkpoint, in all processes, followed by the trackers."""
+        """Bring the trainer to the checkpoint in all processes, and let trackers follow while the context lasts."""
         writing, settings = self.writing, self.experiment.settings
         if writing is None:
             self.processes.broadcast(trainer)

@@ -1,4 +1,4 @@
-"""Where a person's files live, and how a file is written so that it is whole or not there."""
+"""Write files so that each is whole or not there."""
 
 from __future__ import annotations
 

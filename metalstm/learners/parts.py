@@ -25,7 +25,7 @@ def in_parts(
 ) -> MetaLoss:
     """Return a meta-loss that is a mean over tasks, with the graph of `at_a_time` tasks in memory.
 
-    Each part's gradient is taken at once and its graph let go; the loss returned has their mean as its gradient.
+    Take each part's gradient and free its graph; the gradient of the loss returned is the mean of theirs.
     """
     if at_a_time >= tasks.tasks:
         return meta_loss_of(tasks)

@@ -27,7 +27,7 @@ def linear(low: float, high: float, label: str, form: Callable[[float], str], mo
 def logarithmic(values: Iterable[float], label: str) -> Axis:
     """Return an axis of logarithms that holds the positive ones of `values`.
 
-    What is not positive lies at its low end.
+    Numbers that are not positive lie at its low end.
     """
     known = [value for value in values if math.isfinite(value) and value > 0] or [1.0]
     low, high = math.log10(min(known)), math.log10(max(known))

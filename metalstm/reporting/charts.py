@@ -28,7 +28,7 @@ class Point(NamedTuple):
 
 
 class Line(NamedTuple):
-    """What is drawn of one curve."""
+    """A curve as it is drawn."""
 
     name: str
     style: int | None  # see `style_of`; None: grey, behind the others

@@ -41,7 +41,7 @@ def area(entry: Entry) -> float:
 def default_target(found: Sequence[Entry], higher_is_better: bool) -> float:
     """Nine tenths of the way from the worst start to the best result; of errors, on a scale of logarithms.
 
-    What diverged is left out.
+    Runs that diverged are left out.
     """
     starts = [value for value in (entry.means()[0] for entry in found) if not math.isnan(value)]
     ends = [value for value in (fmean(entry.final()) for entry in found) if not math.isnan(value)]

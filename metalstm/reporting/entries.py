@@ -1,4 +1,4 @@
-"""What the files of runs say of how they learned: curves, checked, and whether they are of the same tasks.
+"""Read from the files of runs how they learned: curves, checked, and whether they are of the same tasks.
 
 Legend: P points of an adaptation curve, N test tasks.
 """
@@ -25,7 +25,7 @@ UNITS = ("step", "shot")
 OVER = "give directories of runs that are over"
 SAME = "compare runs on the same tasks"
 MEANS = "means over the seeds of a sweep are in its summary.csv"
-# What must be the same for task n to be the same task.
+# These must be the same for task n to be the same task.
 SAME_TASKS = ("dataset", "ways", "shots", "queries", "split", "metric")
 NOT_TOLD = ("output_dir", "resume", "device", "threads")  # settings that no run is called by
 MOST_TOLD = 3  # settings that a run is called by
@@ -87,7 +87,7 @@ def curves(runs: Sequence[Run]) -> list[Entry]:
 
 
 def on_the_same_tasks(folders: Sequence[Path]) -> list[Run]:
-    """Run that can be compared, each curve with a name that no other has.
+    """Read runs on the same test tasks, and give every curve a name that no other has.
 
     A run is called by its learner; where two have the same, by the settings that tell them apart as well, or else by
     its folder. Baselines are taken from the first run that has any.
@@ -120,7 +120,7 @@ def remedy(same: Sequence[Path]) -> str:
 
 
 class Run(NamedTuple):
-    """What a run's files say."""
+    """A run as its files have it."""
 
     folder: Path
     tasks: dict[str, Any]  # what decides which tasks it was tested on

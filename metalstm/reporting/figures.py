@@ -24,7 +24,7 @@ COLOURS = ("#0b6e99", "#c8553d", "#7a7a7a", "#5b8c5a", "#8e5ea2")  # told apart 
 
 
 def draw_adaptation_curve(result: Mapping[str, Any], path: Path) -> bool:
-    """Return the learner's curve and its baselines' with their 95% intervals over the number of steps; see `draw`."""
+    """Draw the adaptation curves of the learner and its baselines with 95% intervals; see `draw`."""
     curves = {f"{result['learner']}, meta-trained": result["curve"]}
     curves |= {LABELS.get(name, name): baseline["curve"] for name, baseline in result["baselines"].items()}
     points = {
@@ -38,7 +38,7 @@ def draw_adaptation_curve(result: Mapping[str, Any], path: Path) -> bool:
 def draw_comparison(common: Mapping[str, Any], found: Sequence[Entry], path: Path) -> bool:
     """Return the curves of several learners on the same tasks, the best first and each with its result; see `draw`.
 
-    Of many, the best ones are drawn and those from scratch.
+    Where there are many, the best ones are drawn and those from scratch.
     """
     accuracy = common["metric"] == "accuracy"
     best_first = ranked(found, accuracy)

@@ -1,4 +1,4 @@
-"""What a learner keeps and loses on a stream of tasks: lines and heat maps, from `lifelong.json`."""
+"""Draw what a learner keeps and loses on a stream of tasks: lines and heat maps, from `lifelong.json`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is drawn of a run that is over, once it has its result: where that fails, it can be drawn later."""
+"""Draw the figures and the report of a run that has its result; where that fails, they can be drawn later."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metalstm.runs.layout import CURVE, LIFELONG, REPORT, RESULT, TESTS, optiona
 def draw_missing(run: Path) -> list[tuple[str, Path]]:
     """Draws what a run that is over does not have; gives what each thing drawn is, and its file.
 
-    What cannot be drawn is a warning.
+    A figure that cannot be drawn is a warning.
     """
     if not (run / RESULT).exists():
         return []

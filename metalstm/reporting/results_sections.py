@@ -1,4 +1,4 @@
-"""What the meta-test says: results, curves, differences in pairs, and how soon a target is reached."""
+"""The meta-test in the report: results, curves, differences in pairs, and how soon a target is reached."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def in_words(common: Mapping[str, Any]) -> str:
 
 
 def y_axis(common: Mapping[str, Any], values: Sequence[float]) -> Axis:
-    """Of a metric: accuracy from 0 to 1, errors by their logarithms."""
+    """Set the axis of a metric: accuracy from 0 to 1, errors by their logarithms."""
     if common["metric"] == "accuracy":
         return linear(0, 1, "query accuracy", lambda share: f"{100 * share:.0f}%")
     return logarithmic(values, "query mean squared error")

@@ -1,4 +1,4 @@
-"""The run directory: its name, what lies where in it, and the log."""
+"""The run directory: its name, and what lies where in it."""
 
 from __future__ import annotations
 

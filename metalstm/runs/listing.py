@@ -101,7 +101,7 @@ def state_of(path: Path, settings: dict[str, str], step: int, validated: Outcome
 
 
 class Outcome(NamedTuple):
-    """What a run has reached."""
+    """How far a run has come."""
 
     metric: str | None = None
     value: float | None = None

@@ -101,8 +101,8 @@ class RunLock:
 def is_held(path: Path) -> bool:
     """Whether a process is writing into a run directory now.
 
-    A run that nobody has begun to write into, or that was left in order, is not asked about its lock: to ask is to hold
-    it for a moment, and a process that starts on the run just then would be refused.
+    Only where a file names a holder is the lock tried: trying takes it for a moment, and a process that starts on the
+    run just then would be refused.
     """
     if not (path / HOLDER).exists():
         return False

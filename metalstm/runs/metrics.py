@@ -135,7 +135,7 @@ def cut_back(path: Path, mark: Mark) -> tuple[int, int, int]:
 
 
 def mended(path: Path, mark: Mark) -> tuple[int, int, int]:
-    """As `cut_back`, of a file that is to be read; what is whole is only rewritten where a line before it is not."""
+    """Read the file line by line and cut it back; rewrite it only where a damaged line stands before a whole one."""
     kept = size = total = 0
     clean = True  # whether the file begins with all that is kept
     temporary = path.with_name(f".{path.name}{TEMPORARY}")
@@ -161,7 +161,7 @@ def mended(path: Path, mark: Mark) -> tuple[int, int, int]:
 
 
 def in_order(found: Iterable[Line]) -> Iterator[Line]:
-    """Yield the lines that follow those before them and come before the next: neither again nor far too early."""
+    """Yield lines in the order of their steps; leave out those that come again or belong further on."""
     before: Place = (0, "")
     placed: Iterator[tuple[Place, Line | None]] = ((line.place, line) for line in found)
     for (place, line), (after, _) in pairwise(chain(placed, [((sys.maxsize, ""), None)])):

@@ -1,4 +1,4 @@
-"""What others read in a run's `result.json`."""
+"""Read a run's `result.json`."""
 
 from __future__ import annotations
 

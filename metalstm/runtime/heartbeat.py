@@ -51,7 +51,7 @@ class Heartbeat:
             thread.start()
 
     def stop(self) -> None:
-        """End both, for a thread in the middle of a call to the store when Python ends would abort the process."""
+        """Stop both threads before Python ends: a thread within a call to the store would abort the process."""
         self.stopped.set()
         for thread in self.threads:
             thread.join(3 * EVERY)  # longer where the store no longer answers: then it is left behind

@@ -61,7 +61,7 @@ class Processes:
         return slice(tasks)
 
     def stream(self, purpose: str) -> str:
-        """Return the name of a random stream for what is drawn for each task of a share by itself."""
+        """Return the name of this process's random stream for what is drawn task by task."""
         return purpose
 
     def average(self, loss: Tensor, parameters: Sequence[Tensor], tasks: int) -> Tensor:

@@ -27,7 +27,7 @@ def in_notebook() -> bool:
 
 
 def bar_type() -> Any:
-    """Return a notebook has a bar of its own, where it has the widgets for it."""
+    """Return the class of progress bars: the notebook's own where it has widgets, the plain one elsewhere."""
     if not in_notebook():
         return tqdm
     from tqdm import auto

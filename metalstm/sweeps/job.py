@@ -42,7 +42,7 @@ class Job(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """What a command asks for."""
+    """A sweep, as its command line asks for it."""
 
     path: Path
     jobs: list[Job]
@@ -145,7 +145,7 @@ def started(job: Job, cwd: Path, quiet: bool) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-m", "metalstm.train", *given],
             cwd=cwd,
-            # What lies in the working directory is not ours to import.
+            # Files in the working directory are not ours to import.
             env=os.environ | {SWEEP: str(os.getpid()), "PYTHONSAFEPATH": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL if quiet else None,
@@ -154,7 +154,7 @@ def started(job: Job, cwd: Path, quiet: bool) -> subprocess.Popen[bytes]:
 
 
 class Stopped(NamedTuple):
-    """What a job is stopped by before its end."""
+    """A signal, or the end of a sweep, that ends a job early."""
 
     interruption: Noted | None
     owner: Owner | None

@@ -84,7 +84,7 @@ def launch(jobs: Sequence[Job], folder: Path, config: Any) -> None:
         except MetalstmError:
             raise
         except Exception as error:
-            # Of the jobs that it could not run the summary says so.
+            # The summary says which jobs it could not run.
             complain(ConfigError.of(f"the launcher failed: {type(error).__name__}: {error}", "see its settings"))
     for number, job in enumerate(jobs):
         say_failure(number, job)
@@ -105,7 +105,7 @@ def use_no_more_workers(launcher: Any, jobs: int) -> None:
 
 
 class Launched:
-    """What a launcher runs in its workers, as Hydra's task function: the job of a number.
+    """The function that a launcher runs in its workers, as Hydra's task function: the job of a number.
 
     Args:
         jobs: those that are launched, with paths from the root.

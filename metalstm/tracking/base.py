@@ -1,4 +1,4 @@
-"""What a tracker is: it is told of a run, given its records as `metrics.jsonl` has them, and told how it ended."""
+"""The interface of a tracker: it gets a run, its records as `metrics.jsonl` has them, and how it ended."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Record(NamedTuple):
 
 
 class TrackedRun(NamedTuple):
-    """What a tracker is told of a run."""
+    """A run as trackers know it."""
 
     path: Path  # the run's directory
     output_dir: Path  # the folder of all runs
@@ -47,7 +47,7 @@ class TrackedRun(NamedTuple):
 class Tracker(ABC):
     """One program's way to keep a run. All methods are called by one thread, which is not the one that trains.
 
-    What it raises ends the tracking, with a warning, and not the run. A resumed run begins once more, and its first
+    An error in it ends the tracking, with a warning, and not the run. A resumed run begins once more, and its first
     records are then all that the run had before: afterwards there must be each of them once.
     """
 

@@ -134,7 +134,7 @@ def test_a_part_of_the_whole(name: str, value: float, bound: str) -> None:
 def test_bounds_cover_what_the_field_expects() -> None:
     refused = {name for name, _, allowed in bounds() if not allowed}
     switches = {"model.layer_norm", "model.skip", "learner.gradient_checkpointing", "allow_changed_data"}
-    unbounded = {"device", "output_dir", "resume", "init_from", *switches}
+    unbounded = {"device", "output_dir", "resume", "init_from", "plugins", *switches}
     ours = {name for name in flat(plain(composed({}))) if not name.endswith(".name")}
     assert ours - refused == unbounded
 

@@ -86,7 +86,11 @@ def read_frames(folder: Path, keywords: Keywords, frames: FrameSettings) -> Cont
 
 
 def _decode(keywords: Keywords, frames: FrameSettings) -> Content:
-    """Raise DataError naming the files that cannot be read."""
+    """Decode every recording into frames.
+
+    Raises:
+        DataError: with each file that cannot be read.
+    """
     names = [(name, [each.file for each in recordings]) for name, recordings in keywords.items()]
     digest = hashlib.sha256(json.dumps([DECODE_VERSION, frames, names]).encode())
     problems: list[Problem] = []

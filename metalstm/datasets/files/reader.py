@@ -61,7 +61,7 @@ class Reader:
         return found
 
 
-# What the readers of files raise on broken ones: SyntaxError is Pillow's.
+# Readers of files raise these on broken ones: SyntaxError is Pillow's.
 UNREADABLE = (ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError, ValueError)
 
 
@@ -70,7 +70,7 @@ MEND = "mend this file, or remove it"
 
 
 class BrokenFile(ValueError):
-    """What is wrong with a file, and its remedy."""
+    """Return the problem with a file, and its remedy."""
 
     def __init__(self, what: str, fix: str = MEND) -> None:
         super().__init__(what)
@@ -78,7 +78,7 @@ class BrokenFile(ValueError):
 
 
 class BrokenLine(BrokenFile):
-    """What is wrong with a line of a file, and its remedy."""
+    """Return the problem with a line of a file, and its remedy."""
 
     def __init__(self, line: int, what: str, fix: str = MEND) -> None:
         super().__init__(what, fix)

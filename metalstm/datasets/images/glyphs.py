@@ -28,7 +28,7 @@ SAMPLES = 44  # points of ink on a stroke: under a pixel apart on all but the lo
 CHUNK = 25  # classes drawn at once, so that the distances stay in the processor's cache
 FEWEST_CLASSES = 12  # leaves one class to meta-validation
 
-# What a stroke can be, as 7 points in its own frame: along the way from its start to its end, and to the side.
+# A stroke is one of these, as 7 points in its own frame: along the way from its start to its end, and to the side.
 SHAPES = (
     ((0.0, 0.0), (0.17, 0.0), (0.33, 0.0), (0.5, 0.0), (0.67, 0.0), (0.83, 0.0), (1.0, 0.0)),  # bar
     ((0.0, 0.0), (0.07, 0.2), (0.25, 0.38), (0.5, 0.45), (0.75, 0.38), (0.93, 0.2), (1.0, 0.0)),  # arc

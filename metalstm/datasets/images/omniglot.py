@@ -37,7 +37,7 @@ from metalstm.tasks.classes import SPLITS, ClassDataset
 
 FILE_SIZE = (105, 105)  # pixels, of an image on disk
 DECODE_VERSION = 1  # part of the cache's key: to be raised when an image comes to be decoded in another way
-# What zipfile and Pillow raise on broken bytes.
+# zipfile and Pillow raise these on broken bytes.
 UNREADABLE = (
     *(EOFError, OSError, RuntimeError, SyntaxError, ValueError, struct.error, zlib.error, lzma.LZMAError),
     *(zipfile.BadZipFile, Image.DecompressionBombError),
@@ -143,7 +143,11 @@ def read_characters(folder: Path, counts: Counts) -> Characters:
 
 
 def _decode(parts: list[Part], shape: tuple[int, ...]) -> Content:
-    """Raise DataError naming the images that cannot be read."""
+    """Decode every image of both parts.
+
+    Raises:
+        DataError: with each image that cannot be read.
+    """
     images = np.empty((shape[0] * shape[1], SIDE, SIDE), dtype=np.uint8)
     problems: list[Problem] = []
     members = counted(_members(parts), "decoding Omniglot", len(images))

@@ -24,7 +24,7 @@ FARTHEST = 2.0  # from 0, of pixels from 0 to 1 to which somebody may have added
 
 
 class Wanted(NamedTuple):
-    """What a run reads."""
+    """The kind of input that a run reads."""
 
     dataset: Dataset
     one_length: bool  # whether its model takes sequences of the dataset's length alone

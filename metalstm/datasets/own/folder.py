@@ -21,23 +21,22 @@ from metalstm.config.fields import bounded, one_of, path
 from metalstm.datasets.audio.speech_features import FrameSettings, recording_reader
 from metalstm.datasets.base import Dataset, DatasetSettings
 from metalstm.datasets.files.folders import Classes, files_of
-from metalstm.datasets.files.reader import UNREADABLE, Example, Reader, Scale, broken, scale_of, whole
+from metalstm.datasets.files.reader import Example, Reader, Scale, scale_of, whole
 from metalstm.datasets.own.columns import Columns
 from metalstm.datasets.own.folder_files import VERSION, content_of, read_all
 from metalstm.datasets.own.folder_readers import ReadingSettings, as_steps, read_image, read_table, rows_of
 from metalstm.datasets.own.folder_splits import Chosen, SplitSettings, class_folders, deal, large_enough
+from metalstm.datasets.own.folder_texts import Texts, read_texts
 from metalstm.datasets.own.pools import grouped, pool
 from metalstm.datasets.own.tables import TableSettings
-from metalstm.datasets.text.texts import Lines, left_out, line_reader, read_lines, text_content
+from metalstm.datasets.text.texts import line_reader, text_content
 from metalstm.datasets.text.tokens import TokenSettings, Vocabulary, encode, spelling
-from metalstm.errors import DataError, Problem, first_few
 from metalstm.files.paths import dataset_root
 from metalstm.registry import register
 from metalstm.tasks.classes import ClassDataset
 
 log = logging.getLogger(__name__)
 
-MOSTLY = 0.9  # of the words of a text that are numbers: it may be a table
 FILES, TOKENS, TABLES, SPLITTING = ReadingSettings(), TokenSettings(), TableSettings(), SplitSettings()
 
 
@@ -94,7 +93,7 @@ def load_folder(
 
 
 class Made(NamedTuple):
-    """What the files have become."""
+    """The classes of each split, made of the files."""
 
     pools: dict[str, ClassDataset]
     features: int
@@ -105,49 +104,6 @@ class Made(NamedTuple):
     grey: bool = False  # whether they are images of one channel
     vocabulary: int = 0
     notes: tuple[str, ...] = ()  # on columns
-
-
-class Texts(NamedTuple):
-    """The lines of all classes."""
-
-    of_class: dict[str, list[list[str]]]
-    fingerprint: bytes  # of all files
-    cut: int  # lines that are longer than is read
-    wordless: int  # lines without a word
-    new_scripts: bool  # whether there is what was cut into words in another way before
-
-
-def read_texts(classes: Classes, settings: ReadingSettings) -> Texts:
-    """Raise DataError naming the files that cannot be read."""
-    texts: dict[str, list[list[str]]] = {name: [] for name in classes}
-    found: list[tuple[Path, Lines]] = []
-    digests: list[bytes] = []
-    problems: list[Problem] = []
-    for name, file in [(name, file) for name, files in classes.items() for file in files]:
-        try:
-            data = text_content(file)
-            lines = read_lines(data, settings.max_steps)
-        except UNREADABLE as error:
-            problems.append(broken(file, error))
-            continue
-        digests.append(hashlib.sha256(json.dumps([name, file.name]).encode() + data).digest())
-        found.append((file, lines))
-        texts[name] += lines.texts.values()
-    if problems:
-        raise DataError(*first_few(problems))
-    wordless = [f"{file}, line {number}: {line!r}" for file, lines in found for number, line in lines.wordless.items()]
-    if wordless:
-        log.warning("%s", left_out(len(wordless), wordless[0]))
-    if numbers(texts):
-        log.warning("the lines are numbers: if the files are tables, rows of which are steps, name them .csv")
-    cut = sum(lines.cut for _, lines in found)
-    return Texts(texts, b"".join(digests), cut, len(wordless), any(lines.new_scripts for _, lines in found))
-
-
-def numbers(texts: dict[str, list[list[str]]]) -> bool:
-    """Whether nearly all that texts have is numbers."""
-    shares = [word[:1].isdecimal() for lines in texts.values() for line in lines for word in line]
-    return sum(shares) > MOSTLY * len(shares)
 
 
 def of_texts(found: Texts, chosen: Chosen, settings: ReadingSettings, tokens: TokenSettings) -> Made:

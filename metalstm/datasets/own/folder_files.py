@@ -65,7 +65,7 @@ def read_all(root: Path, kind: str, classes: Classes, settings: ReadingSettings,
 
 
 def stamp(file: Path) -> str:
-    """Change when the file does."""
+    """Return a file's size and time of change as one text."""
     try:
         status = file.stat()
     except OSError as error:
@@ -74,7 +74,11 @@ def stamp(file: Path) -> str:
 
 
 def decode(kind: str, classes: Classes, settings: ReadingSettings, tables: TableSettings) -> Content:
-    """Raise DataError naming the files that cannot be read."""
+    """Read every file of every class into padded arrays.
+
+    Raises:
+        DataError: with each file that cannot be read.
+    """
     digest = hashlib.sha256(json.dumps([VERSION, kind, settings]).encode())
     problems: list[Problem] = []
     found: list[tuple[Path, Read]] = []

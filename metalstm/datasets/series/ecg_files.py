@@ -24,7 +24,7 @@ FIX = (
 )
 MEND = f"fetch this record again from {SOURCE}, or remove all of its files"
 
-# Of https://archive.physionet.org/physiobank/annotations.shtml: the beat annotations. All other symbols are of rhythm,
+# The beat annotations of https://archive.physionet.org/physiobank/annotations.shtml; all other symbols are of rhythm,
 # noise, waves within a beat, ventricular flutter and so on.
 BEATS = frozenset("NLRBAaJSVrFejnE/fQ?")
 PVC = frozenset("Vr")  # premature ventricular contractions, r those on the T wave before

@@ -22,12 +22,12 @@ from metalstm.tasks.classes import SPLITS
 from metalstm.tasks.examples import Examples, TaskBatch
 from metalstm.tasks.sampler import TaskShape
 
-# What is drawn of a pendulum, each uniformly.
+# A pendulum is drawn from these, each uniformly.
 MASS = (0.5, 2.0)  # kg, a point at the end of a rod without weight
 LENGTH = (0.5, 1.5)  # m
 FRICTION = (0.0, 0.5)  # N m s, in proportion to the speed
 TORQUE_LIMIT = (1.0, 6.0)  # N m, that the motor gives at most
-# What is drawn of a try.
+# A try is drawn from these.
 ANGLE = (-math.pi, math.pi)  # rad, 0 hangs down
 SPEED = (-4.0, 4.0)  # rad/s
 TORQUE = (-6.0, 6.0)  # N m, asked of the motor in each step
@@ -39,7 +39,7 @@ FEATURES, OUTPUTS = 4, 3
 
 
 class Pendulums(NamedTuple):
-    """What a task's pendulum is like, [T, 1] each."""
+    """The pendulums of T tasks, [T, 1] each."""
 
     mass: Tensor
     length: Tensor

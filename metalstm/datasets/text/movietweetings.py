@@ -31,7 +31,7 @@ Ratings = Mapping[str, Mapping[str, Rating]]  # by user and film
 
 
 class Crowd:
-    """What everyone thinks of a film but the users held out. Users of it are told what the others think.
+    """What all users but those held out think of a film; each of them is told what the others think.
 
     A user of meta-validation or meta-test has no rating in the crowd; were a meta-train user's own rating in it, the
     model would learn to read off an answer that is not there in meta-test.

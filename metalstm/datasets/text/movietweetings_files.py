@@ -23,7 +23,7 @@ LARGEST = 2**28  # bytes of a file: ten times what the larger has
 
 
 class Film(NamedTuple):
-    """What is known of a film by itself."""
+    """A film by itself."""
 
     title: list[str]  # words
     year: int | None
@@ -31,7 +31,7 @@ class Film(NamedTuple):
 
 
 class Rating(NamedTuple):
-    """What one user said of one film."""
+    """A user's rating of a film."""
 
     value: int  # 0..10
     time: int  # seconds since 1970

@@ -27,7 +27,7 @@ MARKS = {  # of an encoding, at the start of a file; UTF-32 first, for it begins
 
 
 class Lines(NamedTuple):
-    """What the lines of a text have become."""
+    """The lines of a text as words."""
 
     texts: dict[int, list[str]]  # the words of a line, by its number from 1
     cut: int  # lines that were longer

@@ -189,7 +189,7 @@ def encode(classes: Sequence[Sequence[Text]], vocabulary: Vocabulary) -> tuple[T
 def spelling(classes: Sequence[Sequence[Text]], vocabulary: Vocabulary) -> dict[tuple[int, ...], str]:
     """Return the word that a step [K] of `encode` stands for, so that examples can be read.
 
-    Of words alike the first one.
+    Words alike count as the first of them.
     """
     found: dict[tuple[int, ...], str] = {}
     for word in dict.fromkeys(word for texts in classes for text in texts for word in text):

@@ -43,7 +43,7 @@ class Engine(Protocol):
         """How many tasks support sets may hold; None: any number."""
 
     def encode(self, examples: Examples, generator: torch.Generator | None = None) -> Any:
-        """All that can be computed of examples whatever the inner loop makes of the weights, once for all its steps."""
+        """Compute the part of the features that does not depend on adapted weights, once for all inner steps."""
 
     def adapt(
         self,

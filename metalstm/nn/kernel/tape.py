@@ -87,7 +87,7 @@ class Tape(NamedTuple):
         self.left.append((this_backward_pass(), tangents))
 
     def take(self) -> list[Tangents]:
-        """Return what was left in this backward pass; one around it, or one broken off, may have left something too."""
+        """Return and remove the tangents of this backward pass; keep those of a pass around it."""
         now = this_backward_pass()
         mine = [tangents for when, tangents in self.left if when == now]
         self.left[:] = [(when, tangents) for when, tangents in self.left if when != now]

@@ -26,7 +26,7 @@ NOT_SEARCHED = frozenset(
 
 
 class Plan(NamedTuple):
-    """What is searched."""
+    """The settings of a search: those that all trials share, and the spaces."""
 
     fixed: list[str]  # overrides that all trials have
     spaces: list[Space]

@@ -15,7 +15,7 @@ from metalstm.sweeps.job import ERRORS, Job, reason, started
 
 
 class Validated(NamedTuple):
-    """What a run came to on meta-validation."""
+    """A run's result on meta-validation."""
 
     step: int
     value: float

@@ -1,4 +1,4 @@
-"""What a search may try: settings with several values, in the grammar of Hydra's sweeps.
+"""The spaces of a search: settings with several values, in the grammar of Hydra's sweeps.
 
 `a,b` and `choice(a,b)`: one of these. `interval(x,y)`: any number in between; `int(interval(x,y))`: any whole one, both
 ends included. `range(x,y)` and `range(x,y,step)`: as in Python, without y. `tag(log,...)` around an interval or a range

@@ -1,4 +1,4 @@
-"""What a search remembers: Optuna's study, in a file that a killed search goes on from."""
+"""The memory of a search: Optuna's study, in a file that a killed search goes on from."""
 
 from __future__ import annotations
 

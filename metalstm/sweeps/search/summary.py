@@ -1,4 +1,4 @@
-"""What a search has found: a table of its trials, and the best one's settings and command."""
+"""The summary of a search: a table of its trials, and the best one's settings and command."""
 
 from __future__ import annotations
 
