@@ -1,9 +1,12 @@
-"""`python -m metalstm train ...` is `metalstm-train ...`, and likewise for the other commands."""
+"""`python -m metalstm train ...` is `metalstm-train ...`, and likewise for the other commands.
+
+`python -m metalstm check ...` is `metalstm-train ... --check`.
+"""
 
 import importlib
 import sys
 
-COMMANDS = ("train", "test", "adapt", "report", "runs", "search")
+COMMANDS = ("train", "test", "adapt", "report", "runs", "search", "check")
 
 
 def main() -> None:
@@ -11,6 +14,9 @@ def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
         sys.exit(f"error: a command is missing\nfix: python -m metalstm {'|'.join(COMMANDS)} ...")
     command = sys.argv.pop(1)
+    if command == "check":
+        command = "train"
+        sys.argv.append("--check")
     sys.argv[0] = f"metalstm-{command}"
     importlib.import_module(f"metalstm.cli.{command}").main()
 

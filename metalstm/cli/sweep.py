@@ -37,6 +37,13 @@ def run_sweep(given: argparse.Namespace) -> None:
             sys.exit(code)
 
 
+def check_sweep(given: argparse.Namespace) -> None:
+    """Refuse what `run_sweep` would refuse before its first job; run nothing."""
+    with ending_with_errors():
+        sweep = read(given)
+        print(f"checked   {len(sweep.jobs)} jobs are in order; nothing was trained, and no run begun")
+
+
 def read(given: argparse.Namespace) -> Sweep:
     """As `planned`; Hydra, which refuses a command line by errors of every kind, is put in our words."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from importlib.metadata import version
 from typing import Any
 
@@ -19,16 +20,22 @@ from metalstm.runtime.parent import end_with_sweep
 
 log = logging.getLogger(__name__)
 
+CHECK = "--check"  # whatever can be known without training, and nothing else
+
 
 def main() -> None:
     """Run the command: one run, or with `-m` a sweep of them, each in a process of its own."""
     if "METALSTM_SWEEP" in os.environ:
         end_with_sweep()
+    checking = CHECK in sys.argv
+    sys.argv = [one for one in sys.argv if one != CHECK]
     sweep = sweep_asked_for()
-    if sweep is None:
-        run_command("train", begin, "metalstm.experiment.train:train_command")
+    if sweep is not None:
+        lazily("metalstm.cli.sweep:check_sweep" if checking else "metalstm.cli.sweep:run_sweep")(sweep)
+    elif checking:
+        run_command("train", begin, "metalstm.experiment.check:check_command")
     else:
-        lazily("metalstm.cli.sweep:run_sweep")(sweep)
+        run_command("train", begin, "metalstm.experiment.train:train_command")
 
 
 def begin(config: DictConfig) -> None:

@@ -22,9 +22,18 @@ log = logging.getLogger(__name__)
 
 def introduce(experiment: Experiment, training: MetaTrainer, run: TrackedRun) -> None:
     """Say what will happen."""
-    settings, dataset = experiment.settings, experiment.dataset
-    parameters = sum(one.numel() for one in training.learner.parameters() if one.requires_grad)
+    settings = experiment.settings
     log.info("run       %s", run.path)
+    describe(experiment)
+    for name in settings.loggers:
+        log.info("tracked   %s", look(name, run))
+    log.info("meta-train from step %d to %d, %s", training.step, settings.steps, plan(settings))
+
+
+def describe(experiment: Experiment) -> None:
+    """Say what a run is made of."""
+    settings, dataset = experiment.settings, experiment.dataset
+    parameters = sum(one.numel() for one in experiment.learner.parameters() if one.requires_grad)
     log.info("task      %s", task(settings, dataset))
     log.info("dataset   %s", dataset.description)
     for line in dataset.details:
@@ -36,9 +45,6 @@ def introduce(experiment: Experiment, training: MetaTrainer, run: TrackedRun) ->
     together = f"{experiment.processes.count} processes on " if experiment.processes.count > 1 else ""
     threads = torch.get_num_threads()
     log.info("machine   %s%s, %d threads, %s", together, settings.device, threads, compiled.describe())
-    for name in settings.loggers:
-        log.info("tracked   %s", look(name, run))
-    log.info("meta-train from step %d to %d, %s", training.step, settings.steps, plan(settings))
 
 
 def task(settings: TrainSettings, dataset: Dataset) -> str:

@@ -193,15 +193,24 @@ def new_run(experiment: Experiment, directory: Path | None) -> Path:
     Raises:
         ConfigError: there is no room for it, or no permission.
     """
+    path = layout.new_run_directory(*place_of(experiment, directory))
+    identity.write_config(path, experiment.settings, experiment.dataset.fingerprint)
+    return path
+
+
+def place_of(experiment: Experiment, directory: Path | None) -> tuple[Path, str | None]:
+    """Return the folder of a new run's directory, and its name; None: the time.
+
+    Raises:
+        ConfigError: there is no room for its checkpoints.
+    """
     settings = experiment.settings
     task = f"{settings.ways}w{settings.shots}s"
     usual = Path(settings.output_dir) / f"{settings.dataset.name}_{task}_{settings.learner.name}"
     parent, name = (usual, None) if directory is None else (directory.parent, directory.name)
     weights = sum(weight.nbytes for weight in experiment.learner.parameters())
     layout.check_room(parent, 3 * weights, settings.keep_checkpoints)  # Adam's two means are as large, each
-    path = layout.new_run_directory(parent, name)
-    identity.write_config(path, settings, experiment.dataset.fingerprint)
-    return path
+    return parent, name
 
 
 def check_best(checkpoints: Checkpoints, experiment: Experiment) -> None:

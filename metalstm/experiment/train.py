@@ -17,6 +17,7 @@ from metalstm.experiment.experiment import Experiment
 from metalstm.experiment.finish import forecast_of, meta_test
 from metalstm.experiment.resume import Resumed, resumed_settings
 from metalstm.experiment.session import Session
+from metalstm.runs import layout
 from metalstm.runtime.processes import SINGLE, Processes
 from metalstm.runtime.torchrun import processes_together
 from metalstm.training.meta_trainer import MetaTrainer, Plan, Schedule, Validation
@@ -85,9 +86,9 @@ def meta_trainer(experiment: Experiment, session: Session) -> MetaTrainer:
 def train_command(config: DictConfig) -> None:
     """Carry out `metalstm-train`, in the processes that `torchrun` has started, or in this one alone."""
     hydra = HydraConfig.get()
-    path = Path(hydra.run.dir)  # `hydra.run.dir` may name the run's directory
+    directory = layout.named_by_hydra(hydra.run.dir)
     with processes_together() as processes:
-        begin_or_resume(config, hydra.overrides.task, command_line(), processes, None if path == Path() else path)
+        begin_or_resume(config, hydra.overrides.task, command_line(), processes, directory)
 
 
 def begin_or_resume(
@@ -106,17 +107,18 @@ def begin_or_resume(
         processes: that share the run.
         directory: of a new run; see `train`.
     """
-
-    def chosen() -> tuple[TrainSettings, Resumed | None]:
-        if config.resume is None:
-            return train_settings(config), None
-        resumed = resumed_settings(config, overrides)
-        return resumed.settings, resumed
-
     check_same_settings(processes, flat(as_mapping(config)))
-    settings, resumed = processes.from_first(chosen)
+    settings, resumed = processes.from_first(lambda: chosen_run(config, overrides))
     check_shards(settings, processes)
     return train(settings, command=command, resumed=resumed, processes=processes, directory=directory)
+
+
+def chosen_run(config: DictConfig, overrides: Sequence[str]) -> tuple[TrainSettings, Resumed | None]:
+    """Return the settings of a run, and the run to go on with; None: it is new."""
+    if config.resume is None:
+        return train_settings(config), None
+    resumed = resumed_settings(config, overrides)
+    return resumed.settings, resumed
 
 
 def check_shards(settings: TrainSettings, processes: Processes) -> None:

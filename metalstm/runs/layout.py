@@ -78,6 +78,11 @@ def begun(path: Path) -> datetime | None:
     return None
 
 
+def named_by_hydra(folder: str) -> Path | None:
+    """Return the run's directory that `hydra.run.dir` names; None: it names none."""
+    return None if Path(folder) == Path() else Path(folder)
+
+
 def check_room(parent: Path, checkpoint: int, keep: int) -> None:
     """Whether there is room for a run's checkpoints under `parent`.
 
