@@ -29,7 +29,8 @@ from metalstm.files.paths import expanded
 
 ENTRY_POINTS = "metalstm.plugins"
 INSTALL = "install it, or give the path of its file, e.g. plugins=[/home/me/mine.py]"
-_written: dict[str, str] = {}  # what a run writes down of a plugin that is imported, by its name
+# What a run writes down of a plugin that is imported, by its name and the working directory.
+_written: dict[tuple[str, str], str] = {}
 
 
 def plugins_named(overrides: Sequence[str], folder: str | None = None, config_name: str | None = None) -> list[str]:
@@ -85,15 +86,16 @@ def import_entry_points() -> None:
 
 def import_plugin(name: str) -> str:
     """Import one plugin; return its module's name, or its path from the root."""
-    if name in _written:
-        return _written[name]
+    key = name, os.getcwd()
+    if key in _written:
+        return _written[key]
     where = path_of(name)
     what = f"plugins={name}"
     if where is None:
         if not found(name):
             raise ConfigError.of(f"{what}, but there is no module {name}", INSTALL)
         with_words(what, "mend it", lambda: import_module(name))
-        return _written.setdefault(name, name)
+        return _written.setdefault(key, name)
     if not where.exists():
         raise ConfigError.of(f"{what}, but {where} is not there", "bring it back")
     module = where.stem if where.is_file() else where.name
@@ -103,7 +105,7 @@ def import_plugin(name: str) -> str:
     origin = Path(str(imported.__file__)).resolve()
     if where.resolve() not in (origin, origin.parent):
         raise ConfigError.of(f"{what} has the name of another module, {origin}", "rename it")
-    return str(where) if os.sep in name else _written.setdefault(name, str(where))
+    return str(where) if os.sep in name else _written.setdefault(key, str(where))
 
 
 def path_of(name: str) -> Path | None:

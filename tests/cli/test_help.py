@@ -157,7 +157,7 @@ def complete(line: str, bin_folder: Path, cwd: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("metalstm-train model=", ["model=lstm", "model=mlp"]),
+        ("metalstm-train model=", ["model=lstm", "model=mlp", "model=module"]),
         ("metalstm-train dataset=glyphs learner.inner_", ["learner.inner_lr=", "learner.inner_steps="]),
     ],
 )

@@ -99,6 +99,8 @@ def test_one_step(
         monkeypatch.setenv("XDG_CACHE_HOME", str(cache_home))
     if dataset in WAYS:
         changes["ways"] = WAYS[dataset]
+    if path == "model/module":
+        changes["model.make"] = "torch.nn:Flatten"
     ended = in_process("train", f"{group}={choice}", *tiny(**changes))
     assert ended.code == 0, ended.err
     (result,) = Path().rglob("result.json")

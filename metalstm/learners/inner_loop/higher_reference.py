@@ -5,7 +5,7 @@ It shares no code with the task-batched engine but the weights, so that their ag
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import higher
@@ -16,8 +16,9 @@ from metalstm.learners.inner_loop.adaptation import Adaptable, WholeModel
 from metalstm.learners.inner_loop.batched import Adapted, Order
 from metalstm.learners.inner_loop.learned_rates import InnerRates
 from metalstm.learners.objective import Kind, task_loss
-from metalstm.nn.base import Weights
+from metalstm.nn.base import Model, Weights
 from metalstm.nn.lstm import LSTMModel
+from metalstm.nn.module import ModuleModel, WithHead
 from metalstm.nn.torch_lstm import PlainModel, to_plain
 from metalstm.tasks.examples import Examples
 
@@ -34,15 +35,23 @@ class HigherEngine:
 
     def __init__(self, adaptable: Adaptable, rates: InnerRates, kind: Kind) -> None:
         model = adaptable.model
-        if type(adaptable) is not WholeModel or not isinstance(model, LSTMModel):
-            raise ValueError("the engine `higher` adapts every weight of an LSTM")
+        if type(adaptable) is not WholeModel or not isinstance(model, (LSTMModel, ModuleModel)):
+            raise ValueError("the engine `higher` adapts every weight of an LSTM, or of a module of one's own")
         if model.shape.dropout > 0:
             raise ValueError("the engine `higher` has no dropout")
         self.model = model
         self.rates = rates
         self.kind = kind
         start = model.head_weight
-        self.plain = PlainModel(model.shape).to(start.device, start.dtype)
+        self.to_plain: Callable[[Weights], dict[str, Tensor]]
+        if isinstance(model, ModuleModel):
+            with torch.random.fork_rng(devices=[]):
+                plain: nn.Module = WithHead(model.shape)
+            self.to_plain = WithHead.names
+        else:
+            plain = PlainModel(model.shape)
+            self.to_plain = partial(to_plain, model.shape)
+        self.plain = plain.to(start.device, start.dtype)
 
     def adapt(
         self,
@@ -52,7 +61,6 @@ class HigherEngine:
         generator: torch.Generator | None = None,
         start: Weights | None = None,
     ) -> Iterator[Adapted]:
-        shape = self.model.shape
         names = [name for name, _ in self.plain.named_parameters()]
         fast = higher.patch.monkeypatch(self.plain, copy_initial_weights=False, track_higher_grads=order != "none")
         # One group a weight, so that each can have a rate of its own; the rate given here is overridden in each step.
@@ -60,7 +68,7 @@ class HigherEngine:
         inner = higher.optim.DifferentiableSGD(
             sgd, list(self.plain.parameters()), fast, track_higher_grads=order != "none"
         )
-        start = to_plain(shape, dict(self.model.named_parameters())) if start is None else start
+        start = self.to_plain(dict(self.model.named_parameters())) if start is None else start
         params = [start[name] for name in names]
 
         # cuDNN's recurrent layers have no second derivative.
@@ -72,7 +80,7 @@ class HigherEngine:
                 yield Adapted(weights, partial(self.predict, fast))
                 if step == steps:
                     return
-                rates = to_plain(shape, broadcastable(self.rates(step), self.model))
+                rates = self.to_plain(broadcastable(self.rates(step), self.model))
                 with torch.enable_grad():
                     loss = task_loss(self.kind, self.predict(fast, weights, support), support.targets).sum()
                     params = list(
@@ -100,6 +108,6 @@ def detached(gradients: list[Tensor]) -> list[Tensor]:
     return [gradient.detach() for gradient in gradients]
 
 
-def broadcastable(rates: dict[str, Tensor], model: LSTMModel) -> dict[str, Tensor]:
+def broadcastable(rates: dict[str, Tensor], model: Model) -> dict[str, Tensor]:
     """Rates in their weights' shapes, precision and place, so that they can be cut up as the weights are."""
     return {name: rates[name].to(weight).expand_as(weight) for name, weight in model.named_parameters()}
