@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from metalstm.config.fields import one_of as one_of
     from metalstm.datasets.base import Dataset as Dataset
     from metalstm.datasets.base import DatasetSettings as DatasetSettings
+    from metalstm.datasets.from_torch import class_pools as class_pools
+    from metalstm.datasets.from_torch import dataset_of as dataset_of
     from metalstm.learners.base import Learner as Learner
     from metalstm.learners.base import LearnerSettings as LearnerSettings
     from metalstm.learners.base import MetaLoss as MetaLoss
@@ -34,6 +36,7 @@ HOMES = {
     "api": ("Run", "load", "meta_train"),
     "config.fields": ("bounded", "one_of"),
     "datasets.base": ("Dataset", "DatasetSettings"),
+    "datasets.from_torch": ("class_pools", "dataset_of"),
     "learners.base": ("Learner", "LearnerSettings", "MetaLoss", "Parts"),
     "nn.base": ("Inputs", "Model", "ModelSettings"),
     "registry": ("register",),
