@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 SMALL = [
-    *("steps=100", "validate_every=50", "validation_tasks=10", "test_tasks=20", "scratch_tasks=4", "scratch_steps=4"),
+    *("validation_tasks=10", "test_tasks=20", "scratch_tasks=4", "scratch_steps=4"),
     *("threads=1", "meta_batch_size=2", "outer_lr=1e-2"),
 ]
+LONG, SHORT = ["steps=100", "validate_every=50"], ["steps=4", "validate_every=4"]
 MINE = ["learner=example_nearest", "model=example_gru", "dataset=example_tones"]
 
 
@@ -29,7 +30,7 @@ def command(name: str, *given: str) -> str:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("example")
-    command("train", *MINE, *SMALL, f"output_dir={folder}")
+    command("train", *MINE, *SMALL, *LONG, f"output_dir={folder}")
     (result,) = folder.rglob("result.json")
     return result.parent
 
@@ -62,7 +63,7 @@ def test_killed_and_gone_on_with(tmp_path: Path) -> None:
 @pytest.mark.parametrize("launcher", [[], ["hydra/launcher=cores"]], ids=["one_by_one", "cores"])
 def test_a_sweep(launcher: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    given = [*MINE, *SMALL, "steps=4", "validate_every=4", "seed=0,1", *launcher]
+    given = [*MINE, *SMALL, *SHORT, "seed=0,1", *launcher]
     assert "jobs      2" in command("train", "-m", *given)
     assert len(list(tmp_path.rglob("result.json"))) == 2
 
@@ -70,7 +71,7 @@ def test_a_sweep(launcher: list[str], tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("optuna")
     monkeypatch.chdir(tmp_path)
-    given = [*MINE, *SMALL, "steps=4", "validate_every=4", "learner.scale=interval(5.0,50.0)", "trials=2"]
+    given = [*MINE, *SMALL, *SHORT, "learner.scale=interval(5.0,50.0)", "trials=2"]
     assert "learner.scale" in command("search", *given)
 
 
