@@ -13,19 +13,25 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
-PACKAGES = {"dataset": "metalstm.datasets", "model": "metalstm.nn", "learner": "metalstm.learners"}
-GROUPS = tuple(PACKAGES)
+PACKAGES = {
+    "dataset": "metalstm.datasets",
+    "model": "metalstm.nn",
+    "learner": "metalstm.learners",
+    "tracker": "metalstm.tracking",
+}
+GROUPS = ("dataset", "model", "learner")  # which the command line chooses one of, with settings
+NO_TRACKERS = ("__init__", "base", "follow")
 
 T = TypeVar("T", bound=type)
 _registered: dict[tuple[str, str], Any] = {}
 
 
 def register(group: str, name: str) -> Callable[[T], T]:
-    """Return a decorator that registers the settings class of a component.
+    """Return a decorator that registers the settings class of a component, or the class of a tracker.
 
     Args:
-        group: dataset, model or learner.
-        name: of the component, as in `learner=<name>`.
+        group: dataset, model, learner or tracker.
+        name: of the component, as in `learner=<name>` or `logger=<name>`.
 
     Raises:
         ValueError: there is no such group, or another class has the name.
@@ -36,7 +42,7 @@ def register(group: str, name: str) -> Callable[[T], T]:
         class MineSettings(LearnerSettings): ...
     """
     if group not in PACKAGES:
-        raise ValueError(f"there is no group {group!r}: a component is one of {', '.join(GROUPS)}")
+        raise ValueError(f"there is no group {group!r}: a component is one of {', '.join(PACKAGES)}")
 
     def add(kind: T) -> T:
         if name in packaged(group) and not kind.__module__.startswith("metalstm."):
@@ -52,7 +58,12 @@ def register(group: str, name: str) -> Callable[[T], T]:
 
 @cache
 def packaged(group: str) -> list[str]:
-    """Return the names of the package's own components of a group: each has a YAML file."""
+    """Return the names of the package's own components of a group: each has a YAML file, but for trackers."""
+    if group == "tracker":
+        stems = (
+            file.name.removesuffix(".py") for file in files(PACKAGES[group]).iterdir() if file.name.endswith(".py")
+        )
+        return sorted(stem for stem in stems if stem not in NO_TRACKERS)
     folder = files("metalstm.configs").joinpath(group)
     return sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
 
@@ -68,7 +79,7 @@ def names(group: str) -> list[str]:
 
 
 def settings_class(group: str, name: str) -> Any:
-    """Import a component and return the class of its settings.
+    """Import a component and return the class of its settings, or a tracker's own.
 
     Raises:
         KeyError: there is no such group or name.

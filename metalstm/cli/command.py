@@ -72,7 +72,9 @@ def run_once(config_name: str, check: Callable[[DictConfig], object], job: str) 
             return failure
         try:
             own, _ = get_args_parser().parse_known_args(given[1:])
-            import_plugins(plugins_named(own.overrides, own.config_dir or own.config_path, own.config_name))
+            import_plugins(
+                plugins_named(own.overrides, own.config_dir or own.config_path, own.config_name or config_name)
+            )
             sys.argv = [given[0], *completed(config_name, readable(given[1:]))]
         except MetalstmError as refused:
             complain(refused)

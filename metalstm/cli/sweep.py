@@ -71,7 +71,7 @@ def planned(given: argparse.Namespace) -> Sweep:
             "give -m without torchrun, or each job's settings to torchrun without -m",
         )
     OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
-    import_plugins(plugins_named(given.overrides, given.config_dir, given.config_name))
+    import_plugins(plugins_named(given.overrides, given.config_dir, given.config_name or CONFIG_NAME))
     with our_configs(given.config_dir):
         loader = GlobalHydra.instance().config_loader()
         config_name = given.config_name or CONFIG_NAME

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
 from typing import Any
 
+from metalstm import registry
 from metalstm.config.text import did_you_mean, shown
 from metalstm.errors import ConfigError, Problem
 from metalstm.files.paths import expanded, is_name
@@ -51,9 +52,9 @@ def one_of(*choices: Any, default: Any = dataclasses.MISSING, help: str = "") ->
 MAY_BE_EMPTY = {"empty": True}  # metadata of a list
 
 
-def none_or_some_of(*choices: str) -> Any:
-    """Return the text `none`, or one or more of the choices, each once, joined by `+`."""
-    return field(metadata={"joined": choices})
+def none_or_some_of(group: str) -> Any:
+    """Declare the text `none`, or one or more components of a group, each once, joined by `+`."""
+    return field(metadata={"joined": group})
 
 
 def path() -> Any:
@@ -143,8 +144,8 @@ def broken_bounds(item: dataclasses.Field[Any], value: Any, name: str) -> Iterat
     if choices is not None and value not in choices:
         listed = ", ".join(shown(choice) for choice in choices)
         yield f"it must be one of {listed}", f"use {name}=<one of {listed}>"
-    joined = limits.get("joined")
-    if joined is not None and value != "none":
+    if "joined" in limits and value != "none":
+        joined = registry.names(limits["joined"])
         given = value.split("+")
         if len(set(given)) < len(given) or not set(given) <= set(joined):
             listed = ", ".join(joined)

@@ -39,7 +39,7 @@ class TrainSettings:
     validation_tasks: int = bounded(minimum=2)
     checkpoint_every: int = bounded(minimum=1)
     keep_checkpoints: int = bounded(minimum=1)
-    logger: str = none_or_some_of("tensorboard", "mlflow", "wandb")
+    logger: str = none_or_some_of("tracker")
     test_tasks: int = bounded(minimum=0)
     test_steps: int | None = bounded(minimum=0)
     curve_steps: int | None = bounded(minimum=0)

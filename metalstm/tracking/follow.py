@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import import_module
 from importlib.util import find_spec
 from itertools import islice
 from types import TracebackType
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 
 from metalstm.config.extras import install
 from metalstm.errors import ConfigError, Interrupted, Problem
+from metalstm.registry import settings_class
 from metalstm.tracking.base import Ending, Record, TrackedRun, Tracker, result_values
 
 log = logging.getLogger(__name__)
@@ -24,22 +24,20 @@ AT_ONCE = 1000  # records that a run had before
 
 
 class Library(NamedTuple):
-    """Where a tracker is, and what must be installed for it."""
+    """What must be installed for a tracker of the package."""
 
-    tracker: str  # in `metalstm.tracking`
     modules: tuple[str, ...]
     look: str  # the command that shows what was tracked
 
 
 # The names of the setting `logger`, which are those of the extras, too.
 LIBRARIES = {
-    "tensorboard": Library("tensorboard.TensorBoard", ("tensorboard",), "tensorboard --logdir {output_dir}"),
+    "tensorboard": Library(("tensorboard",), "tensorboard --logdir {output_dir}"),
     "mlflow": Library(
-        "mlflow.MLflow",
         ("mlflow", "sqlalchemy", "alembic"),
         "mlflow ui --backend-store-uri sqlite:///{output_dir}/mlflow.db",
     ),
-    "wandb": Library("wandb.WandB", ("wandb",), "wandb sync {path}/wandb/offline-run-*"),
+    "wandb": Library(("wandb",), "wandb sync {path}/wandb/offline-run-*"),
 }
 
 
@@ -51,7 +49,8 @@ def check_installed(names: Iterable[str]) -> None:
     """
     problems = []
     for name in names:
-        missing = [module for module in LIBRARIES[name].modules if find_spec(module) is None]
+        needed = LIBRARIES[name].modules if name in LIBRARIES else ()
+        missing = [module for module in needed if find_spec(module) is None]
         if missing:
             what = f"logger={name}, but {' and '.join(missing)} is not installed"
             problems.append(Problem(what, f"{install(name)}, or leave {name} out of logger"))
@@ -61,13 +60,13 @@ def check_installed(names: Iterable[str]) -> None:
 
 def look(name: str, run: TrackedRun) -> str:
     """How a person sees what a tracker keeps."""
-    return LIBRARIES[name].look.format(output_dir=run.output_dir, path=run.path)
+    shown = LIBRARIES[name].look if name in LIBRARIES else f"by {name}"
+    return shown.format(output_dir=run.output_dir, path=run.path)
 
 
 def make_tracker(name: str) -> Tracker:
     """Return a tracker by its name; imports its library."""
-    module, _, kind = LIBRARIES[name].tracker.partition(".")
-    tracker: Tracker = getattr(import_module(f"metalstm.tracking.{module}"), kind)()
+    tracker: Tracker = settings_class("tracker", name)()
     return tracker
 
 

@@ -18,6 +18,7 @@ from mlflow.tracking import MlflowClient
 
 from metalstm.config.text import shown
 from metalstm.files.writing import TEMPORARY
+from metalstm.registry import register
 from metalstm.tracking.base import Ending, Record, TrackedRun, Tracker
 
 DATABASE = "mlflow.db"
@@ -26,6 +27,7 @@ STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 METRICS_AT_ONCE, PARAMS_AT_ONCE = 1000, 100  # that MLflow takes
 
 
+@register("tracker", "mlflow")
 class MLflow(Tracker):
     """Keeps a run under the id that its directory remembers.
 

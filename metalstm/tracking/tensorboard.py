@@ -16,11 +16,13 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from metalstm.config.text import shown
+from metalstm.registry import register
 from metalstm.tracking.base import Ending, Record, TrackedRun, Tracker
 
 FOLDER = "tensorboard"
 
 
+@register("tracker", "tensorboard")
 class TensorBoard(Tracker):
     """Writes a new event file at each start: a killed process leaves half an event, and events of steps done again."""
 

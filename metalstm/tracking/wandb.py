@@ -15,6 +15,7 @@ os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # what is tracked stays
 import wandb
 
 from metalstm.files.writing import room
+from metalstm.registry import register
 from metalstm.tracking.base import Ending, Record, TrackedRun, Tracker
 
 PROJECT = "metalstm"
@@ -23,6 +24,7 @@ ROOM = 2**16  # bytes that must be left
 EXIT_CODE = {"finished": 0, "interrupted": 130, "failed": 1}
 
 
+@register("tracker", "wandb")
 class WandB(Tracker):
     """Writes the whole run anew at each start, under the same id, so that there is one folder to send."""
 

@@ -27,6 +27,20 @@ import torch
 from metalstm import ClassDataset, Dataset, DatasetSettings, bounded, one_of, register
 from metalstm.learners.protonet import ProtoNet, ProtoNetSettings
 from metalstm.tasks.classes import SPLITS
+from metalstm.tracking.base import Tracker
+
+
+@register("tracker", "lines")
+class Lines(Tracker):
+    def begin(self, run):
+        self.file = (run.path / "lines.txt").open("w")
+
+    def log(self, records):
+        self.file.writelines(f"{one.step} {sorted(one.values)}\\n" for one in records)
+
+    def end(self, ending):
+        self.file.write(ending)
+        self.file.close()
 
 
 @register("learner", "nearest")
@@ -90,7 +104,7 @@ def forget(module: str) -> None:
     """As in another process."""
     del sys.modules[module]
     plugins._written.clear()
-    for group in registry.GROUPS:
+    for group in registry.PACKAGES:
         for name in set(registry.registered(group)) - set(registry.packaged(group)):
             del registry._registered[group, name]
 
@@ -144,6 +158,17 @@ def test_help_of_a_plugin(mine: Path, process: Any, tmp_path: Path) -> None:
     assert ["dataset=tones", "Sine", "tones,", "a", "class", "a", "frequency."] in said
     assert ["learner.scale=1.5", "of", "the", "distances"] in said
     assert any(words[:1] == ["learner.metric_scale=null"] and len(words) > 3 for words in said)  # as protonet's YAML
+
+
+def test_a_tracker(mine: Path, in_process: Any) -> None:
+    ended = in_process("train", f"plugins=['{mine}']", *LINE, "logger=lines")
+    assert ended.code == 0, ended.err
+    lines = (only_run(Path("outputs")) / "lines.txt").read_text().splitlines()
+    assert lines[0].startswith("1 [")
+    assert lines[-1] == "finished"
+    assert len(lines) > 6
+    ended = in_process("train", *tiny(), "logger=pages")
+    assert "logger=pages, but it must be none, or some of lines, mlflow, tensorboard, wandb" in ended.err
 
 
 def test_did_you_mean(mine: Path, in_process: Any) -> None:

@@ -73,7 +73,7 @@ def limits_of(schema: type, prefix: str) -> list[tuple[str, Any, bool]]:
         if "choices" in limits:
             cases.append((name, 99 if whole else "other", False))
         if "joined" in limits:
-            first, second, *_ = limits["joined"]
+            first, second, *_ = registry.names(limits["joined"])
             cases += [(name, text, True) for text in ("none", first, f"{second}+{first}")]
             cases += [(name, text, False) for text in ("other", f"{first}+{first}", f"none+{first}", f"{first}+")]
         if str(field.type).startswith("float"):

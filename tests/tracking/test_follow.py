@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from metalstm import registry
 from metalstm.config.extras import install
-from metalstm.config.schema import TrainSettings
 from metalstm.errors import ConfigError, Interrupted
 from metalstm.tracking import follow
 from metalstm.tracking.base import Ending, Record, TrackedRun, Tracker, result_values
@@ -137,8 +137,7 @@ def test_a_library_that_is_not_there_is_named_with_its_remedy(monkeypatch: pytes
 
 
 def test_the_same_names_in_settings_libraries_and_extras() -> None:
-    joined = TrainSettings.__dataclass_fields__["logger"].metadata["joined"]
-    assert tuple(LIBRARIES) == joined
+    assert sorted(LIBRARIES) == registry.packaged("tracker") == registry.names("tracker")
     project = REPOSITORY.joinpath("pyproject.toml").read_text(encoding="utf-8")
     assert all(f"\n{name} = [" in project for name in LIBRARIES)
 

@@ -195,7 +195,7 @@ def test_an_unknown_logger(given: str, in_process: Any) -> None:
     ended = in_process("train", f"logger={given}")
     assert ended.code == 2
     assert ended.err.splitlines() == [
-        f"error: logger={given}, but it must be none, or some of tensorboard, mlflow, wandb, each once, joined by +",
-        "  fix: use logger=none, logger=tensorboard, logger=tensorboard+mlflow ...",
+        f"error: logger={given}, but it must be none, or some of mlflow, tensorboard, wandb, each once, joined by +",
+        "  fix: use logger=none, logger=mlflow, logger=mlflow+tensorboard ...",
     ]
     assert list(Path().iterdir()) == []
